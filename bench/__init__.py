@@ -1,0 +1,1 @@
+"""The harness: plans a study, runs it, tracks every run. Knows no particular strategy."""

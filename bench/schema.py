@@ -1,0 +1,93 @@
+"""The names under which a run is stored: shared by the writer (`bench.track`) and the reader (`reports`).
+
+Changing a name here orphans what existing stores hold. Nothing heavy is imported.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """What became of a planned run."""
+
+    FINISHED = "finished"
+    FAILED = "failed"
+    DIVERGED = "diverged"
+    PRUNED = "pruned"
+    KILLED = "killed"
+    RUNNING = "running"
+    MISSING = "missing"
+
+
+class Purpose(StrEnum):
+    """Why an MLflow run exists. Comparisons use `FINAL` only."""
+
+    FINAL = "final"
+    TUNE = "tune"
+    STUDY = "study"  # one per experiment: holds the study file and the report as artifacts
+
+
+class Tag:
+    """MLflow tag keys. Tags are what a person filters and groups by."""
+
+    RUN_ID = "bench.run_id"  # hash of the resolved RunSpec: the identity of a run
+    STATUS = "bench.status"  # finer than MLflow's own status; written last
+    PURPOSE = "purpose"
+    ERROR = "bench.error"
+    CELL = "cell"  # "similar-small", ...
+    SIMILARITY = "similarity"  # "similar" | "dissimilar", as declared by the study
+    SIZE = "size"  # "small" | "large"
+    DATASET = "dataset"
+    N_PER_CLASS = "n_per_class"
+    BACKBONE = "backbone"
+    STRATEGY = "strategy"
+    FREEZE = "freeze"
+    LR_POLICY = "lr_policy"
+    REGULARIZE = "regularize"
+    SEED = "seed"
+    DEVICE = "device"
+    HOST = "bench.host"
+    PID = "bench.pid"  # "pid:create_time" of the process that writes the run
+    GIT_COMMIT = "bench.git_commit"
+    VERSIONS = "bench.versions"
+
+
+class Metric:
+    """MLflow metric keys. Accuracies are fractions in [0, 1]; times are seconds; memory is bytes."""
+
+    # per epoch (step = epoch over all phases, from 1)
+    TRAIN_LOSS = "train/loss"  # the sum; each term is train/loss_<term>
+    TRAIN_ACCURACY = "train/accuracy"
+    VAL_ACCURACY_EPOCH = "val/accuracy"
+    VAL_NLL_EPOCH = "val/nll"
+
+    # once, at the end, of the checkpoint that is evaluated
+    VAL_ACCURACY = "val_accuracy"
+    TEST_ACCURACY = "test_accuracy"
+    TEST_CLASS_ACCURACY = "test_mean_class_accuracy"
+    TEST_NLL = "test_nll"
+    TEST_ECE = "test_ece"
+
+    # cost
+    PREPARE_SECONDS = "prepare_seconds"
+    TRAIN_SECONDS = "train_seconds"
+    EVAL_SECONDS = "eval_seconds"
+    TOTAL_SECONDS = "total_seconds"
+    IMAGES_PER_SECOND = "train_images_per_second"
+    PEAK_MEMORY = "peak_memory_bytes"  # of the device that trains: CUDA allocations, or the process on CPU
+    PEAK_HOST_MEMORY = "peak_host_memory_bytes"
+    PARAMS_TRAINABLE = "params_trainable"
+    PARAMS_TOTAL = "params_total"
+    FLOPS = "forward_flops_per_image"
+    ENERGY = "energy_joules"
+
+
+END_METRICS = [value for name, value in vars(Metric).items() if name.isupper() and "/" not in value]
+"""Metrics with one value per run."""
+
+CELLS = ["similar-small", "similar-large", "dissimilar-small", "dissimilar-large"]
+"""The decision matrix, row by row."""
+
+ARTIFACT_STUDY = "study.json"  # the resolved study, artifact of the Purpose.STUDY run
+ARTIFACT_REPORT = "report"  # folder of report.md, report.html and figures, artifact of the same run
