@@ -55,7 +55,7 @@ class Batch:
 
 
 Loss = Callable[["Model", Batch], "dict[str, Tensor]"]
-"""Named terms of the loss, scalars; the loop sums and logs them. A term named "logits" is not a term: see `cross_entropy`."""
+"""Named terms of the loss, scalars; the loop sums them and logs each."""
 
 
 def cross_entropy(model: Model, batch: Batch) -> dict[str, Tensor]:

@@ -1,0 +1,106 @@
+"""What a run is: plain frozen data, hashed to the run's identity. Torch-free.
+
+A study expands to `RunSpec`s. Everything that can change a run's numbers is in its spec; what cannot (labels of
+the matrix, checkpoints to keep, number of workers) is not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+SPEC_VERSION = 1
+"""Part of every identity. Raise it when the same spec would train differently than before."""
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """`name` as in the study ("world/fine", "sklearn/digits", "folder:PATH", "torch/cifar10"), with its options."""
+
+    name: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """A timm architecture and where its weights come from."""
+
+    name: str
+    weights: Literal["pretrained", "checkpoint", "source", "random"]
+    checkpoint: str | None = None
+    rename: dict[str, str] = field(default_factory=dict)  # regular expression -> replacement, on checkpoint keys
+    source: DatasetSpec | None = None
+    source_train: dict[str, Any] = field(default_factory=dict)  # overrides of the source pretraining's recipe
+    kwargs: dict[str, Any] = field(default_factory=dict)  # passed to timm.create_model
+    data_config: dict[str, Any] = field(default_factory=dict)  # overrides: mean, std, crop_pct, interpolation
+    label: str = ""  # unique in the study; not part of the identity
+
+
+@dataclass(frozen=True)
+class PartSpec:
+    """One entry of the strategies table with all its knobs resolved."""
+
+    name: str
+    knobs: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StrategySpec:
+    """A composition: freezing schedule, learning-rate policy, regularisers."""
+
+    freeze: PartSpec
+    lr: PartSpec
+    regularize: tuple[PartSpec, ...] = ()
+    label: str = ""  # unique in the study; not part of the identity
+
+
+@dataclass(frozen=True)
+class TrainSpec:
+    """The training settings that all strategies of a study share."""
+
+    epochs: int = 10
+    min_steps: int = 0  # small sets get more epochs, until this many optimisation steps
+    batch_size: int = 32
+    optimizer: str = "sgd"  # any of timm's
+    optimizer_kwargs: dict[str, Any] = field(default_factory=dict)
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup: float = 0.1  # share of a phase's steps
+    label_smoothing: float = 0.0
+    class_balance: Literal["none", "loss"] = "none"
+    head_bias: Literal["default", "zero", "prior"] = "default"
+    augment: Literal["none", "flip", "crop"] = "none"
+    image_size: int | None = None  # None: the backbone's own
+    numerics: Literal["auto", "fp32", "bf16"] = "auto"
+    val_share: float = 0.2  # of the n images per class, apart from training
+    evaluate: Literal["last", "best"] = "last"  # "best": the epoch with the highest val accuracy
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One run, completely."""
+
+    dataset: DatasetSpec
+    n_per_class: int
+    backbone: BackboneSpec
+    strategy: StrategySpec
+    seed: int
+    train: TrainSpec = TrainSpec()
+
+    def identity(self) -> dict[str, Any]:
+        """The canonical content that is hashed: everything but labels."""
+        content = asdict(self)
+        content["backbone"].pop("label")
+        content["strategy"].pop("label")
+        return {"version": SPEC_VERSION, **content}
+
+    @property
+    def run_id(self) -> str:
+        return content_hash(self.identity())
+
+
+def content_hash(content: Any, length: int = 16) -> str:
+    """Hex digest of the canonical JSON of `content`."""
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:length]
