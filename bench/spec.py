@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Lt
 
 SPEC_VERSION = 1
 """Part of every identity. Raise it when the same spec would train differently than before."""
@@ -60,20 +62,22 @@ class StrategySpec:
 class TrainSpec:
     """The training settings that all strategies of a study share."""
 
-    epochs: int = 10
-    min_steps: int = 0  # small sets get more epochs, until this many optimisation steps
-    batch_size: int = 32
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  (read by pydantic: an unknown setting is an error)
+
+    epochs: Annotated[int, Ge(1)] = 10
+    min_steps: Annotated[int, Ge(0)] = 0  # small sets get more epochs, until this many optimisation steps
+    batch_size: Annotated[int, Ge(1)] = 32
     optimizer: str = "sgd"  # any of timm's
     optimizer_kwargs: dict[str, Any] = field(default_factory=dict)
     schedule: Literal["cosine", "constant"] = "cosine"
-    warmup: float = 0.1  # share of a phase's steps
-    label_smoothing: float = 0.0
+    warmup: Annotated[float, Ge(0), Lt(1)] = 0.1  # share of a phase's steps
+    label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0
     class_balance: Literal["none", "loss"] = "none"
     head_bias: Literal["default", "zero", "prior"] = "default"
     augment: Literal["none", "flip", "crop"] = "none"
-    image_size: int | None = None  # None: the backbone's own
+    image_size: Annotated[int, Ge(8)] | None = None  # None: the backbone's own
     numerics: Literal["auto", "fp32", "bf16"] = "auto"
-    val_share: float = 0.2  # of the n images per class, apart from training
+    val_share: Annotated[float, Gt(0), Lt(1)] = 0.2  # of the n images per class, apart from training
     evaluate: Literal["last", "best"] = "last"  # "best": the epoch with the highest val accuracy
 
 
@@ -89,15 +93,31 @@ class RunSpec:
     train: TrainSpec = TrainSpec()
 
     def identity(self) -> dict[str, Any]:
-        """The canonical content that is hashed: everything but labels."""
-        content = asdict(self)
-        content["backbone"].pop("label")
-        content["strategy"].pop("label")
-        return {"version": SPEC_VERSION, **content}
+        """The canonical content that is hashed: no labels, and no setting that is at its default.
+
+        So a setting that is added later leaves the runs in existing stores valid; a default that changes must
+        raise SPEC_VERSION. Knobs of strategies are in it with their values, defaults or not.
+        """
+        strategy = asdict(self.strategy)
+        strategy.pop("label")
+        return {
+            "version": SPEC_VERSION,
+            "dataset": _without_defaults(self.dataset),
+            "n_per_class": self.n_per_class,
+            "backbone": _without_defaults(replace(self.backbone, label="")),
+            "strategy": strategy,
+            "seed": self.seed,
+            "train": _without_defaults(self.train),
+        }
 
     @property
     def run_id(self) -> str:
         return content_hash(self.identity())
+
+
+def _without_defaults(spec: Any) -> dict[str, Any]:
+    defaults = {f.name: f.default_factory() if callable(f.default_factory) else f.default for f in fields(spec)}
+    return {k: v for k, v in asdict(spec).items() if v != defaults[k]}
 
 
 def content_hash(content: Any, length: int = 16) -> str:

@@ -1,0 +1,1 @@
+"""timm backbones: names, weights, stages from stem to head."""

@@ -1,0 +1,170 @@
+"""Builds a `Model` from its spec: architecture, weights, input size."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from bench.backbones import names
+from bench.backbones.data_config import DataConfig, resolve
+from bench.backbones.model import Model
+from bench.backbones.stages import classifier_names
+from bench.backbones.weights import LoadReport, load_checkpoint
+from bench.errors import UserError
+from bench.spec import BackboneSpec
+
+RESERVED = {
+    "num_classes": "it comes from the dataset",
+    "img_size": "set image_size",
+    "in_chans": "images have three channels",
+    "pretrained": "set weights",
+    "checkpoint_path": "set checkpoint",
+    "pretrained_cfg": "set weights or checkpoint, and data_config",
+    "pretrained_cfg_overlay": "set weights or checkpoint, and data_config",
+    "features_only": "a classifier is needed",
+}
+
+
+def build(
+    spec: BackboneSpec,
+    num_classes: int,
+    image_size: int | None = None,
+    base: Path = Path("."),
+    source_checkpoint: Path | None = None,
+) -> Model:
+    """The model of `spec`, in train mode on the CPU, always with a newly initialised head.
+
+    Random weights come from torch's current random state: seed it first. `base`: folder of relative
+    checkpoint paths. Raises `UserError` on an unknown name or keyword argument, or a size or checkpoint that
+    does not fit.
+    """
+    checkpoint = _checkpoint(spec, base, source_checkpoint)
+    config = _resolve(spec, image_size, checkpoint)
+    create = partial(_create, spec, num_classes, config)
+    net = create(pretrained=spec.weights == "pretrained")
+    report = _load(net, spec, create, checkpoint)
+    _check_size(net, config)
+    return Model(net, create, num_classes, config.mean, config.std, config.image_size, report)
+
+
+def resolution(
+    spec: BackboneSpec,
+    image_size: int | None = None,
+    base: Path = Path("."),
+    source_checkpoint: Path | None = None,
+) -> tuple[int, float, str]:
+    """(image size in pixels, crop_pct, interpolation) that `build` would use, without building."""
+    config = _resolve(spec, image_size, _checkpoint(spec, base, source_checkpoint))
+    return config.image_size, config.crop_pct, config.interpolation
+
+
+def _resolve(spec: BackboneSpec, image_size: int | None, checkpoint: Path | None) -> DataConfig:
+    names.check(spec.name)
+    return resolve(spec, image_size, checkpoint)
+
+
+def _checkpoint(spec: BackboneSpec, base: Path, source_checkpoint: Path | None) -> Path | None:
+    """The file whose weights are to be loaded, if any."""
+    if spec.weights == "source":
+        return source_checkpoint
+    if spec.weights != "checkpoint":
+        return None
+    if not spec.checkpoint:
+        raise UserError(f"backbone {spec.name!r}: weights are 'checkpoint', but no checkpoint is given")
+    return base / Path(spec.checkpoint).expanduser()
+
+
+def _create(spec: BackboneSpec, num_classes: int, config: DataConfig, pretrained: bool = False) -> nn.Module:
+    import timm
+
+    _check_kwargs(spec)
+    size = {"img_size": config.image_size} if _needs_size(spec.name, config) else {}
+    kwargs = {**spec.kwargs, **size, "num_classes": num_classes}
+    try:
+        return timm.create_model(spec.name, pretrained=pretrained, **kwargs)
+    except TypeError as error:
+        raise UserError(f"backbone {spec.name!r}: kwargs {spec.kwargs} do not fit: {error}") from error
+    except Exception as error:  # whatever a constructor, or the hub, fails with
+        raise UserError(_explain(spec, config, pretrained, error)) from error
+
+
+def _explain(spec: BackboneSpec, config: DataConfig, pretrained: bool, error: Exception) -> str:
+    if pretrained:
+        return (
+            f"backbone {spec.name!r}: the pretrained weights could not be fetched "
+            f"({type(error).__name__}: {error}). "
+            "To use a local file instead, set weights to 'checkpoint' and checkpoint to its path"
+        )
+    return (
+        f"backbone {spec.name!r}: cannot be built for {config.image_size} pixels with kwargs {spec.kwargs}: "
+        f"{type(error).__name__}: {error}"
+    )
+
+
+def _check_kwargs(spec: BackboneSpec) -> None:
+    for key in spec.kwargs:
+        if key in RESERVED:
+            raise UserError(f"backbone {spec.name!r}: kwargs must not contain {key!r}: {RESERVED[key]}")
+
+
+def _needs_size(name: str, config: DataConfig) -> bool:
+    """Whether the net is built for one input size, and that is not its native one."""
+    import timm
+
+    cfg = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    return config.image_size != config.native_size and cfg is not None and cfg.fixed_input_size
+
+
+def _load(
+    net: nn.Module, spec: BackboneSpec, create: partial[nn.Module], checkpoint: Path | None
+) -> LoadReport:
+    everything = list(net.state_dict())
+    if spec.weights == "random":
+        return LoadReport(missing=everything, source="random weights")
+    if spec.weights == "pretrained":
+        _renew_head(net, create)
+        head = classifier_names(net)
+        body = [name for name in everything if name not in head]
+        return LoadReport(body, sorted(head), body_share=1.0, source="timm's weights")
+    if checkpoint is None:
+        raise UserError(f"backbone {spec.name!r}: weights are 'source', but there is no source checkpoint")
+    return load_checkpoint(net, checkpoint, spec.rename)
+
+
+@torch.no_grad()
+def _renew_head(net: nn.Module, create: partial[nn.Module]) -> None:
+    """Undoes that timm keeps its classifier where the number of classes happens to be the same."""
+    if net.num_classes != net.pretrained_cfg.get("num_classes"):
+        return
+    own, fresh = net.state_dict(), create().state_dict()
+    for name in classifier_names(net) & own.keys():
+        own[name].copy_(fresh[name])
+
+
+def _check_size(net: nn.Module, config: DataConfig) -> None:
+    """Tries one image where the size is not native. Raises `UserError` where the net cannot take it."""
+    size = config.image_size
+    if size == config.native_size:
+        return
+    patch = _patch(net)
+    if size % patch:
+        raise UserError(f"image_size {size} is not a multiple of {type(net).__name__}'s patch size {patch}")
+    mode = net.training
+    try:
+        with torch.no_grad():
+            net.eval()(torch.zeros(1, 3, size, size))
+    except Exception as error:
+        raise UserError(f"image_size {size} does not fit {type(net).__name__}: {error}") from error
+    finally:
+        net.train(mode)
+
+
+def _patch(net: Any) -> int:
+    from timm.layers import PatchEmbed
+
+    embeds = [m for m in net.modules() if isinstance(m, PatchEmbed) and not m.dynamic_img_pad]
+    return max((max(m.patch_size) for m in embeds[:1]), default=1)

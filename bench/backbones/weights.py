@@ -1,0 +1,151 @@
+"""Reads a local checkpoint into a timm network and says what became of each tensor. Runs no pickled code."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from bench.backbones.keys import State, convert, remap
+from bench.backbones.report import LoadReport
+from bench.backbones.stages import classifier_names
+from bench.errors import UserError
+
+__all__ = ["LoadReport", "load_checkpoint", "read_data_config", "read_state"]
+
+WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model", "model_state_dict", "net", "weights")
+"""Where training scripts put the weights; averaged ones first, as timm does."""
+
+SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".pyth", ".tar")
+
+
+def load_checkpoint(
+    net: nn.Module, path: Path, rename: Mapping[str, str] | None = None, keep_head: bool = False
+) -> LoadReport:
+    """Loads what fits from `path` into `net`. The checkpoint's classifier is left out unless `keep_head`.
+
+    Raises `UserError` where the file is missing, unreadable or holds code, a weight is not finite, a pattern
+    of `rename` is wrong, or no parameter of the body fits.
+    """
+    own, classifier = net.state_dict(), classifier_names(net)
+    state = remap(read_state(path), {name: tuple(tensor.shape) for name, tensor in own.items()}, rename or {})
+    state = convert(state, net)
+    body = {name: p.numel() for name, p in net.named_parameters() if name not in classifier}
+    report = _compare(state, own, set() if keep_head else classifier, body, Path(path).name)
+    if not report.body_share:
+        raise UserError(f"{path}: no weight of the body fits {type(net).__name__}. {_both_keys(state, own)}")
+    fitting = {name: state[name].to(own[name].dtype) for name in report.loaded}
+    _refuse_nonfinite(fitting, path)
+    net.load_state_dict(fitting, strict=False)
+    return report
+
+
+def read_state(path: Path) -> State:
+    """The named tensors of a .safetensors file or a torch checkpoint, out of their wrappers, on the CPU."""
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"checkpoint {path}: {'not a file' if path.exists() else 'no such file'}")
+    if path.suffix not in SUFFIXES:
+        raise UserError(f"checkpoint {path}: unknown kind {path.suffix!r}; known: {', '.join(SUFFIXES)}")
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    state = _unwrap(content)
+    if not state:
+        held = (
+            ", ".join(map(repr, list(content)[:5]))
+            if isinstance(content, Mapping)
+            else type(content).__name__
+        )
+        raise UserError(f"checkpoint {path}: holds no named tensors, but {held}")
+    return state
+
+
+def read_data_config(path: Path) -> dict[str, Any]:
+    """mean, std, image_size as the harness writes them into its own checkpoints' metadata; {} elsewhere."""
+    if Path(path).suffix != ".safetensors" or not Path(path).is_file():
+        return {}
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = json.loads((file.metadata() or {}).get("data_config", "{}"))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError(f"checkpoint {path}: cannot be read: {error}") from error
+    return found if isinstance(found, dict) else {}
+
+
+def _read_safetensors(path: Path) -> State:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError(f"checkpoint {path}: cannot be read: {error}") from error
+
+
+def _read_torch(path: Path) -> Any:
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):  # plain data in timm's own checkpoints
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UserError(_refusal(path)) from error
+    except Exception as error:  # a damaged archive fails in many ways
+        if "TorchScript" in str(error):
+            raise UserError(_refusal(path)) from error
+        raise UserError(f"checkpoint {path}: cannot be read: {error}") from error
+
+
+def _refusal(path: Path) -> str:
+    return (
+        f"checkpoint {path}: is not a plain file of weights; pickled code is refused, since loading would "
+        "run it. If you trust its origin, convert it once, where you can afford that: "
+        "`from safetensors.torch import save_file; m = torch.load(PATH, weights_only=False); "
+        "save_file(m.state_dict(), 'weights.safetensors')`"
+    )
+
+
+def _unwrap(content: Any) -> State:
+    """The innermost mapping of names to tensors."""
+    if not isinstance(content, Mapping):
+        return {}
+    for wrapper in WRAPPERS:
+        inner = _unwrap(content.get(wrapper))
+        if inner:
+            return inner
+    return {name: value.detach() for name, value in content.items() if _is_weight(name, value)}
+
+
+def _is_weight(name: Any, value: Any) -> bool:
+    return isinstance(name, str) and isinstance(value, Tensor) and value.layout == torch.strided
+
+
+def _compare(state: State, own: State, left_out: set[str], body: dict[str, int], source: str) -> LoadReport:
+    shared = [name for name in own if name in state]
+    fits = [name for name in shared if state[name].shape == own[name].shape]
+    loaded = [name for name in fits if name not in left_out]
+    wrong = [(n, tuple(state[n].shape), tuple(own[n].shape)) for n in shared if n not in set(fits)]
+    return LoadReport(
+        loaded=loaded,
+        missing=[name for name in own if name not in state],
+        unexpected=[name for name in state if name not in own],
+        mismatched=wrong,
+        head=[name for name in fits if name in left_out],
+        body_share=sum(body.get(name, 0) for name in loaded) / max(1, sum(body.values())),
+        source=source,
+    )
+
+
+def _both_keys(state: State, own: State) -> str:
+    def some(names: Mapping[str, Tensor]) -> str:
+        return ", ".join(f"{name} {list(names[name].shape)}" for name in list(names)[:4])
+
+    return f"The checkpoint has {some(state)}, ...; the network has {some(own)}, ... (`rename` maps names)"
+
+
+def _refuse_nonfinite(state: State, path: Path) -> None:
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise UserError(f"checkpoint {path}: {name} holds values that are not finite")

@@ -1,0 +1,93 @@
+"""The console: tables, the live progress of a study, one line per finished run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from bench.estimate import words
+from bench.executors.base import Ended, Event, Started
+from bench.executors.base import Progress as Step
+from bench.schema import CELLS, Metric, Status
+from bench.state import State
+
+STYLE = {Status.FINISHED: "green", Status.FAILED: "red", Status.DIVERGED: "yellow"}
+
+
+def show_plan(console: Console, now: State, workers: int) -> None:
+    """The grid, what of it is done, and how long the rest takes."""
+    plan = now.plan
+    done = {run.run_id for run in now.done}
+    table = Table(title=f"study {plan.study.name}", title_justify="left", caption_justify="left")
+    for column in ("cell", "dataset", "images per class", "done", "runs"):
+        table.add_column(column, justify="right" if column in ("done", "runs") else "left")
+    for cell in CELLS:
+        for dataset in plan.datasets:
+            runs = [r for r in plan.runs if r.cell == cell and r.dataset == dataset]
+            if runs:
+                sizes = ", ".join(map(str, sorted({r.spec.n_per_class for r in runs})))
+                table.add_row(cell, escape(dataset), sizes, str(sum(r.run_id in done for r in runs)), str(len(runs)))
+    console.print(table)
+    console.print(f"strategies  {', '.join(s.label for s in plan.strategies)}", highlight=False)
+    console.print(f"backbones   {', '.join(b.label for b in plan.backbones)}", highlight=False)
+    console.print(f"seeds       {', '.join(map(str, plan.study.seeds))}", highlight=False)
+    for label, reason in plan.left_out.items():
+        console.print(f"left out    {escape(label)}: {escape(reason)}", style="yellow", highlight=False)
+    console.print(f"[bold]{len(now.done)} of {len(plan.runs)} runs done, {len(now.missing)} missing[/bold]")
+    if now.missing:
+        console.print(f"time        {words(now.remaining(workers))} on {workers} worker(s)", highlight=False)
+
+
+class ConsoleView:
+    """A live bar for the study and one per running job on a terminal; plain lines elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._progress: Progress | None = None
+        self._overall: TaskID | None = None
+        self._jobs: dict[str, TaskID] = {}
+        self._title = ""
+
+    def say(self, message: str) -> None:
+        self.console.print(escape(message), highlight=False)
+
+    @contextmanager
+    def progress(self, title: str, total: int) -> Iterator[None]:
+        columns = [TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn()]
+        if not self.console.is_terminal:
+            self.say(f"{title}: {total}")
+        with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as bars:
+            self._title, self._progress, self._jobs = title, bars, {}
+            self._overall = bars.add_task(f"[bold]{title}", total=total)
+            yield
+
+    def event(self, event: Event) -> None:
+        bars, key = self._progress, event.job.key
+        assert bars is not None and self._overall is not None
+        if isinstance(event, Started):
+            if key in self._jobs:  # its worker died: a second attempt
+                bars.remove_task(self._jobs[key])
+            self._jobs[key] = bars.add_task(f"  {escape(event.job.label)}", total=None)
+        elif isinstance(event, Step):
+            bars.update(self._jobs[key], completed=event.done, total=event.total)
+        elif isinstance(event, Ended):
+            bars.remove_task(self._jobs.pop(key))
+            bars.advance(self._overall)
+
+    def finished(self, name: str, result: dict[str, Any], remaining: float | None) -> None:
+        status, metrics = result["status"], result["metrics"]
+        if status == Status.FINISHED:
+            detail = f"test {metrics[Metric.TEST_ACCURACY]:.3f}  {metrics[Metric.TOTAL_SECONDS]:.1f} s"
+        else:
+            detail = str(result["error"]).strip().splitlines()[-1]
+        self.console.print(
+            f"[{STYLE.get(status, 'red')}]{status:>8}[/]  {escape(name)}  {escape(detail)}", highlight=False, soft_wrap=True
+        )
+        if self._progress is not None and self._overall is not None and remaining is not None:
+            self._progress.update(self._overall, description=f"[bold]{self._title}[/], {words(remaining)} left")

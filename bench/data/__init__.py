@@ -1,0 +1,1 @@
+"""Datasets: named, decoded once into uint8 arrays, split, augmented in batches."""

@@ -1,0 +1,156 @@
+"""Augmentation of whole batches on the device: uint8 in, normalised floats out.
+
+A random-resized-crop is two batched matrix products, one with each image's row resampling matrix and one with
+its column resampling matrix; a mirrored image is one whose column matrix is upside down. What is random is
+drawn on the CPU, so every device sees the same crops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Generator, Tensor
+
+from bench.data.images import centre_crop
+
+Kind = Literal["none", "flip", "crop"]
+
+SCALE = (0.08, 1.0)  # share of the image's area
+RATIO = (3 / 4, 4 / 3)  # width / height
+_TRIES = 10
+
+
+class Boxes(NamedTuple):
+    """Crops in pixels, each [B] int64 on the CPU."""
+
+    top: Tensor
+    left: Tensor
+    height: Tensor
+    width: Tensor
+
+
+def augment(
+    x: Tensor,
+    kind: Kind,
+    size: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    generator: Generator,
+    scale: tuple[float, float] = SCALE,
+    ratio: tuple[float, float] = RATIO,
+) -> Tensor:
+    """x [B, 3, S, S] uint8 -> [B, 3, size, size] float32, channels_last, (x / 255 - mean) / std.
+
+    none: centre crop. flip: that, mirrored at random. crop: random-resized-crop, mirrored at random.
+    `generator` is a CPU generator; `mean` and `std` are per channel. Raises ValueError for another kind.
+    """
+    if kind == "none":
+        return normalise(centre_crop(x, size), mean, std)
+    if kind not in ("flip", "crop"):
+        raise ValueError(f"augmentation {kind!r}: want none, flip or crop")
+    if kind == "flip":
+        mirrored = random_flips(len(x), generator).to(x.device)
+        return normalise(_mirror(centre_crop(x, size), mirrored), mean, std)
+    boxes = random_boxes(len(x), x.shape[-1], generator, scale, ratio)
+    mirrored = random_flips(len(x), generator)
+    return resized_crop(x, boxes, mirrored, size, mean, std)
+
+
+def normalise(x: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """x [B, 3, H, W] uint8 -> float32 of that shape, channels_last: (x / 255 - mean) / std."""
+    gain, offset = _affine(mean, std)
+    out = x.to(torch.float32, memory_format=torch.channels_last)
+    shape = (1, len(gain), 1, 1)
+    return out.mul_(out.new_tensor(gain).view(shape)).add_(out.new_tensor(offset).view(shape))
+
+
+def random_flips(n: int, generator: Generator) -> Tensor:
+    """[n] bool on the CPU: true with probability one half."""
+    return torch.rand(n, generator=generator) < 0.5
+
+
+def random_boxes(
+    n: int,
+    side: int,
+    generator: Generator,
+    scale: tuple[float, float] = SCALE,
+    ratio: tuple[float, float] = RATIO,
+) -> Boxes:
+    """`n` crops of a square image of `side` pixels, distributed as torchvision's RandomResizedCrop.
+
+    Area and log aspect ratio are uniform; the first of ten tries that fits is taken, else the central crop.
+    """
+    area = side * side * _uniform(generator, scale[0], scale[1], n, _TRIES)
+    log_ratio = torch.tensor(ratio).log().tolist()
+    aspect = _uniform(generator, log_ratio[0], log_ratio[1], n, _TRIES).exp()
+    width, height = (area * aspect).sqrt().round().long(), (area / aspect).sqrt().round().long()
+    fits = (width > 0) & (width <= side) & (height > 0) & (height <= side)
+    first = fits.int().argmax(dim=1, keepdim=True)
+    fallback = _central(side, ratio)
+    any_fits = fits.any(dim=1)
+    height = torch.where(any_fits, height.gather(1, first)[:, 0], fallback[0])
+    width = torch.where(any_fits, width.gather(1, first)[:, 0], fallback[1])
+    u = torch.rand(2, n, generator=generator)
+    u[:, ~any_fits] = 0.5
+    top, left = ((u[0] * (side - height + 1)).long(), (u[1] * (side - width + 1)).long())
+    return Boxes(top, left, height, width)
+
+
+def resized_crop(
+    x: Tensor, boxes: Boxes, mirrored: Tensor, size: int, mean: Sequence[float], std: Sequence[float]
+) -> Tensor:
+    """Each image's box, resized to `size` (bilinear, antialiased), mirrored where `mirrored` [B], normalised.
+
+    x [B, 3, S, S] uint8 -> [B, 3, size, size] float32, channels_last.
+    """
+    side, device = x.shape[-1], x.device
+    rows = resampling(boxes.top.to(device), boxes.height.to(device), size, side)
+    columns = resampling(boxes.left.to(device), boxes.width.to(device), size, side)
+    columns = torch.where(mirrored.to(device)[:, None, None], columns.flip(1), columns)
+    wide = torch.bmm(x.flatten(1, 2).float(), columns.mT).unflatten(1, (3, side))  # [B, 3, S, size]
+    gain, offset = _affine(mean, std)
+    # the normalisation rides along in the second product
+    out = [
+        torch.baddbmm(wide.new_tensor(offset[c]), rows, wide[:, c], alpha=gain[c])
+        for c in range(wide.shape[1])
+    ]
+    return torch.stack(out, dim=-1).permute(0, 3, 1, 2)
+
+
+def resampling(start: Tensor, length: Tensor, size: int, side: int) -> Tensor:
+    """[B, size, side] float32: row i holds the weights of output pixel i over the input's `side` pixels.
+
+    The triangle filter around the output pixel's centre, as wide as an output pixel but never below an input
+    pixel, cut off at the box `start` .. `start + length` (each [B], pixels).
+    """
+    start, length = start.float()[:, None, None], length.float()[:, None, None]
+    pixel = torch.arange(side, device=start.device, dtype=torch.float32) + 0.5 - start  # [B, 1, side]
+    step = length / size
+    centre = (
+        torch.arange(size, device=start.device, dtype=torch.float32)[:, None] + 0.5
+    ) * step  # [B, size, 1]
+    weight = (1 - (pixel - centre).abs_().div_(step.clamp(min=1))).clamp_(min=0)
+    weight.mul_((pixel > 0) & (pixel < length))
+    return weight.div_(weight.sum(dim=-1, keepdim=True))
+
+
+def _affine(mean: Sequence[float], std: Sequence[float]) -> tuple[list[float], list[float]]:
+    """Per channel gain and offset such that gain * x + offset is the normalised uint8 x."""
+    return [1 / (255 * s) for s in std], [-m / s for m, s in zip(mean, std, strict=True)]
+
+
+def _mirror(x: Tensor, mirrored: Tensor) -> Tensor:
+    return torch.where(mirrored[:, None, None, None], x.flip(-1), x)
+
+
+def _uniform(generator: Generator, low: float, high: float, *shape: int) -> Tensor:
+    return torch.rand(shape, generator=generator) * (high - low) + low
+
+
+def _central(side: int, ratio: tuple[float, float]) -> tuple[int, int]:
+    """Height and width of the largest central crop of a square within the ratios."""
+    if ratio[0] > 1:
+        return round(side / ratio[0]), side
+    return (side, round(side * ratio[1])) if ratio[1] < 1 else (side, side)

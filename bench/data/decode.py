@@ -1,0 +1,93 @@
+"""Photographs to squares of uint8 pixels, once, on all cores."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image
+
+from bench.errors import UserError, nearest
+
+CHUNK = 128  # images held in memory at a time
+
+_ORIENTATION = 0x0112  # EXIF tag
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+Item = TypeVar("Item")
+
+
+def read_files(paths: Sequence[Path], stored: int, interpolation: str) -> Iterator[np.ndarray]:
+    """The images in order, in chunks [b, 3, stored, stored] uint8. Raises UserError naming a damaged file."""
+    resample = resampling_filter(interpolation)
+    return in_parallel(lambda path: _read(path, stored, resample), paths)
+
+
+def in_parallel(decode: Callable[[Item], np.ndarray], items: Sequence[Item]) -> Iterator[np.ndarray]:
+    """decode(item) of all items in order, stacked in chunks. Pillow releases the GIL, so threads suffice."""
+    with ThreadPoolExecutor(
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    ) as threads:
+        for start in range(0, len(items), CHUNK):
+            yield np.stack(list(threads.map(decode, items[start : start + CHUNK])))
+
+
+def resampling_filter(name: str) -> Image.Resampling:
+    """Pillow's filter of that name. Raises UserError."""
+    try:
+        return Image.Resampling[name.upper()]
+    except KeyError:
+        known = [filter.name.lower() for filter in Image.Resampling]
+        raise UserError(f"unknown interpolation {name!r}{nearest(name, known)}") from None
+
+
+def square(image: Image.Image, stored: int, resample: Image.Resampling) -> np.ndarray:
+    """[3, stored, stored] uint8: the central square of the image, resized with antialiasing.
+
+    Same as resizing the short side and cropping the centre, without rounding the crop to whole pixels.
+    """
+    image = _upright(_eight_bit(image)).convert("RGB")
+    side = min(image.size)
+    left, top = ((length - side) / 2 for length in image.size)
+    if image.size != (stored, stored):
+        image = image.resize((stored, stored), resample, box=(left, top, left + side, top + side))
+    return np.asarray(image).transpose(2, 0, 1)
+
+
+def _read(path: Path, stored: int, resample: Image.Resampling) -> np.ndarray:
+    try:
+        with Image.open(path) as image:
+            image.draft(
+                None, (2 * stored, 2 * stored)
+            )  # JPEG: decode at a fraction of the size, far above stored
+            return square(image, stored, resample)
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's decoders raise anything from OSError to IndexError
+        reason = str(error).replace(repr(str(path)), "the file")
+        raise UserError(f"{path}: not a readable image ({reason or type(error).__name__})") from error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as the camera's EXIF note says."""
+    turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION))
+    return image if turn is None else image.transpose(turn)
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """16-bit greys scaled to 8 bit: Pillow's own conversion would clip them at 255."""
+    if not image.mode.startswith("I;16"):
+        return image
+    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))

@@ -1,0 +1,158 @@
+"""Datasets by timm's names: torch/NAME (torchvision), hfds/, hfids/, tfds/, wds/. Downloaded when prepared.
+
+Nothing is imported until then: `inspect` knows neither classes nor counts.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.data.family import Chunk, DatasetInfo, Family, Request, Resolution, Stream
+from bench.data.options import Option
+from bench.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# torch/ names of timm beside its table: folders go by `folder:PATH`
+_MORE_TORCH_NAMES = ("imagenet", "inaturalist", "inat", "places365", "qmnist")
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A prefix of timm's dataset names; `package` must be installed for it."""
+
+    prefix: str
+    summary: str
+    package: str
+    test_split: str
+
+
+_KINDS = [
+    _Kind(
+        "torch",
+        "torchvision's datasets: cifar10, mnist, imagenet, ...",
+        "torchvision",
+        "validation",
+    ),
+    _Kind("hfds", "Hugging Face datasets, by repository name", "datasets", "test"),
+    _Kind("hfids", "Hugging Face datasets, streamed", "datasets", "test"),
+    _Kind("tfds", "TensorFlow datasets", "tensorflow_datasets", "test"),
+    _Kind("wds", "WebDataset shards in the folder `root`", "webdataset", "validation"),
+]
+
+
+class External(Family):
+    """Datasets of one of timm's prefixes."""
+
+    def __init__(self, kind: _Kind) -> None:
+        self._kind = kind
+        self.name, self.prefix, self.summary = f"{kind.prefix}/NAME", f"{kind.prefix}/", kind.summary
+        self.options = {
+            "root": Option(str, None, "folder of the dataset; none: in the cache, downloaded there"),
+            "train_split": Option(str, "train", "the split to train and validate on"),
+            "test_split": Option(str, kind.test_split, "the split to test on"),
+        }
+
+    def inspect(self, request: Request) -> DatasetInfo:
+        self._check(request)
+        return DatasetInfo(None, None, None, ["classes and counts are known once it is downloaded"])
+
+    def fingerprint(self, request: Request, resolution: Resolution) -> dict[str, Any]:
+        self._check(request)
+        root = request.options["root"] and str(_given_root(request).resolve())
+        options = {**request.options, "root": root}
+        return {"name": request.name, "options": options, "resolution": vars(resolution)}
+
+    def open(self, request: Request, resolution: Resolution, cache: Path) -> Stream:
+        from bench.data.store import locked
+
+        if self._kind.prefix == "torch":
+            _check_torch_name(request)
+        root = _root(request, cache)
+        with locked(cache / "downloads" / ".lock"):  # two processes must not unpack into one folder
+            test, pool = (_create(request, split, root) for split in ("test_split", "train_split"))
+        test_chunks = _read(test, "test", request, resolution)
+        return Stream(_class_names(pool), test_chunks, _read(pool, "train", request, resolution))
+
+    def _check(self, request: Request) -> None:
+        package = self._kind.package
+        if importlib.util.find_spec(package) is None:
+            raise UserError(f"dataset {request.name!r} needs the package {package!r}: pip install {package}")
+        if request.options["train_split"] == request.options["test_split"]:
+            raise UserError(f"dataset {request.name!r}: train_split and test_split are the same split")
+
+
+EXTERNALS: list[Family] = [External(kind) for kind in _KINDS]
+
+
+def _check_torch_name(request: Request) -> None:
+    from timm.data import dataset_factory
+
+    known = {*getattr(dataset_factory, "_TORCH_BASIC_DS", {}), *_MORE_TORCH_NAMES}
+    if request.argument.lower() not in known:
+        raise UserError(f"unknown dataset {request.name!r}{nearest(request.argument, known)}")
+
+
+def _root(request: Request, cache: Path) -> Path:
+    root = _given_root(request) if request.options["root"] else cache / "downloads"
+    root.mkdir(parents=True, exist_ok=True)
+    return root
+
+
+def _given_root(request: Request) -> Path:
+    return request.base / Path(request.options["root"]).expanduser()
+
+
+def _create(request: Request, split_option: str, root: Path) -> Any:
+    """timm's dataset of one split, downloaded if need be. Raises UserError with the reason."""
+    import timm.data
+
+    split = request.options[split_option]
+    try:
+        return timm.data.create_dataset(request.name, root=str(root), split=split, download=True)
+    except (OSError, RuntimeError, ValueError, KeyError, ImportError, AssertionError) as error:
+        where = f"dataset {request.name!r}, {split_option} {split!r}"
+        raise UserError(f"{where}: {error or type(error).__name__} (folder: {root})") from error
+
+
+def _class_names(dataset: Any) -> list[str] | None:
+    """In the order of their labels, where the dataset tells."""
+    to_index = getattr(getattr(dataset, "reader", None), "class_to_idx", None)
+    if to_index:
+        return [str(name) for name, _ in sorted(to_index.items(), key=lambda item: item[1])]
+    names = getattr(dataset, "classes", None)
+    return [str(name) for name in names] if names else None
+
+
+def _read(dataset: Any, split: str, request: Request, resolution: Resolution) -> Iterator[Chunk]:
+    from bench.data.decode import CHUNK, in_parallel, resampling_filter, square
+
+    resample = resampling_filter(resolution.interpolation)
+    pairs = _pairs(dataset)
+    done = 0
+    while chunk := list(islice(pairs, CHUNK)):
+        names = [f"{split} image {done + i}" for i in range(len(chunk))]
+        labels = [_label(label, name, request) for name, (_, label) in zip(names, chunk, strict=True)]
+        (images,) = in_parallel(lambda pair: square(pair[0], resolution.stored, resample), chunk)
+        yield Chunk(names, labels, images)
+        done += len(chunk)
+
+
+def _pairs(dataset: Any) -> Iterator[tuple[Image, Any]]:
+    """(image, label) of a dataset that is indexed, or else iterated."""
+    if hasattr(dataset, "__iter__"):
+        return iter(dataset)
+    return (dataset[i] for i in range(len(dataset)))
+
+
+def _label(label: Any, name: str, request: Request) -> int:
+    try:
+        return int(label)
+    except (TypeError, ValueError):
+        raise UserError(f"dataset {request.name!r}: {name} has label {label!r}, want a number") from None

@@ -1,0 +1,101 @@
+"""What a family of datasets is: the interface behind every dataset name. Torch-free.
+
+A new kind of dataset is one subclass of `Family` and one entry in `bench.data.registry`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bench.data.options import Option
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What is known of a dataset before its images are read; None: only once it is downloaded.
+
+    pool_counts: images per class to draw training and validation from, duplicates still among them.
+    """
+
+    classes: list[str] | None
+    pool_counts: list[int] | None
+    test_count: int | None
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """How large images are kept, in pixels.
+
+    size: what the network sees. stored: the square side at which photographs are kept, so that crops have
+    room; sets that are rendered (world, digits) are rendered at `size`. interpolation: Pillow's name of a
+    filter.
+    """
+
+    size: int
+    stored: int
+    interpolation: str = "bicubic"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.size <= self.stored:
+            raise ValueError(f"want 0 < size <= stored, got size {self.size}, stored {self.stored}")
+
+
+@dataclass(frozen=True)
+class Request:
+    """A dataset as asked for. argument: what follows the family's prefix. options: all of them, checked."""
+
+    name: str
+    argument: str
+    options: dict[str, Any]
+    base: Path
+
+
+class Chunk(NamedTuple):
+    """A few images: their names (for remarks), labels, and uint8 pixels [b, 3, S, S]."""
+
+    names: list[str]
+    labels: list[int]
+    images: np.ndarray
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A dataset being read. classes None: as many as the labels turn out to have."""
+
+    classes: list[str] | None
+    test: Iterable[Chunk]
+    pool: Iterable[Chunk]
+    notes: list[str] = field(default_factory=list)
+
+
+class Family(ABC):
+    """Datasets that share a way of reading. `name` is how `bench datasets` shows it, say "torch/NAME".
+
+    prefix: what their names begin with; the rest is the request's argument. A family of one dataset has its
+    whole name as the prefix, and no argument.
+    """
+
+    name: str
+    prefix: str
+    summary: str
+    options: dict[str, Option]
+
+    @abstractmethod
+    def inspect(self, request: Request) -> DatasetInfo:
+        """Checks the request and counts, without torch and without reading images. Raises UserError."""
+
+    @abstractmethod
+    def fingerprint(self, request: Request, resolution: Resolution) -> dict[str, Any]:
+        """JSON content that changes whenever the prepared images would. Raises as `inspect` does."""
+
+    @abstractmethod
+    def open(self, request: Request, resolution: Resolution, cache: Path) -> Stream:
+        """Starts reading; `cache` is where downloads go. Raises UserError, also while the stream is read."""

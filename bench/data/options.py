@@ -1,0 +1,67 @@
+"""The options of a dataset: declared once, with type, default and limits; checked before anything runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from bench.errors import UserError, nearest
+
+_KINDS = {int: "whole number", float: "number", str: "text"}
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a dataset. low, high: inclusive limits. choices: the only values allowed."""
+
+    kind: type
+    default: Any
+    help: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+
+    def describe(self) -> str:
+        return f"{self.help} ({self._wanted()}; default {self.default})"
+
+    def check(self, where: str, value: Any) -> Any:
+        """`value` as `kind`. Raises UserError beginning with `where`."""
+        if value is None and self.default is None:
+            return None
+        if self.kind is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        # bool is an int to Python, but `draw: true` is a slip
+        typed = isinstance(value, self.kind) and not isinstance(value, bool)
+        if not typed or not self._within(value):
+            hint = nearest(value, self.choices) if self.choices and isinstance(value, str) else ""
+            raise UserError(f"{where}: {value!r} is not a valid value, want {self._wanted()}{hint}")
+        return value
+
+    def _within(self, value: Any) -> bool:
+        if self.choices and value not in self.choices:
+            return False
+        # written so that nan is outside
+        above = self.low is None or value >= self.low
+        return above and (self.high is None or value <= self.high)
+
+    def _wanted(self) -> str:
+        if self.choices:
+            return "one of " + ", ".join(self.choices)
+        limits = [
+            f"{word} {limit:g}"
+            for word, limit in (("from", self.low), ("to", self.high))
+            if limit is not None
+        ]
+        return " ".join([_KINDS[self.kind], *limits])
+
+
+def resolve(dataset: str, declared: dict[str, Option], given: dict[str, Any]) -> dict[str, Any]:
+    """All options of `dataset` with their values. Raises UserError for an unknown option or a wrong value."""
+    for name in given:
+        if name not in declared:
+            known = nearest(name, declared) if declared else "; it has no options"
+            raise UserError(f"dataset {dataset!r}: unknown option {name!r}{known}")
+    return {
+        name: option.check(f"dataset {dataset!r}, option {name!r}", given.get(name, option.default))
+        for name, option in declared.items()
+    }

@@ -1,0 +1,124 @@
+"""Decodes a dataset once into arrays that all processes share by memory map.
+
+`cache/data/<key>/` holds pool.npy and test.npy (uint8 [N, 3, S, S]), their labels, and meta.json. The folder
+is complete or absent; the key is a hash of everything that decides its content.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from bench.data.duplicates import Seen
+from bench.data.family import Family, Request, Resolution, Stream
+from bench.data.images import ImageSet
+from bench.data.registry import find
+from bench.data.store import ArrayFile, locked, remove_leftovers, staged, write_text
+from bench.errors import UserError
+from bench.spec import DatasetSpec, content_hash
+
+__all__ = ["Prepared", "Resolution", "load", "prepare"]
+
+FORMAT = 1
+"""Raise it when prepared folders would be laid out or decoded differently than before."""
+
+_META = "meta.json"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A decoded dataset. `pool` is split into training and validation by `bench.data.splits`.
+
+    No image of `test` is in `pool`, and none is in `pool` twice; `notes` says what was excluded, for people.
+    """
+
+    pool: ImageSet
+    test: ImageSet
+    classes: list[str]
+    notes: list[str]
+
+
+def prepare(spec: DatasetSpec, resolution: Resolution, base: Path, cache: Path) -> Path:
+    """The folder with the prepared dataset, made unless it exists; safe in several processes at a time.
+
+    base: where relative `folder:` paths start. Raises UserError for wrong names, options and images.
+    """
+    family, request = find(spec, base)
+    target = cache / "data" / key(family, request, resolution)
+    if target.exists():
+        return target
+    with locked(cache / "data" / ".locks" / target.name) as alone:
+        if alone:
+            remove_leftovers(target)
+        if not target.exists():
+            with staged(target) as folder:
+                _write(family.open(request, resolution, cache), request.name, folder)
+    return target
+
+
+def key(family: Family, request: Request, resolution: Resolution) -> str:
+    """The identity of the prepared content. Raises UserError as `inspect` does."""
+    content = {"format": FORMAT, "family": family.name, "content": family.fingerprint(request, resolution)}
+    return content_hash(content)
+
+
+def load(path: Path) -> Prepared:
+    """What `prepare` wrote, memory-mapped: opening takes milliseconds, and processes share the pages."""
+    meta = json.loads((path / _META).read_text(encoding="utf-8"))
+    pool, test = (
+        ImageSet(_array(path / f"{part}.npy"), _array(path / f"{part}_labels.npy")) for part in _PARTS
+    )
+    return Prepared(pool, test, meta["classes"], meta["notes"])
+
+
+_PARTS = ("pool", "test")
+
+
+def _array(path: Path) -> torch.Tensor:
+    # "c": a write would go to this process's own copy of the page, never to the file, so torch need not warn
+    return torch.from_numpy(np.load(path, mmap_mode="c"))
+
+
+def _write(stream: Stream, name: str, folder: Path) -> None:
+    seen = Seen()
+    # test first: what the pool shares with it is left out of the pool
+    test = _write_part(stream.test, folder / "test", seen.test)
+    pool = _write_part(stream.pool, folder / "pool", seen.pool)
+    classes = _classes(stream.classes, pool, test, name)
+    meta = {"dataset": name, "classes": classes, "notes": [*stream.notes, *seen.notes()]}
+    write_text(folder / _META, json.dumps(meta, indent=2))
+
+
+def _write_part(chunks, path: Path, keep) -> np.ndarray:  # type: ignore[no-untyped-def]
+    """Writes the images that `keep` says to; returns their labels [N] int64."""
+    images, labels = None, []
+    for chunk in chunks:
+        kept = keep(chunk)
+        images = images or ArrayFile(path.with_suffix(".npy"), chunk.images.shape[1:], "uint8")
+        images.append(chunk.images[kept])
+        labels += np.asarray(chunk.labels)[kept].tolist()
+    if images is None:
+        raise UserError(f"the {path.name} part of the dataset has no images")
+    images.close()
+    y = np.array(labels, dtype=np.int64)
+    label_file = ArrayFile(path.with_name(f"{path.name}_labels.npy"), (), "int64")
+    label_file.append(y)
+    label_file.close()
+    return y
+
+
+def _classes(named: list[str] | None, pool: np.ndarray, test: np.ndarray, name: str) -> list[str]:
+    """The class names, or numbers where the dataset has none. Raises UserError for labels that do not fit."""
+    used = np.union1d(pool, test)
+    classes = named or [str(k) for k in range(int(used.max()) + 1)]
+    if used.min() < 0 or used.max() >= len(classes):
+        raise UserError(
+            f"dataset {name!r}: labels from {used.min()} to {used.max()}, but {len(classes)} classes"
+        )
+    if len(classes) < 2:
+        raise UserError(f"dataset {name!r}: only one class; want at least 2")
+    return classes

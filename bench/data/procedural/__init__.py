@@ -1,0 +1,1 @@
+"""The three image families that the procedural world is made of."""

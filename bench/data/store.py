@@ -1,0 +1,118 @@
+"""Files that are complete or absent: growing arrays, folders that appear at once, a lock."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+try:
+    import fcntl
+except ImportError:  # Windows: without the lock two processes may do the same work, still correctly
+    fcntl = None  # type: ignore[assignment]
+
+
+class ArrayFile:
+    """A .npy file that grows row by row, so a dataset need not fit into memory. Valid once closed."""
+
+    def __init__(self, path: Path, row_shape: tuple[int, ...], dtype: str) -> None:
+        self._row_shape, self._dtype = row_shape, np.dtype(dtype)
+        self._rows = 0
+        self._file = open(path, "wb")  # noqa: SIM115, closed in `close`
+        self._header = self._write_header()
+
+    def append(self, rows: np.ndarray) -> None:
+        """rows: [n, *row_shape] of the file's dtype."""
+        if rows.shape[1:] != self._row_shape or rows.dtype != self._dtype:
+            raise ValueError(f"want {self._dtype} [n, {self._row_shape}], got {rows.dtype} {rows.shape}")
+        self._file.write(np.ascontiguousarray(rows).data)
+        self._rows += len(rows)
+
+    def close(self) -> None:
+        """Writes the header with the final number of rows, and everything to disk."""
+        self._file.seek(0)
+        if self._write_header() != self._header:  # numpy pads headers so that the first axis can grow
+            raise RuntimeError(f"{self._file.name}: the header outgrew its place at {self._rows} rows")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+    def _write_header(self) -> int:
+        description = np.lib.format.dtype_to_descr(self._dtype)
+        content = {"descr": description, "fortran_order": False, "shape": (self._rows, *self._row_shape)}
+        np.lib.format.write_array_header_1_0(self._file, content)
+        return self._file.tell()
+
+
+def write_text(path: Path, text: str) -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def staged(target: Path) -> Iterator[Path]:
+    """A new folder beside `target` that becomes `target` at the end, or vanishes on an exception.
+
+    If another process was faster, its folder stays and this one vanishes.
+    """
+    folder = target.with_name(f"{_staging_prefix(target)}{uuid.uuid4().hex}")
+    folder.mkdir()
+    try:
+        yield folder
+        _sync_folder(folder)
+        try:
+            os.rename(folder, target)
+        except OSError:
+            if not target.exists():
+                raise
+        _sync_folder(target.parent)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_leftovers(target: Path) -> None:
+    """Deletes what killed processes left of `target`. Call it with the lock held."""
+    for folder in target.parent.glob(_staging_prefix(target) + "*"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[bool]:
+    """Holds the lock file `path`, waiting for other processes; the system frees it when a process dies.
+
+    Yields whether the lock is held: some systems and network folders have none.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a") as file:
+        yield _lock(file.fileno())
+
+
+def _lock(descriptor: int) -> bool:
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError:
+        return False
+    return True
+
+
+def _staging_prefix(target: Path) -> str:
+    return f".{target.name}-"
+
+
+def _sync_folder(folder: Path) -> None:
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    descriptor = os.open(folder, os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

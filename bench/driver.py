@@ -1,0 +1,148 @@
+"""From a plan to a finished study: prepare, run what is missing, report. Imports no torch itself."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench import lock, preparation, state, store
+from bench.errors import UserError
+from bench.executors.base import Ended, Executor, Job
+from bench.places import Places, cache_dir
+from bench.preparation import Remarks
+from bench.schema import ARTIFACT_REPORT, Status
+from bench.state import State
+from bench.study.plan import Plan
+from bench.tracking import Tracking
+from bench.view import View
+
+
+@dataclass
+class Summary:
+    """How a `bench run` went: the runs of this call by status, and where the report is."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    report: Path | None = None
+    interrupted: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        if self.interrupted:
+            return 128 + signal.SIGINT
+        return 1 if self.counts[Status.FAILED] else 0
+
+
+def run_study(plan: Plan, uri: str, make_executor: Callable[[], Executor], view: View, out: Path) -> Summary:
+    """Run what is missing, then write the report and log it. Ctrl-C and SIGTERM stop it cleanly.
+
+    Raises `UserError` for input that cannot work and for a study that another process is running.
+    """
+    with lock.exclusive(uri, plan.study.name), _sigterm_as_ctrl_c():
+        summary = Summary()
+        executor = make_executor() if state.read(plan, uri).missing else None  # imports torch while we import MLflow
+        try:
+            study_run = _run(plan, uri, executor, view, summary.counts)
+        except KeyboardInterrupt:
+            summary.interrupted = True
+            view.say("stopping: the runs under way are marked killed, and the same command goes on from here")
+            return summary
+        finally:
+            if executor:
+                executor.close()
+                _reap(plan, uri)
+        summary.report = _report(plan, uri, study_run, out)
+        return summary
+
+
+def _run(plan: Plan, uri: str, executor: Executor | None, view: View, counts: Counter[str]) -> str:
+    """-> the MLflow run that holds the study's document and will hold its report."""
+    from bench import track
+
+    with track.translated():
+        experiment = track.open_store(uri, plan.study.name)
+        if killed := track.reap(uri, plan.study.name):
+            view.say(f"{killed} run(s) left over from a killed session are marked killed and will be repeated")
+    places = Places(plan.base.absolute(), cache_dir())
+    remarks = preparation.prepare(plan, places, executor, view) if executor else _known_remarks(plan, uri)
+    study_run = track.write_study(uri, experiment, _document(plan, uri, remarks))
+    if executor:
+        tracking = Tracking(uri, experiment, plan.study.system_metrics, plan.study.checkpoints)
+        _execute(state.read(plan, uri), executor, places, tracking, view, counts)
+    return study_run
+
+
+def _execute(
+    now: State, executor: Executor, places: Places, tracking: Tracking, view: View, counts: Counter[str]
+) -> None:
+    rows = {run.run_id: run.row() for run in now.missing}
+    jobs = [
+        Job(run.run_id, "bench.worker:run", (run.spec, rows[run.run_id], places, tracking), run_name(rows[run.run_id]))
+        for run in now.missing
+    ]
+    with view.progress("running", len(jobs)):
+        for event in executor.run(jobs):
+            view.event(event)
+            if isinstance(event, Ended):
+                row = rows.pop(event.job.key)
+                result = event.result or {"status": Status.FAILED, "error": event.user_error or event.crash, "metrics": {}}
+                counts[result["status"]] += 1
+                if seconds := result["metrics"].get("total_seconds"):
+                    now.estimator.learn(row, seconds)
+                view.finished(event.job.label, result, now.estimator.remaining(rows.values(), executor.workers))
+
+
+def run_name(row: dict[str, Any]) -> str:
+    return f"{row['dataset']} n={row['n_per_class']} {row['backbone']} {row['strategy']} seed {row['seed']}"
+
+
+def _document(plan: Plan, uri: str, remarks: Remarks) -> dict[str, Any]:
+    from bench import track
+
+    command = shlex.join(["bench", *sys.argv[1:]])
+    document = plan.document() | {"command": command, "store": uri, "git_commit": track.git_commit()}
+    remarks.enter(document)
+    return document
+
+
+def _known_remarks(plan: Plan, uri: str) -> Remarks:
+    """Nothing is missing, so nothing is prepared anew: what the stored study says of its data still holds."""
+    with suppress(UserError):
+        stored = store.study_document(uri, plan.study.name)
+        return Remarks(*({e["label"]: e["notes"] for e in stored[s]} for s in ("datasets", "backbones")))
+    return Remarks()
+
+
+def _report(plan: Plan, uri: str, study_run: str, out: Path) -> Path:
+    import reports
+    from bench import track
+
+    folder = reports.write(plan.study.name, uri, out)
+    track.log_folder(uri, study_run, folder, ARTIFACT_REPORT)
+    return folder
+
+
+def _reap(plan: Plan, uri: str) -> None:
+    from bench import track
+
+    track.reap(uri, plan.study.name)
+
+
+@contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """`kill PID` stops a study as Ctrl-C does."""
+
+    def interrupt(signum: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

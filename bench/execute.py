@@ -1,0 +1,161 @@
+"""One RunSpec from data to final scores. Knows no MLflow: whoever calls it passes a `Record` for the epochs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+
+from bench import compose, freeze
+from bench.backbones.build import build, resolution
+from bench.backbones.model import Model
+from bench.backbones.source import pretrain
+from bench.data.images import ImageSet
+from bench.data.prepare import Prepared, Resolution, load, prepare
+from bench.data.splits import k_shot
+from bench.data.task import Task
+from bench.errors import UserError
+from bench.schema import Metric
+from bench.places import Places
+from bench.seeds import derive
+from bench.spec import BackboneSpec, DatasetSpec, RunSpec, TrainSpec
+from bench.train.cost import Clock, EnergyMeter, MemoryMeter, forward_flops
+from bench.train.device import choose
+from bench.train.evaluate import predict, score
+from bench.train.loop import Record, Trainer, epoch_budget
+from bench.train.optim import make_optimizer
+
+if TYPE_CHECKING:
+    from bench.train.checkpoint import Snapshot
+
+
+@dataclass
+class Outcome:
+    """What a finished run has to say, once."""
+
+    metrics: dict[str, float]
+    device: str
+    load_table: str
+    snapshots: dict[str, Snapshot] = field(default_factory=dict)
+
+
+def prepare_dataset(dataset: DatasetSpec, backbone: BackboneSpec, image_size: int | None, places: Places) -> Prepared:
+    """The decoded images at the backbone's resolution; decoded on the first call, memory-mapped afterwards."""
+    size, crop_pct, interpolation = resolution(backbone, image_size)
+    stored = Resolution(size, max(size, round(size / crop_pct)), interpolation)
+    return load(prepare(dataset, stored, places.base, places.cache))
+
+
+def make_model(backbone: BackboneSpec, num_classes: int, image_size: int | None, places: Places) -> Model:
+    """The backbone with its weights and a fresh head. The caller seeds torch."""
+    source = pretrain(backbone, image_size, places.base, places.cache).path if backbone.source else None
+    return build(backbone, num_classes, image_size, places.base, source)
+
+
+def preflight(spec: RunSpec, num_classes: int, places: Places, model: Model | None = None) -> Model:
+    """Draws every phase of the strategy without training; raises `UserError` for what could never train.
+
+    Found here: nothing trainable, overlapping groups, knobs that do not fit the backbone, unknown optimisers.
+    Returns the model, so that the next strategy of the same backbone need not load it again.
+    """
+    model = model or make_model(spec.backbone, num_classes, spec.train.image_size, places)
+    nothing = ImageSet(torch.empty(0, 3, 1, 1, dtype=torch.uint8), torch.empty(0, dtype=torch.int64))
+    task = Task(nothing, nothing, num_classes, max(spec.train.epochs, 1))
+    try:
+        for phase in compose.build(spec.strategy).phases(model, task):
+            freeze.check(model, phase)
+            make_optimizer(phase, spec.train)
+    except UserError as error:
+        raise UserError(f"strategy {spec.strategy.label!r} on {spec.backbone.label}: {error}") from None
+    return model
+
+
+def execute(spec: RunSpec, places: Places, record: Record, keep: str = "none") -> Outcome:
+    """Train and evaluate one run. Test labels are read once, after training, by `_final_scores` alone.
+
+    `keep`: which snapshots to return ("none", "best": the evaluated one, "all": best and last).
+    Raises `Diverged` for a loss that is not finite, `UserError` for input that does not work.
+    """
+    numerics = choose(spec.train)
+    clock, memory, energy = Clock(numerics), MemoryMeter(numerics.device), EnergyMeter(numerics.device)
+    memory.start()
+    with clock("total"):
+        with clock("prepare"):
+            prepared = prepare_dataset(spec.dataset, spec.backbone, spec.train.image_size, places)
+            task = make_task(prepared, spec)
+            torch.manual_seed(derive(spec.seed, "model"))
+            model = make_model(spec.backbone, task.num_classes, spec.train.image_size, places)
+            model = model.to(numerics.device, memory_format=torch.channels_last)
+            _init_head_bias(model, task, spec.train)
+        wanted = keep != "none" or spec.train.evaluate == "best"
+        order = derive(spec.seed, "order")
+        trainer = Trainer(model, task, spec.train, numerics, clock, order, record, snapshots=wanted)
+        trainer.run(compose.build(spec.strategy))
+        if spec.train.evaluate == "best" and trainer.best:
+            model.net.load_state_dict(trainer.best.weights)
+        with clock("eval"):
+            scores = _final_scores(trainer, prepared)
+    cost = _cost(trainer, clock, memory, energy)
+    return Outcome(scores | cost, _device_name(numerics.device), model.load_report.table(), _kept(trainer, keep, spec.train))
+
+
+def make_task(prepared: Prepared, spec: RunSpec) -> Task:
+    """The k-shot subset of a run's seed, split into train and val. The test images are not part of it."""
+    split = k_shot(prepared.pool.y, spec.n_per_class, spec.train.val_share, spec.seed)
+    train = prepared.pool.subset(split.train)
+    epochs = epoch_budget(len(train), spec.train)
+    return Task(train, prepared.pool.subset(split.val), len(prepared.classes), epochs)
+
+
+def _final_scores(trainer: Trainer, prepared: Prepared) -> dict[str, float]:
+    val = score(predict(trainer.model, trainer.task.val, trainer.numerics), trainer.task.val.y)
+    test = score(predict(trainer.model, prepared.test, trainer.numerics), prepared.test.y)
+    return {
+        Metric.VAL_ACCURACY: val.accuracy,
+        Metric.TEST_ACCURACY: test.accuracy,
+        Metric.TEST_CLASS_ACCURACY: test.mean_class_accuracy,
+        Metric.TEST_NLL: test.nll,
+        Metric.TEST_ECE: test.ece,
+    }
+
+
+def _cost(trainer: Trainer, clock: Clock, memory: MemoryMeter, energy: EnergyMeter) -> dict[str, float]:
+    seconds = clock.seconds
+    joules = energy.joules()
+    return {
+        Metric.PREPARE_SECONDS: seconds["prepare"],
+        Metric.TRAIN_SECONDS: seconds["train"],
+        Metric.EVAL_SECONDS: seconds["eval"],
+        Metric.TOTAL_SECONDS: seconds["total"],
+        Metric.IMAGES_PER_SECOND: trainer.images_seen / seconds["train"],
+        Metric.PEAK_MEMORY: memory.device_peak(),
+        Metric.PEAK_HOST_MEMORY: memory.host_peak(),
+        Metric.PARAMS_TRAINABLE: trainer.trainable,
+        Metric.PARAMS_TOTAL: sum(p.numel() for p in trainer.model.parameters()),
+        Metric.FLOPS: forward_flops(trainer.model),
+        **({Metric.ENERGY: joules} if joules is not None else {}),
+    }
+
+
+def _kept(trainer: Trainer, keep: str, train: TrainSpec) -> dict[str, Snapshot]:
+    snapshots = {"best": trainer.best, "last": trainer.last}
+    names = {"none": [], "best": [train.evaluate], "all": ["best", "last"]}[keep]
+    return {name: snapshot for name in names if (snapshot := snapshots[name])}
+
+
+def _init_head_bias(model: Model, task: Task, train: TrainSpec) -> None:
+    """Zero, or the log of the class prior: with unbalanced labels the head then starts at the base rates."""
+    biases = [p for p in model.stage_parameters(model.head) if p.ndim == 1]
+    if train.head_bias == "default":
+        return
+    counts = task.class_counts.float().clamp(min=0.5)
+    prior = (counts / counts.sum()).log().to(biases[0]) if biases else None
+    for bias in biases:
+        with torch.no_grad():
+            bias.copy_(prior) if train.head_bias == "prior" else bias.zero_()
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+

@@ -1,0 +1,67 @@
+"""The interface between the driver and whatever executes its jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Protocol
+
+Emit = Callable[[int, int], None]
+"""(steps done, steps in total) of the current job; must not block."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A call of the importable `function` ("module:name") as function(emit, *args), somewhere else perhaps."""
+
+    key: str
+    function: str
+    args: tuple[Any, ...] = ()
+    label: str = ""
+
+    def call(self, emit: Emit) -> Any:
+        module, name = self.function.split(":")
+        return getattr(import_module(module), name)(emit, *self.args)
+
+
+@dataclass(frozen=True)
+class Started:
+    job: Job
+    worker: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    job: Job
+    worker: int
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A job is over. Exactly one of: `result`; `user_error`, a message for the user; `crash`, a traceback or cause of death."""
+
+    job: Job
+    worker: int
+    result: Any = None
+    user_error: str | None = None
+    crash: str | None = None
+
+
+Event = Started | Progress | Ended
+
+
+class Executor(Protocol):
+    """Executes jobs and tells what happens to them. Every job ends exactly once."""
+
+    workers: int
+
+    def run(self, jobs: Iterable[Job]) -> Iterator[Event]:
+        """Events until all jobs have ended. Jobs start in the given order."""
+        ...
+
+    def close(self) -> None:
+        """Stop whatever still runs, giving it a moment to say so, and free the workers."""
+        ...

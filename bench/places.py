@@ -1,0 +1,30 @@
+"""Where things are kept: the tracking store and the cache. Torch-free."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+DEFAULT_STORE = "sqlite:///mlflow.db"
+
+
+def store_uri(explicit: str | None = None) -> str:
+    """`explicit`, else MLFLOW_TRACKING_URI, else mlflow.db in this folder (MLflow's own default); SQLite paths absolute."""
+    uri = explicit or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
+    if uri.startswith("sqlite:///"):
+        return f"sqlite:///{Path(uri.removeprefix('sqlite:///')).expanduser().absolute()}"
+    return uri
+
+
+def cache_dir() -> Path:
+    """BENCH_CACHE, else .bench-cache in this folder: decoded images, weights pretrained here. Safe to delete."""
+    return Path(os.environ.get("BENCH_CACHE", ".bench-cache")).expanduser().absolute()
+
+
+@dataclass(frozen=True)
+class Places:
+    """Folders that a run needs: what relative paths in the study refer to, and where computed things are kept."""
+
+    base: Path
+    cache: Path

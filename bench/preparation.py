@@ -1,0 +1,78 @@
+"""What must be there and hold before the first run: data decoded, sources pretrained, every strategy checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.errors import UserError
+from bench.executors.base import Ended, Executor, Job
+from bench.places import Places
+from bench.study.plan import Plan
+from bench.view import View
+
+
+@dataclass
+class Remarks:
+    """What preparation found that a reader of the report should know, by label."""
+
+    datasets: dict[str, list[str]] = field(default_factory=dict)
+    backbones: dict[str, list[str]] = field(default_factory=dict)
+
+    def enter(self, document: dict[str, Any]) -> None:
+        """Write the remarks into a study document."""
+        for section, notes in (("datasets", self.datasets), ("backbones", self.backbones)):
+            for entry in document[section]:
+                entry["notes"] = notes.get(entry["label"], [])
+
+
+def prepare(plan: Plan, places: Places, executor: Executor, view: View) -> Remarks:
+    """Raises `UserError` for anything that would make a run fail: nothing has been trained or logged by then."""
+    done = _all(_data_jobs(plan, places), "preparing", executor, view)
+    classes = {done[f"data:{label}"].num_classes for label in plan.datasets}
+    tables = _all(_checks(plan, classes, places), "checking", executor, view)
+    sources = {b.label: [done[f"source:{b.label}"]] for b in plan.backbones if b.source}
+    loaded = {b.label: tables[f"check:{b.label}:{min(classes)}"] for b in plan.backbones}
+    for label, table in loaded.items():
+        if table:
+            view.say(f"{label}: {table}")
+    return Remarks({label: done[f"data:{label}"].notes for label in plan.datasets}, sources)
+
+
+def _data_jobs(plan: Plan, places: Places) -> list[Job]:
+    """Pretraining first: it takes longest."""
+    train = plan.study.train
+    sources = [
+        Job(f"source:{b.label}", "bench.worker:pretrain_source", (b, train, places), f"{b.label} on {b.source.name}")
+        for b in plan.backbones
+        if b.source
+    ]
+    return sources + [
+        Job(f"data:{label}", "bench.worker:prepare", (spec, plan.backbones, train, places), label)
+        for label, spec in plan.datasets.items()
+    ]
+
+
+def _checks(plan: Plan, classes: set[int], places: Places) -> list[Job]:
+    jobs = []
+    for backbone in plan.backbones:
+        specs = {r.spec.strategy.label: r.spec for r in plan.runs if r.spec.backbone == backbone}
+        for k in classes:
+            args = (list(specs.values()), k, places)
+            jobs.append(Job(f"check:{backbone.label}:{k}", "bench.worker:check", args, f"{backbone.label}, {k} classes"))
+    return jobs
+
+
+def _all(jobs: list[Job], title: str, executor: Executor, view: View) -> dict[str, Any]:
+    """Results by key. The first user error or crash ends it."""
+    results: dict[str, Any] = {}
+    with view.progress(title, len(jobs)):
+        for event in executor.run(jobs):
+            view.event(event)
+            if isinstance(event, Ended):
+                if event.user_error:
+                    raise UserError(event.user_error)
+                if event.crash:
+                    raise RuntimeError(f"{title} {event.job.label} failed:\n{event.crash}")
+                results[event.job.key] = event.result
+    return results

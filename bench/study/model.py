@@ -1,0 +1,180 @@
+"""The schema of a study file. Every field is documented here once; `bench schema` publishes it for editors."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, field_validator, model_validator
+
+from bench.spec import TrainSpec
+
+Cell = Literal["similar-small", "similar-large", "dissimilar-small", "dissimilar-large"]
+Knobs = dict[str, dict[str, Any]]
+
+TEXTBOOK: dict[Cell, str] = {
+    "similar-small": "linear_probe",
+    "similar-large": "full",
+    "dissimilar-small": "last_stages",
+    "dissimilar-large": "scratch",
+}
+"""The decision matrix of documents 001 and 004, as freezing schedules."""
+
+
+class Entry(BaseModel):
+    """A mapping that may be written as a bare string, which then is its `shorthand_field`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_string(cls, value: Any) -> Any:
+        return {cls.shorthand_field(): value} if isinstance(value, str) else value
+
+    @classmethod
+    def shorthand_field(cls) -> str:
+        return "name"
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        described = handler.resolve_ref_schema(handler(core))
+        return {"anyOf": [{"type": "string"}, described]}
+
+
+class DatasetEntry(Entry):
+    """A target dataset, its axis of images per class, and where it stands in the matrix."""
+
+    name: str = Field(description="world/..., sklearn/digits, folder:PATH, torch/NAME: see `bench datasets`")
+    options: dict[str, Any] = Field({}, description="options of that dataset")
+    similarity: Literal["similar", "dissimilar"] = Field(description="to the data the backbones were trained on")
+    n_per_class: list[Annotated[int, Field(ge=1)]] = Field(
+        min_length=1, description="labelled images per class, validation included"
+    )
+    label: str = Field("", description="name in tables and tags; default: from the name")
+
+    @field_validator("n_per_class", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return value if isinstance(value, list) else [value]
+
+
+class SourceEntry(Entry):
+    """A dataset to pretrain on."""
+
+    name: str
+    options: dict[str, Any] = {}
+
+
+class BackboneEntry(Entry):
+    """A timm architecture and exactly one origin of its weights."""
+
+    name: str = Field(description="any timm model: see `bench backbones`")
+    pretrained: bool = Field(False, description="timm's own weights, from the hub")
+    checkpoint: str | None = Field(None, description="a local .safetensors or .pth file, relative to the study file")
+    source: SourceEntry | None = Field(None, description="a dataset the harness pretrains it on, once")
+    random: bool = Field(False, description="no weights at all: only to measure what transfer is worth")
+    rename: dict[str, str] = Field({}, description="regular expression -> replacement, on checkpoint keys")
+    source_train: dict[str, Any] = Field({}, description="changes to the recipe of the source pretraining")
+    kwargs: dict[str, Any] = Field({}, description="passed to timm.create_model")
+    data_config: dict[str, Any] = Field({}, description="overrides of mean, std, crop_pct, interpolation")
+    label: str = Field("", description="name in tables and tags; default: the name")
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> BackboneEntry:
+        given = [k for k in ("pretrained", "checkpoint", "source", "random") if getattr(self, k)]
+        if len(given) != 1:
+            raise ValueError(
+                f"{self.name} needs exactly one origin of its weights, has {' and '.join(given) or 'none'}: "
+                "pretrained: true (timm's), checkpoint: FILE, source: DATASET (pretrained here), "
+                "or random: true if untrained weights are what you want to fine-tune"
+            )
+        return self
+
+    @property
+    def weights(self) -> Literal["pretrained", "checkpoint", "source", "random"]:
+        return next(k for k in ("pretrained", "checkpoint", "source", "random") if getattr(self, k))
+
+
+class StrategyEntry(Entry):
+    """One composition (`use`), or axes that expand to the product of their parts."""
+
+    use: str | None = Field(None, description='"freeze [+ lr policy] [+ regulariser ...]", as in full + head_x10 + l2_sp')
+    label: str = Field("", description="name in tables and tags; default: the composition")
+    knobs: Knobs = Field({}, description="part -> knob -> value, for this entry")
+    freeze: list[str] = Field([], description="axis: freezing schedules")
+    lr: list[str] = Field(["uniform"], description="axis: learning-rate policies")
+    regularize: list[str] = Field(["none"], description='axis: regularisers; several at once as "l2_sp + keep_norm_stats"')
+
+    @classmethod
+    def shorthand_field(cls) -> str:
+        return "use"
+
+    @field_validator("freeze", "lr", "regularize", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _either(self) -> StrategyEntry:
+        if (self.use is None) == (not self.freeze):
+            raise ValueError("give either `use: full + l2_sp` or axes with at least `freeze: [...]`")
+        if self.use and self.model_fields_set & {"lr", "regularize"}:
+            raise ValueError("`use` names the whole composition; `lr` and `regularize` are axes that go with `freeze`")
+        if self.freeze and self.label:
+            raise ValueError("a label names one strategy, and axes expand to several")
+        return self
+
+
+class Matrix(BaseModel):
+    """How cells are told apart, and what the rule under test says in each."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    small_at_most: int = Field(50, ge=1, description="images per class up to which a dataset counts as small")
+    margin: float = Field(0.01, gt=0, lt=1, description="accuracy within which two strategies count as equal")
+    rule: dict[Cell, str] = Field(
+        {}, description="cell -> label of the strategy that the rule picks; default: the textbook's, where the study has it"
+    )
+
+
+class Study(BaseModel):
+    """A question, and the grid of runs that answers it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(description="also the name of the MLflow experiment")
+    question: str = Field("", description="what the study is to settle, in a sentence")
+    datasets: list[DatasetEntry] = Field(min_length=1)
+    backbones: list[BackboneEntry] = Field(min_length=1)
+    strategies: list[StrategyEntry] = Field(min_length=1)
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1, description="a list, or how many (from 0)")
+    knobs: Knobs = Field({}, description="part -> knob -> value, for all strategies")
+    train: TrainSpec = TrainSpec()
+    matrix: Matrix = Matrix()
+    store: str | None = Field(None, description="MLflow tracking URI; default: MLFLOW_TRACKING_URI or sqlite:///mlflow.db")
+    checkpoints: Literal["none", "best", "all"] = Field(
+        "none", description="kept as artifacts: none, the one that was evaluated, or best and last"
+    )
+    system_metrics: bool = Field(True, description="MLflow's system metrics (CPU, memory, GPU) of every run")
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_folder_name(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+            raise ValueError("use letters, digits, '.', '_' and '-': the name is also a folder's")
+        return name
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _count_or_list(cls, value: Any) -> Any:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return list(range(value))
+        return value
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("a seed stands twice")
+        return seeds
+

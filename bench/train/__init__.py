@@ -1,0 +1,1 @@
+"""One phase after another: optimisation, evaluation, checkpoints, cost."""

@@ -1,0 +1,53 @@
+"""Checkpoints: weights as safetensors, optimiser state beside them, each written aside and then renamed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, optim
+
+from bench.backbones.model import Model
+
+
+@dataclass
+class Snapshot:
+    """A model and its optimiser at the end of an epoch, held in host memory."""
+
+    epoch: int
+    phase: str
+    weights: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    accuracy: float
+    nll: float
+
+    @classmethod
+    def take(cls, model: Model, optimizer: optim.Optimizer, epoch: int, phase: str, accuracy: float, nll: float) -> Snapshot:
+        weights = {k: v.detach().to("cpu", copy=True).contiguous() for k, v in model.net.state_dict().items()}
+        return cls(epoch, phase, weights, _to_cpu(optimizer.state_dict()), accuracy, nll)
+
+    def better_than(self, other: Snapshot | None) -> bool:
+        """Higher validation accuracy; on a tie lower validation NLL; else the earlier epoch stays."""
+        return other is None or (self.accuracy, -self.nll) > (other.accuracy, -other.nll)
+
+    def save(self, folder: Path) -> None:
+        """`model.safetensors` and `optimizer.pt` (loads with weights_only=True)."""
+        folder.mkdir(parents=True, exist_ok=True)
+        metadata = {"epoch": str(self.epoch), "phase": self.phase, "val_accuracy": repr(self.accuracy)}
+        save_file(self.weights, folder / "model.tmp", metadata=metadata)
+        (folder / "model.tmp").rename(folder / "model.safetensors")
+        torch.save({"optimizer": self.optimizer, "epoch": self.epoch, "phase": self.phase}, folder / "optimizer.tmp")
+        (folder / "optimizer.tmp").rename(folder / "optimizer.pt")
+
+
+def _to_cpu(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {k: _to_cpu(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_to_cpu(v) for v in value]
+    return value

@@ -1,0 +1,37 @@
+"""The device of this process, and the number format that every strategy of a study shares on it."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+
+from bench.spec import TrainSpec
+
+
+@dataclass(frozen=True)
+class Numerics:
+    """Where and in which precision to compute. Weights and optimiser state stay in fp32."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+    def autocast(self) -> AbstractContextManager[object]:
+        if self.dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=self.dtype)
+
+    def synchronize(self) -> None:
+        """Wait for the device, so that a clock read afterwards is honest."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+def choose(train: TrainSpec) -> Numerics:
+    """CUDA where there is one. "auto" is bf16 on CUDA devices that have it and fp32 elsewhere."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    bf16 = train.numerics == "bf16" or (
+        train.numerics == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
+    )
+    return Numerics(device, torch.bfloat16 if bf16 else torch.float32)

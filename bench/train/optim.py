@@ -1,0 +1,58 @@
+"""Optimiser and learning-rate schedule of one phase."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from timm.optim import create_optimizer_v2, list_optimizers
+from torch import nn, optim
+
+from bench.api import Group, Phase
+from bench.errors import UserError, nearest
+from bench.spec import TrainSpec
+
+Schedule = Callable[[float], float]
+"""Progress through a phase in [0, 1) -> factor on every group's learning rate."""
+
+
+def make_optimizer(phase: Phase, train: TrainSpec) -> optim.Optimizer:
+    """timm's optimiser over the phase's groups; each keeps its own rate as `base_lr`.
+
+    Raises `UserError` for an optimiser that timm does not know, or arguments that it does not take.
+    """
+    groups = [g for group in phase.train for g in _param_groups(group)]
+    try:
+        return create_optimizer_v2(groups, opt=train.optimizer, **train.optimizer_kwargs)
+    except ValueError as error:
+        if train.optimizer.lower() in list_optimizers():
+            raise UserError(f"train.optimizer_kwargs: {error}") from None
+        raise UserError(f"unknown optimizer {train.optimizer!r}{nearest(train.optimizer, list_optimizers())}") from None
+    except TypeError as error:
+        raise UserError(f"train.optimizer_kwargs: {error}") from None
+
+
+def _param_groups(group: Group) -> list[dict[str, object]]:
+    """Split off biases and normalisation parameters (at most one dimension): they are never decayed."""
+    decayed = [p for p in group.params if p.ndim > 1]
+    others = [p for p in group.params if p.ndim <= 1]
+    shared = {"lr": group.lr, "base_lr": group.lr, "name": group.name}
+    parts: list[tuple[list[nn.Parameter], float]] = [(decayed, group.weight_decay), (others, 0.0)]
+    return [{"params": params, "weight_decay": decay, **shared} for params, decay in parts if params]
+
+
+def make_schedule(train: TrainSpec, steps: int) -> Schedule:
+    """Linear warm-up over a share of the phase's steps, then cosine to zero or constant."""
+    warmup = max(1, round(train.warmup * steps)) / steps if train.warmup else 0.0
+
+    def factor(progress: float) -> float:
+        ramp = min(1.0, (progress + 1 / steps) / warmup) if warmup else 1.0
+        decay = 0.5 * (1 + math.cos(math.pi * progress)) if train.schedule == "cosine" else 1.0
+        return ramp * decay
+
+    return factor
+
+
+def set_learning_rates(optimizer: optim.Optimizer, factor: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = group["base_lr"] * factor

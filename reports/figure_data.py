@@ -1,0 +1,109 @@
+"""The numbers that figures show, computed apart from drawing. No matplotlib here."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from bench.schema import Metric, Status
+from reports.records import Row
+from reports.stats import Mean, mean_of
+from reports.verdict import Cell
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Accuracy of one strategy in one panel, over images per class."""
+
+    strategy: str
+    n_per_class: list[int]
+    means: list[Mean]
+
+
+@dataclass(frozen=True)
+class Panel:
+    dataset: str
+    backbone: str | None  # None: the study has only one
+    curves: list[Curve]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Means of one strategy in one cell: seconds of training and test accuracy."""
+
+    strategy: str
+    seconds: float
+    accuracy: float
+    n: int
+
+
+def finished(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row["status"] == Status.FINISHED and row[Metric.TEST_ACCURACY] is not None]
+
+
+def strategy_order(rows: Sequence[Row]) -> list[str]:
+    """Labels as the plan has them: colours and markers follow this order in all figures."""
+    return list(dict.fromkeys(row["strategy"] for row in rows))
+
+
+def panels(rows: Sequence[Row]) -> list[Panel]:
+    """One panel per dataset and backbone that have results."""
+    several = len({row["backbone"] for row in rows}) > 1
+    groups: dict[tuple[str, str | None], list[Row]] = defaultdict(list)
+    for row in finished(rows):
+        groups[row["dataset"], row["backbone"] if several else None].append(row)
+    return [Panel(dataset, backbone, _curves(found)) for (dataset, backbone), found in groups.items()]
+
+
+def _curves(rows: Sequence[Row]) -> list[Curve]:
+    values: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        values[row["strategy"]][row["n_per_class"]].append(row[Metric.TEST_ACCURACY])
+    return [
+        Curve(strategy, sorted(by_n), [mean_of(by_n[n]) for n in sorted(by_n)])
+        for strategy, by_n in values.items()
+    ]
+
+
+def costs(rows: Sequence[Row], cell: Cell) -> list[Cost]:
+    """One point per strategy of the cell, over its finished runs with a known training time."""
+    groups: dict[str, list[Row]] = defaultdict(list)
+    for row in finished(rows):
+        if row["cell"] == cell.name and (row[Metric.TRAIN_SECONDS] or 0) > 0:
+            groups[row["strategy"]].append(row)
+    return [
+        Cost(
+            strategy,
+            fmean(row[Metric.TRAIN_SECONDS] for row in found),
+            fmean(row[Metric.TEST_ACCURACY] for row in found),
+            len(found),
+        )
+        for strategy, found in groups.items()
+    ]
+
+
+def frontier(found: Sequence[Cost]) -> list[Cost]:
+    """The strategies that no other beats in both time and accuracy, cheapest first."""
+    kept: list[Cost] = []
+    for cost in sorted(found, key=lambda cost: (cost.seconds, -cost.accuracy)):
+        if not kept or cost.accuracy > kept[-1].accuracy:
+            kept.append(cost)
+    return kept
+
+
+def limits(cell: Cell, margin: float) -> tuple[float, float]:
+    """x-range of the cell's forest plot: where alternatives come near the rule's pick or pass it.
+
+    An alternative far below would squeeze the others, and two seeds give intervals 100 times wider than the
+    differences: both are cut, and drawn as arrows.
+    """
+    known = [c for c in cell.comparisons if c.n >= 2]
+    top = max([c.mean for c in known], default=0.0)
+    reach = max(10 * margin, 2 * abs(top))
+    low = max(min([c.low for c in known], default=-reach), min(0.0, top) - reach)
+    high = min(max([c.high for c in known], default=reach), max(0.0, top) + reach)
+    low, high = min(low, -1.5 * margin), max(high, 1.5 * margin)
+    pad = 0.06 * (high - low)
+    return low - pad, high + pad

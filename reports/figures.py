@@ -1,0 +1,35 @@
+"""Draws a study's figures. The numbers come from `figure_data` and `verdict`; here is only drawing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from reports.figure_data import costs, panels, strategy_order
+from reports.figures_cost import cost
+from reports.figures_curves import curves
+from reports.figures_forest import forest
+from reports.figures_matrix import matrix
+from reports.figures_style import save, style
+from reports.records import Row
+from reports.verdict import Cell
+
+
+def draw(
+    document: dict[str, Any], rows: Sequence[Row], cells: Sequence[Cell], folder: Path
+) -> dict[str, Path]:
+    """Write matrix, curves, forest and cost as PNG into `folder`; those without data are left out."""
+    order, limit, margin = (
+        strategy_order(rows),
+        document["matrix"]["small_at_most"],
+        document["matrix"]["margin"],
+    )
+    with style():
+        made = {
+            "matrix": matrix(cells, document),
+            "curves": curves(panels(rows), order, limit),
+            "forest": forest(cells, margin),
+            "cost": cost([(cell, costs(rows, cell)) for cell in cells], order),
+        }
+        return {name: save(figure, folder / f"{name}.png") for name, figure in made.items() if figure}

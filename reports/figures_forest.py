@@ -1,0 +1,79 @@
+"""Paired differences, alternative minus the rule's pick, with simultaneous intervals; a panel per cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from reports.figure_data import limits
+from reports.figures_style import BETTER, INK, OPEN, WITHIN, new_figure, shorten
+from reports.stats import Comparison
+from reports.text import points
+from reports.verdict import Cell
+from reports.words import SYMBOL, cell_title
+
+ROW_INCHES = 0.24
+
+
+def forest(cells: Sequence[Cell], margin: float) -> Figure | None:
+    """None where no cell has a comparison. The band is the margin of equivalence."""
+    shown = [cell for cell in cells if any(c.n >= 2 for c in cell.comparisons)]
+    if not shown:
+        return None
+    columns = min(2, len(shown))
+    lines = [shown[i : i + columns] for i in range(0, len(shown), columns)]
+    heights = [0.95 + ROW_INCHES * max(len(cell.comparisons) for cell in line) for line in lines]
+    figure = new_figure(height=sum(heights))
+    grid = figure.subplots(ceil(len(shown) / columns), columns, squeeze=False, height_ratios=heights)
+    for axes, cell in zip(grid.flat, shown, strict=False):
+        _panel(axes, cell, margin)
+    for axes in list(grid.flat)[len(shown) :]:
+        axes.axis("off")
+    for axes in grid[-1]:
+        axes.set_xlabel("alternative minus the rule's pick, points")
+    return figure
+
+
+def _panel(axes: Axes, cell: Cell, margin: float) -> None:
+    found = sorted((c for c in cell.comparisons if c.n >= 2), key=lambda c: c.mean)
+    low, high = limits(cell, margin)
+    axes.axvspan(-100 * margin, 100 * margin, color="#000000", alpha=0.06, linewidth=0)
+    axes.axvline(0, color=INK, linewidth=1)
+    for y, comparison in enumerate(found):
+        _line(axes, y, comparison, low, high, _color(comparison, margin))
+    axes.set_xlim(100 * low, 100 * high)
+    axes.set_ylim(-0.6, len(found) - 0.4)
+    axes.set_yticks(range(len(found)), [shorten(c.strategy, 26) for c in found])
+    axes.grid(visible=False, axis="y")
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    verdict = f"{cell_title(cell.name)}: {SYMBOL[cell.verdict]} {cell.verdict}"
+    axes.set_title(f"{verdict}\nrule: {shorten(cell.rule or '', 34)}")
+
+
+def _line(axes: Axes, y: float, found: Comparison, low: float, high: float, color: str) -> None:
+    """The interval, the mean, and an arrow head where either lies outside the axes."""
+    left, right = max(found.low, low), min(found.high, high)
+    if left < right:
+        axes.plot([100 * left, 100 * right], [y, y], color=color, linewidth=2.2, solid_capstyle="butt")
+    for end, cut, head in ((low, found.low < low, "<"), (high, found.high > high, ">")):
+        if cut:
+            axes.plot(100 * end, y, marker=head, color=color, markersize=7, clip_on=False)
+    if low <= found.mean <= high:
+        axes.plot(100 * found.mean, y, marker="o", color=color, markersize=6.5, markeredgecolor="white")
+        return
+    side, shift = ("left", 8) if found.mean < low else ("right", -8)
+    at = {
+        "xy": (100 * min(max(found.mean, low), high), y),
+        "xytext": (shift, 0),
+        "textcoords": "offset points",
+    }
+    axes.annotate(points(found.mean, sign=True), ha=side, va="center", size=9, color=color, **at)
+
+
+def _color(comparison: Comparison, margin: float) -> str:
+    if comparison.low > 0 and comparison.mean > margin:
+        return BETTER
+    return WITHIN if comparison.high < margin else OPEN

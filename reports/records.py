@@ -1,0 +1,127 @@
+"""The study's plan joined with the store: one row per planned run, plain dicts, fast (no pandas)."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.schema import END_METRICS, Metric, Purpose, Status, Tag
+from bench.store import read_runs, study_document
+
+Row = dict[str, Any]
+
+PLAN_COLUMNS = ["dataset", "similarity", "size", "cell", "n_per_class", "backbone", "strategy", "seed"]
+PART_COLUMNS = ["freeze", "lr_policy", "regularize"]
+FIRST_METRICS = [Metric.VAL_ACCURACY, Metric.TEST_ACCURACY]
+COLUMNS = [
+    *["run_id", "status", *PLAN_COLUMNS, *PART_COLUMNS, *FIRST_METRICS],
+    *[key for key in END_METRICS if key not in FIRST_METRICS],
+    *["error", "mlflow_run_id"],
+]
+"""Keys of a row, in order."""
+
+WHOLE = {
+    Metric.PEAK_MEMORY,
+    Metric.PEAK_HOST_MEMORY,
+    Metric.PARAMS_TRAINABLE,
+    Metric.PARAMS_TOTAL,
+    Metric.FLOPS,
+}
+"""Metrics that count something: MLflow stores floats, the rows hold whole numbers."""
+
+_FROM_MLFLOW = {
+    "RUNNING": Status.RUNNING,
+    "SCHEDULED": Status.RUNNING,
+    "KILLED": Status.KILLED,
+    "FAILED": Status.FAILED,
+    "FINISHED": Status.FINISHED,
+}
+
+
+@dataclass(frozen=True)
+class Study:
+    """All a report is made from. `runs` are the stored runs that the rows speak of, in the rows' order."""
+
+    document: dict[str, Any]
+    rows: list[Row]
+    runs: list[dict[str, Any]]
+
+
+def default_store() -> str:
+    """The tracking URI that MLflow itself would use."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+
+
+def read(name: str, store: str | None = None) -> Study:
+    """The study `name` as it stands in the store now. Raises `UserError` where there is none."""
+    uri = store or default_store()
+    runs = read_runs(uri, name)
+    return join(study_document(uri, name, runs), runs)
+
+
+def join(document: dict[str, Any], runs: Iterable[dict[str, Any]]) -> Study:
+    """Plan rows of `document` with the final runs that carry their run id."""
+    stored: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for run in runs:
+        if run["tags"].get(Tag.PURPOSE) == Purpose.FINAL and Tag.RUN_ID in run["tags"]:
+            stored[run["tags"][Tag.RUN_ID]].append(run)
+    parts = {strategy["label"]: _parts(strategy) for strategy in document["strategies"]}
+    chosen = [_choose(stored[planned["run_id"]]) for planned in document["plan"]]
+    rows = [
+        _row(planned, parts.get(planned["strategy"], {}), run)
+        for planned, run in zip(document["plan"], chosen, strict=True)
+    ]
+    return Study(document, rows, [run for run in chosen if run])
+
+
+def _choose(runs: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """Of the runs under one identity (leftovers of a kill, retries): a finished one, else the latest."""
+    return max(runs, key=lambda run: (status(run) == Status.FINISHED, run["start_time"] or 0), default=None)
+
+
+def status(run: dict[str, Any] | None) -> Status:
+    """The run's own word where it had the last word, else MLflow's; missing where nothing is stored."""
+    if run is None:
+        return Status.MISSING
+    own = run["tags"].get(Tag.STATUS)
+    if own in set(Status) and own != Status.RUNNING:  # "running" may be outdated: MLflow's word is newer
+        return Status(own)
+    return _FROM_MLFLOW.get(run["status"], Status.FAILED)
+
+
+def _parts(strategy: dict[str, Any]) -> dict[str, str | None]:
+    """Names of the strategy's freeze, learning-rate and regulariser parts."""
+    names = [_name(part) for part in strategy.get("regularize") or []]
+    return {
+        "freeze": _name(strategy.get("freeze")),
+        "lr_policy": _name(strategy.get("lr")),
+        "regularize": "+".join(filter(None, names)) or None,
+    }
+
+
+def _name(part: dict[str, Any] | str | None) -> str | None:
+    return part.get("name") if isinstance(part, dict) else part
+
+
+def _row(planned: Row, parts: dict[str, Any], run: dict[str, Any] | None) -> Row:
+    metrics = run["metrics"] if run else {}
+    content = {
+        **{key: planned.get(key) for key in ["run_id", *PLAN_COLUMNS]},
+        **parts,
+        **{key: _value(key, metrics.get(key)) for key in END_METRICS},
+        "status": str(status(run)),
+        "error": run["tags"].get(Tag.ERROR) if run else None,
+        "mlflow_run_id": run["mlflow_run_id"] if run else None,
+    }
+    return {key: content.get(key) for key in COLUMNS}
+
+
+def _value(key: str, value: float | None) -> float | int | None:
+    """None for what JSON cannot hold (nan, infinities)."""
+    if value is None or not math.isfinite(value):
+        return None
+    return round(value) if key in WHOLE else value

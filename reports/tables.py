@@ -1,0 +1,129 @@
+"""The report's tables, as markdown."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from math import isnan, nan
+from statistics import fmean
+
+from bench.schema import CELLS, Metric, Status
+from reports.records import Row
+from reports.stats import Mean
+from reports.text import NONE, code, escape, interval, percent, points, quantity, seconds, table
+from reports.verdict import Cell
+from reports.words import SYMBOL, cell_title
+
+NOT_DONE = [Status.FAILED, Status.DIVERGED, Status.KILLED, Status.RUNNING, Status.PRUNED, Status.MISSING]
+MAX_LISTED = 50  # runs without a result that are listed one by one
+
+
+def verdicts(cells: Sequence[Cell]) -> str:
+    """One line per cell."""
+    header = ["cell", "verdict", "rule's pick", "best", "regret, points", "n"]
+    return table(header, [_verdict_line(cell) for cell in cells], right_from=5)
+
+
+def _verdict_line(cell: Cell) -> list[str]:
+    bounds = interval(cell.regret_low, cell.regret_high)
+    return [
+        cell_title(cell.name),
+        f"{SYMBOL[cell.verdict]} {cell.verdict}",
+        f"{code(cell.rule)} {percent(cell.rule_accuracy)}" if cell.rule else NONE,
+        f"{code(cell.best)} {percent(cell.best_accuracy)}" if cell.best else NONE,
+        NONE if isnan(cell.regret) else f"{points(cell.regret)} {bounds}",
+        str(cell.n_blocks),
+    ]
+
+
+def strategies(cells: Sequence[Cell]) -> str:
+    """Every strategy by cell: mean ± SE (n); the best bold, the rule's pick marked."""
+    labels = list(dict.fromkeys(s for cell in cells for s in cell.strategies))
+    header = ["strategy", *(cell_title(cell.name) for cell in cells)]
+    return table(header, [[code(label), *(_mean(cell, label) for cell in cells)] for label in labels])
+
+
+def _mean(cell: Cell, label: str) -> str:
+    mean = cell.means.get(label, Mean(0, nan, nan, nan, nan))
+    if not mean.n:
+        return NONE
+    se = "" if isnan(mean.se) else f" ± {points(mean.se)}"
+    value = f"{points(mean.mean)}{se}"
+    marked = f"**{value}**" if label == cell.best else value
+    return f"{marked} ({mean.n}){' ◆' if label == cell.rule else ''}"
+
+
+def differences(cells: Sequence[Cell]) -> str:
+    """Each alternative minus the rule's pick, the largest first."""
+    lines = [
+        [
+            cell_title(cell.name),
+            code(c.strategy),
+            points(c.mean, sign=True),
+            interval(c.low, c.high, sign=True) if c.n >= 2 else NONE,
+            str(c.n),
+        ]
+        for cell in cells
+        for c in sorted(cell.comparisons, key=lambda c: -c.mean if c.n else 1)
+    ]
+    header = ["cell", "alternative", "minus the rule's pick", "simultaneous 95 %", "n"]
+    return table(header, lines, right_from=2) if lines else ""
+
+
+COSTS: list[tuple[str, str, Callable[[float | None], str]]] = [
+    ("training", Metric.TRAIN_SECONDS, seconds),
+    ("peak memory", Metric.PEAK_MEMORY, lambda value: quantity(value, "B", 1024)),
+    ("trainable", Metric.PARAMS_TRAINABLE, quantity),
+]
+
+
+def costs(rows: Sequence[Row]) -> str:
+    """Means over finished runs, per cell and strategy."""
+    groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        if row["status"] == Status.FINISHED:
+            groups[row["cell"], row["strategy"]].append(row)
+    order = sorted(groups.items(), key=lambda group: CELLS.index(group[0][0]))
+    lines = [
+        [
+            cell_title(cell),
+            code(strategy),
+            *(show(mean_of(found, key)) for _, key, show in COSTS),
+            str(len(found)),
+        ]
+        for (cell, strategy), found in order
+    ]
+    header = ["cell", "strategy", *(name for name, *_ in COSTS), "runs"]
+    return table(header, lines, right_from=2) if lines else ""
+
+
+def mean_of(rows: Sequence[Row], key: str) -> float | None:
+    """Mean of a metric over the rows that have it; None if none has."""
+    values = [row[key] for row in rows if row[key] is not None]
+    return fmean(values) if values else None
+
+
+def without_result(rows: Sequence[Row]) -> str:
+    """Runs that are planned and not finished, with their errors; missing ones only counted by `progress`."""
+    found = [row for row in rows if row["status"] in NOT_DONE and row["status"] != Status.MISSING]
+    found.sort(key=lambda row: NOT_DONE.index(row["status"]))
+    lines = [
+        [
+            row["status"],
+            escape(row["dataset"]),
+            str(row["n_per_class"]),
+            escape(row["backbone"]),
+            code(row["strategy"]),
+            str(row["seed"]),
+            escape(_short(row["error"] or NONE)),
+        ]
+        for row in found[:MAX_LISTED]
+    ]
+    header = ["status", "dataset", "n", "backbone", "strategy", "seed", "error"]
+    return table(header, lines, right_from=9) if lines else ""
+
+
+def _short(error: str, length: int = 160) -> str:
+    """The last line of an error is its message."""
+    line = error.strip().splitlines()[-1] if error.strip() else error
+    return line if len(line) <= length else f"{line[: length - 1]}…"

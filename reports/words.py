@@ -1,0 +1,141 @@
+"""The answer in words, from the verdicts. Returns markdown."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from bench.schema import Status
+from reports.records import Row
+from reports.stats import Comparison
+from reports.text import code, escape, interval, listed, percent, plural, points, seconds
+from reports.verdict import Cell, Verdict
+
+SYMBOL = {
+    Verdict.SUPPORTED: "✓",
+    Verdict.CONTRADICTED: "✗",
+    Verdict.UNDECIDED: "?",
+    Verdict.UNTESTED: "·",
+}
+
+
+def cell_title(name: str) -> str:
+    """`similar-small` as people say it."""
+    return name.replace("-", ", ")
+
+
+def answer(cells: Sequence[Cell]) -> str:
+    """One sentence over all cells."""
+    if not any(cell.n_blocks for cell in cells):
+        return "No run has finished yet, so there is no answer."
+    counts = Counter(cell.verdict for cell in cells)
+    parts = [f"{verdict} in {counts[verdict]}" for verdict in Verdict if counts[verdict]]
+    return f"Of {plural(len(cells), 'cell')} of the decision matrix, the textbook rule is {listed(parts)}."
+
+
+def sentence(cell: Cell, margin: float) -> str:
+    """The cell's verdict with its numbers."""
+    head = f"**{cell_title(cell.name)}: {cell.verdict}** ({_scope(cell)})."
+    body = {
+        Verdict.SUPPORTED: _supported,
+        Verdict.CONTRADICTED: _contradicted,
+        Verdict.UNDECIDED: _undecided,
+        Verdict.UNTESTED: lambda cell, _: f"{cell.why[0].upper()}{cell.why[1:]}.",
+    }[cell.verdict](cell, margin)
+    return " ".join(filter(None, [head, body, _time(cell), _open(cell)]))
+
+
+def _scope(cell: Cell) -> str:
+    sizes = listed([str(n) for n in cell.sizes])
+    return (
+        f"{', '.join(map(escape, cell.datasets))}; {sizes} images per class; {plural(cell.n_blocks, 'block')}"
+    )
+
+
+def _supported(cell: Cell, margin: float) -> str:
+    head = f"The rule's {code(cell.rule)} reaches {percent(cell.rule_accuracy)}, and"
+    if cell.regret_high == 0:
+        return f"{head} every alternative is shown to be worse."
+    lost = f"at most {points(cell.regret_high, 2)} points are lost by following it"
+    return f"{head} no alternative is better by {points(margin)} points or more: {lost}."
+
+
+def _contradicted(cell: Cell, margin: float) -> str:
+    better = sorted((c for c in cell.comparisons if c.low > 0 and c.mean > margin), key=lambda c: -c.mean)
+    others = [code(c.strategy) for c in better if c.strategy != cell.best]
+    also = f" {listed(others)} {'is' if len(others) == 1 else 'are'} better too." if others else ""
+    return (
+        f"{code(cell.best)} reaches {percent(cell.best_accuracy)}, the rule's {code(cell.rule)} only "
+        f"{percent(cell.rule_accuracy)}: following the rule costs {points(cell.regret)} points "
+        f"(true regret within {interval(cell.regret_low, cell.regret_high)}).{also}"
+    )
+
+
+def _undecided(cell: Cell, margin: float) -> str:
+    unmeasured = [code(c.strategy) for c in cell.comparisons if c.n < 2]
+    missing = f" Not yet compared: {listed(unmeasured)} (fewer than 2 common blocks)." if unmeasured else ""
+    if cell.best == cell.rule and cell.regret_high < margin:
+        return f"The rule's {code(cell.rule)} is not beaten by any alternative measured so far.{missing}"
+    if cell.best == cell.rule:
+        return (
+            f"The rule's {code(cell.rule)} is the best measured ({percent(cell.rule_accuracy)}), but an "
+            f"alternative may still be better, by up to {points(cell.regret_high)} points.{missing}"
+        )
+    return (
+        f"{code(cell.best)} is ahead of the rule's {code(cell.rule)} by {points(cell.regret)} points "
+        f"({percent(cell.best_accuracy)} against {percent(cell.rule_accuracy)}), but the true regret may be "
+        f"anywhere within {interval(cell.regret_low, cell.regret_high)} points.{missing}"
+    )
+
+
+def _time(cell: Cell) -> str:
+    """What following the rule costs or saves in training time."""
+    if cell.rule_seconds is None or cell.best_seconds is None or cell.best == cell.rule:
+        return ""
+    rule, best = seconds(cell.rule_seconds), seconds(cell.best_seconds)
+    return f"Training took {rule} per run with {code(cell.rule)}, {best} with {code(cell.best)}."
+
+
+def _open(cell: Cell) -> str:
+    if not cell.open:
+        return ""
+    return f"{cell.open} of {plural(cell.planned, 'planned run')} have no result."
+
+
+def progress(rows: Sequence[Row]) -> str:
+    """How much of the plan is in; '' when all of it is."""
+    counts = Counter(row["status"] for row in rows)
+    done = counts.pop(Status.FINISHED, 0)
+    if done == len(rows):
+        return ""
+    rest = listed([f"{n} {status}" for status, n in counts.most_common()])
+    note = f"**{done} of {len(rows)} planned runs have finished** ({rest})."
+    if counts[Status.MISSING] or counts[Status.RUNNING] or counts[Status.KILLED]:
+        note += (
+            " The study is unfinished and its verdicts are provisional: "
+            "looking repeatedly and stopping when one likes what one sees makes every interval too narrow."
+        )
+    return note
+
+
+def caption_scope(cell: Cell) -> str:
+    """What the cell's interval speaks for."""
+    name = cell_title(cell.name)
+    if len(cell.datasets) == 1:
+        scope = f"{name} speaks for {escape(cell.datasets[0])} only"
+    else:
+        scope = f"{name} treats its {cell.n_blocks} blocks from {len(cell.datasets)} datasets as exchangeable"
+    return scope + (" and its nested sizes as independent" if len(cell.sizes) > 1 else "")
+
+
+def selection(document: dict[str, Any]) -> str:
+    """How the number that is reported was chosen, for captions."""
+    best = document["train"].get("evaluate") == "best"
+    checkpoint = "the epoch with the highest validation accuracy" if best else "the last checkpoint"
+    return f"knobs fixed beforehand, {checkpoint}, test set evaluated once"
+
+
+def negative_line(cell: Cell, found: Comparison) -> str:
+    below = f"{points(-found.mean)} {interval(-found.high, -found.low)} points below {code(found.reference)}"
+    return f"{cell_title(cell.name)}: {code(found.strategy)} is {below}, n = {found.n}"

@@ -1,0 +1,116 @@
+"""Assembles the report: markdown from the template, figures, and one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from bench.schema import Metric, Tag
+from bench.store import redacted
+from reports import tables, text, words
+from reports.html import to_html
+from reports.records import Study, default_store, read
+from reports.verdict import Cell, Verdict, judge_study, scratch_label
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write(name: str, store: str | None, out: Path) -> Path:
+    """Write the report of study `name` into `out/name` and return that folder."""
+    uri = store or default_store()
+    return write_study(read(name, uri), name, out)
+
+
+def write_study(study: Study, name: str, out: Path) -> Path:
+    """The same from a study at hand. Files of an earlier report are replaced."""
+    folder = Path(out) / file_name(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    cells = judge_study(study.document, study.rows)
+    from reports.figures import draw  # the slow import: matplotlib and seaborn
+
+    figures = draw(study.document, study.rows, cells, folder / "figures")
+    markdown = render(study, name, cells, figures)
+    (folder / "report.md").write_text(markdown)
+    (folder / "report.html").write_text(to_html(markdown, title=f"{name}: report", folder=folder))
+    return folder
+
+
+def render(study: Study, name: str, cells: Sequence[Cell], figures: dict[str, Path]) -> str:
+    """The report as markdown. `figures`: files by name; those that are absent are not mentioned."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "escape_md": text.escape,
+        "code": text.code,
+        "points": text.points,
+        "percent": text.percent,
+        "listed": text.listed,
+        "cell_title": words.cell_title,
+    }
+    template = environment.get_template("report.md.j2")
+    return _squeeze(template.render(**_context(study, name, cells, figures)))
+
+
+def _context(study: Study, name: str, cells: Sequence[Cell], figures: dict[str, Path]) -> dict[str, Any]:
+    document, rows = study.document, study.rows
+    margin = document["matrix"]["margin"]
+    return {
+        "name": name,
+        "store": redacted(str(document["store"])),
+        "study": document,
+        "margin": margin,
+        "cells": cells,
+        "finished": sum(cell.finished for cell in cells),
+        "figures": {key: f"figures/{path.name}" for key, path in figures.items()},
+        "progress": words.progress(rows),
+        "answer": words.answer(cells),
+        "sentences": [words.sentence(cell, margin) for cell in cells],
+        "summary": ", ".join(f"{words.cell_title(cell.name)} {cell.verdict}" for cell in cells),
+        "scope": "; ".join(words.caption_scope(cell) for cell in cells if cell.n_blocks),
+        "selection": words.selection(document),
+        "n_tested": sum(cell.verdict != Verdict.UNTESTED for cell in cells),
+        "verdicts": tables.verdicts(cells),
+        "differences": tables.differences(cells),
+        "strategies": tables.strategies(cells),
+        "costs": tables.costs(rows),
+        "without_result": tables.without_result(rows),
+        "scratch": scratch_label(document),
+        "negative": [words.negative_line(cell, found) for cell in cells for found in cell.negative],
+        "environment": environment_of(study),
+        "remarks": [(d["label"], note) for d in document["datasets"] for note in d.get("notes") or []],
+        "on_cpu": any(run["tags"].get(Tag.DEVICE, "cpu").startswith("cpu") for run in study.runs),
+        "has_memory": any(row[Metric.PEAK_MEMORY] is not None for row in rows),
+        "max_listed": tables.MAX_LISTED,
+    }
+
+
+def file_name(name: str) -> str:
+    """`name` as one folder's name: a study called "a/b" or ".." stays below `out`."""
+    return re.sub(r"[^\w.\- ]", "-", name).lstrip(".") or "study"
+
+
+def environment_of(study: Study) -> list[tuple[str, list[tuple[str, int]]]]:
+    """Devices, package versions and commits of the runs, each with the number of runs."""
+    kinds = [("device", Tag.DEVICE), ("versions", Tag.VERSIONS), ("commit", Tag.GIT_COMMIT)]
+    counts = [
+        (name, Counter(run["tags"][tag] for run in study.runs if run["tags"].get(tag))) for name, tag in kinds
+    ]
+    return [(name, found.most_common()) for name, found in counts if found]
+
+
+def _squeeze(markdown: str) -> str:
+    """At most one empty line in a row: what a template's conditions leave behind."""
+    lines: list[str] = []
+    for line in markdown.splitlines():
+        if line.strip() or (lines and lines[-1]):
+            lines.append(line.rstrip())
+    return "\n".join(lines).strip() + "\n"

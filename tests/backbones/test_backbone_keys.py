@@ -1,0 +1,87 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.backbones.keys import PREFIXES, remap
+from bench.errors import UserError
+
+OWN = {"stem.weight": (2, 3), "blocks.0.weight": (4,), "blocks.1.weight": (4,), "head.weight": (5, 4)}
+
+
+def state(*names: str, **shapes: tuple[int, ...]) -> dict[str, torch.Tensor]:
+    return {name: torch.zeros(next((s for n, s in OWN.items() if name.endswith(n)), (1,))) for name in names}
+
+
+@pytest.mark.parametrize(
+    "prefix", ["", *PREFIXES, "module._orig_mod.", "module.model.backbone.", "state.module."]
+)
+def test_prefixes(prefix: str) -> None:
+    known = not prefix.startswith("state")
+    found = remap(state(*(prefix + name for name in OWN)), OWN, {})
+    assert list(found) == [name if known else prefix + name for name in OWN]
+
+
+def test_a_prefix_that_belongs_to_the_network_stays() -> None:
+    own = {"encoder.weight": (1,), "encoder.bias": (1,)}
+    assert list(remap(state(*own), own, {})) == list(own)
+    assert list(remap(state("model.encoder.weight", "model.encoder.bias"), own, {})) == list(own)
+
+
+def test_prefixes_of_some_keys_only() -> None:
+    found = remap(state("backbone.stem.weight", "backbone.blocks.0.weight", "head.weight"), OWN, {})
+    assert set(found) == {"stem.weight", "blocks.0.weight", "head.weight"}
+
+
+def test_a_key_is_not_overwritten_by_a_stripped_one() -> None:
+    given = {"stem.weight": torch.ones(2, 3), "encoder.stem.weight": torch.zeros(2, 3)}
+    given |= {"encoder.blocks.0.weight": torch.zeros(4)}
+    assert remap(given, OWN, {})["stem.weight"].sum() == 6
+
+
+def test_patterns_in_order() -> None:
+    found = remap(
+        state("conv.weight", "layer.3.weight"), OWN, {"^conv": "stem", r"layer\.3": "blocks.9", "s.9": "s.1"}
+    )
+    assert list(found) == ["stem.weight", "blocks.1.weight"]
+
+
+@pytest.mark.parametrize("pattern", [r"^module\.features\.", r"^features\.", r"features\."])
+def test_patterns_fit_raw_and_cleaned_keys(pattern: str) -> None:
+    names = ["module.features.0.weight", "module.features.1.weight"]
+    assert list(remap(state(*names), OWN, {pattern: "blocks."})) == ["blocks.0.weight", "blocks.1.weight"]
+
+
+@pytest.mark.parametrize(
+    ("rename", "message"),
+    [
+        ({"(": "x"}, "not a regular expression"),
+        ({"stem": r"\2"}, "replacement"),
+        ({"stem": r"\g<nobody>"}, "replacement"),
+        ({"stm": "stem"}, "matches no key"),
+        ({r"\d": "x"}, "both become 'blocks.x.weight'"),
+    ],
+)
+def test_wrong_patterns(rename: dict[str, str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        remap(state(*OWN), OWN, rename)
+
+
+words = st.sampled_from([*PREFIXES, "stem", "blocks", "head", ".", "weight", "0", "1", "", "é", "\n"])
+keys = st.lists(words, max_size=6).map("".join)
+patterns = st.one_of(keys, st.text(alphabet="s.*+?()[]\\dgkP<1>|^$", max_size=8))
+tensors = st.sampled_from([(), (0,), (4,), (2, 3), (5, 4)]).map(torch.zeros)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(keys, tensors, max_size=8), st.dictionaries(patterns, patterns, max_size=3))
+def test_any_keys_and_patterns(given: dict[str, torch.Tensor], rename: dict[str, str]) -> None:
+    before = dict(given)
+    try:
+        found = remap(given, OWN, rename)
+    except UserError:
+        found = {}
+    assert list(given) == list(before)
+    assert all(any(value is tensor for tensor in given.values()) for value in found.values())
+    if not rename:
+        assert len(found) <= len(given) and set(OWN) & set(given) <= set(found)

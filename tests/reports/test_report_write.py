@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import report_samples as samples
+from PIL import Image
+from report_samples import Store
+
+import reports
+from bench.schema import Status
+from reports.records import join
+from reports.write import file_name, write_study
+
+
+class References(HTMLParser):
+    """Everything in a page that a browser would fetch or run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, str]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [
+            (tag, value or "") for key, value in attrs if key in ("src", "href", "srcset", "action")
+        ]
+        if tag in ("script", "iframe", "object", "link", "embed", "form"):
+            self.found.append((tag, ""))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def references(page: str) -> References:
+    parser = References()
+    parser.feed(page)
+    return parser
+
+
+def assert_self_contained(page: str) -> None:
+    found = references(page).found
+    assert [r for r in found if not r[1].startswith(("data:image/png;base64,", "#"))] == []
+    assert "url(" not in page and "@import" not in page
+
+
+def test_report_from_the_store(store: Store, out: Path) -> None:
+    folder = reports.write(store.name, store.uri, out)
+    assert folder == out / "sample"
+    text, page = (folder / "report.md").read_text(), (folder / "report.html").read_text()
+    headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    assert headings[0] == "Answer" and headings[-1] == "Reproduce" and len(headings) == 10
+    assert "**47 of 48 planned runs have finished** (1 diverged)." in text
+    assert "loss is nan at step 7" in text and "3 duplicate images" in text
+    assert "bench run studies/sample.yaml" in text and "torch 2.13.0" in text
+    assert "on CPU it is the process' peak resident size" in text
+    assert_self_contained(page)
+    assert page.count("data:image/png") == 4
+
+
+def test_figures_are_drawn_and_small(store: Store, out: Path) -> None:
+    folder = reports.write(store.name, store.uri, out) / "figures"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "cost.png",
+        "curves.png",
+        "forest.png",
+        "matrix.png",
+    ]
+    for path in folder.iterdir():
+        image = Image.open(path)
+        assert path.stat().st_size < 150_000 and image.width == 1260 and image.height > 300
+        assert len(image.convert("RGB").getcolors(1 << 20) or []) > 20, f"{path.name} is blank"
+
+
+def test_reports_are_reproducible(store: Store, out: Path) -> None:
+    first, second = (reports.write(store.name, store.uri, out / name) for name in "ab")
+    for path in sorted(p.relative_to(first) for p in first.rglob("*") if p.is_file()):
+        assert (first / path).read_bytes() == (second / path).read_bytes(), path
+
+
+@pytest.mark.parametrize("kept", [0, 1, 5, 13])
+def test_unfinished(out: Path, kept: int) -> None:
+    study = samples.document()
+    folder = write_study(join(study, samples.all_stored(study)[:kept]), "part", out)
+    text = (folder / "report.md").read_text()
+    assert f"**{kept} of 48 planned runs have finished**" in text and "provisional" in text
+    assert (folder / "figures" / "matrix.png").exists()
+    assert ("No run has finished" in text) == (kept == 0)
+    assert_self_contained((folder / "report.html").read_text())
+
+
+def test_stale_figures_of_an_earlier_report_go(out: Path) -> None:
+    study = samples.document()
+    write_study(join(study, samples.all_stored(study)), "s", out)
+    folder = write_study(join(study, []), "s", out)
+    assert [path.name for path in (folder / "figures").iterdir()] == ["matrix.png"]
+
+
+def test_failures_are_listed(out: Path) -> None:
+    study = samples.document()
+    runs = samples.all_stored(study)
+    runs[0] = samples.stored(
+        study["plan"][0], None, Status.FAILED, error="Traceback ...\nValueError: <bad> | worse"
+    )
+    runs[1] = samples.stored(study["plan"][1], None, Status.KILLED)
+    text = (write_study(join(study, runs), "s", out) / "report.md").read_text()
+    assert r"ValueError: \<bad\> \| worse" in text and "Traceback" not in text
+    assert re.search(r"^\| killed \|", text, re.MULTILINE)
+
+
+def test_hostile_strings_do_not_act(out: Path) -> None:
+    bad = "<script>alert(1)</script> ![x](http://evil.example/x.png) | `a` $x^2$ *b*"
+    accuracy = {"fine": {10: {bad: 0.5, "linear_probe": 0.6, "full": 0.7}}}
+    study = samples.document(accuracy, rule={"similar-small": bad})
+    study["question"] = f"1. {bad}"
+    study["datasets"][0]["notes"] = [bad]
+    folder = write_study(join(study, samples.all_stored(study, accuracy)), "../<b>x/y", out)
+    assert folder.parent == out
+    page = (folder / "report.html").read_text()
+    assert_self_contained(page)
+    assert (
+        "<script>alert(1)</script> ![x](http://evil.example/x.png) | `a` $x^2$ *b*" in references(page).text
+    )
+
+
+def test_passwords_stay_out(out: Path) -> None:
+    study = samples.document() | {"store": "postgresql://me:secret@host/db"}
+    text = (write_study(join(study, []), "s", out) / "report.md").read_text()
+    assert "secret" not in text and "host/db" in text
+
+
+def test_many_strategies_and_backbones(out: Path) -> None:
+    names = ["linear_probe", *(f"full + head_x10 + l2_sp {i}" for i in range(12))]
+    accuracy = {
+        "fine": {n: {name: 0.5 + 0.01 * i for i, name in enumerate(names)} for n in (10, 20, 50, 200)}
+    }
+    study = samples.document(accuracy, backbones=["tiny", "small"])
+    folder = write_study(join(study, samples.all_stored(study, accuracy)), "s", out)
+    text = (folder / "report.md").read_text()
+    assert "nested sizes as independent" in text and "With more than 8 strategies" in text
+    assert all(path.stat().st_size < 150_000 for path in (folder / "figures").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("a/b", "a-b"), ("..", "study"), ("ok-1", "ok-1"), (".x", "x")]
+)
+def test_file_name(name: str, expected: str) -> None:
+    assert file_name(name) == expected
