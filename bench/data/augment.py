@@ -8,6 +8,7 @@ drawn on the CPU, so every device sees the same crops.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import torch
@@ -60,10 +61,11 @@ def augment(
 
 def normalise(x: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """x [B, 3, H, W] uint8 -> float32 of that shape, channels_last: (x / 255 - mean) / std."""
-    gain, offset = _affine(mean, std)
     out = x.to(torch.float32, memory_format=torch.channels_last)
-    shape = (1, len(gain), 1, 1)
-    return out.mul_(out.new_tensor(gain).view(shape)).add_(out.new_tensor(offset).view(shape))
+    pixels = out.permute(0, 2, 3, 1).flatten(2)  # [B, H, 3 W], a view
+    gain, offset = _affine_rows(tuple(mean), tuple(std), x.shape[-1], x.device)
+    torch.addcmul(offset, pixels, gain, out=pixels)
+    return out
 
 
 def random_flips(n: int, generator: Generator) -> Tensor:
@@ -105,17 +107,15 @@ def resized_crop(
 
     x [B, 3, S, S] uint8 -> [B, 3, size, size] float32, channels_last.
     """
-    side, device = x.shape[-1], x.device
-    rows = resampling(boxes.top.to(device), boxes.height.to(device), size, side)
-    columns = resampling(boxes.left.to(device), boxes.width.to(device), size, side)
-    columns = torch.where(mirrored.to(device)[:, None, None], columns.flip(1), columns)
+    side = x.shape[-1]
+    top, left, height, width, flip = torch.stack([*boxes, mirrored]).to(x.device)  # one transfer
+    rows, columns = resampling(top, height, size, side), resampling(left, width, size, side)
+    columns = torch.where(flip.bool()[:, None, None], columns.flip(1), columns)
     wide = torch.bmm(x.flatten(1, 2).float(), columns.mT).unflatten(1, (3, side))  # [B, 3, S, size]
     gain, offset = _affine(mean, std)
+    channels = zip(wide.unbind(1), gain, offset, strict=True)
     # the normalisation rides along in the second product
-    out = [
-        torch.baddbmm(wide.new_tensor(offset[c]), rows, wide[:, c], alpha=gain[c])
-        for c in range(wide.shape[1])
-    ]
+    out = [torch.baddbmm(wide.new_full((), o), rows, channel, alpha=g) for channel, g, o in channels]
     return torch.stack(out, dim=-1).permute(0, 3, 1, 2)
 
 
@@ -126,11 +126,9 @@ def resampling(start: Tensor, length: Tensor, size: int, side: int) -> Tensor:
     pixel, cut off at the box `start` .. `start + length` (each [B], pixels).
     """
     start, length = start.float()[:, None, None], length.float()[:, None, None]
-    pixel = torch.arange(side, device=start.device, dtype=torch.float32) + 0.5 - start  # [B, 1, side]
     step = length / size
-    centre = (
-        torch.arange(size, device=start.device, dtype=torch.float32)[:, None] + 0.5
-    ) * step  # [B, size, 1]
+    pixel = torch.arange(side, device=start.device) + 0.5 - start  # [B, 1, side]
+    centre = (torch.arange(size, device=start.device)[:, None] + 0.5) * step  # [B, size, 1]
     weight = (1 - (pixel - centre).abs_().div_(step.clamp(min=1))).clamp_(min=0)
     weight.mul_((pixel > 0) & (pixel < length))
     return weight.div_(weight.sum(dim=-1, keepdim=True))
@@ -139,6 +137,15 @@ def resampling(start: Tensor, length: Tensor, size: int, side: int) -> Tensor:
 def _affine(mean: Sequence[float], std: Sequence[float]) -> tuple[list[float], list[float]]:
     """Per channel gain and offset such that gain * x + offset is the normalised uint8 x."""
     return [1 / (255 * s) for s in std], [-m / s for m, s in zip(mean, std, strict=True)]
+
+
+@lru_cache(maxsize=16)
+def _affine_rows(
+    mean: tuple[float, ...], std: tuple[float, ...], width: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Gain and offset, each [3 width], of one row of pixels: long rows vectorise, three channels would not."""
+    gain, offset = _affine(mean, std)
+    return torch.tensor(gain, device=device).repeat(width), torch.tensor(offset, device=device).repeat(width)
 
 
 def _mirror(x: Tensor, mirrored: Tensor) -> Tensor:

@@ -49,9 +49,11 @@ def find(spec: DatasetSpec, base: Path) -> tuple[Family, Request]:
             return family, Request(
                 spec.name, argument, resolve(spec.name, family.options, spec.options), base
             )
-    raise UserError(f"unknown dataset {spec.name!r}{_suggestion(spec.name)}")
+    raise UserError(f"unknown dataset {spec.name!r}{_suggestion(spec.name, base)}")
 
 
-def _suggestion(name: str) -> str:
+def _suggestion(name: str, base: Path) -> str:
+    if name and (base / name).is_dir():
+        return f"; did you mean folder:{name}?"
     names = [family.name for family in FAMILIES]
     return nearest(name, names) or f"; known: {', '.join(names)}"

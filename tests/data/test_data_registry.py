@@ -57,7 +57,7 @@ def test_world_and_digits_are_counted() -> None:
         (DatasetSpec("world/fin"), "'world/fin'; did you mean world/fine"),
         (DatasetSpec("world/fine/x"), "unknown dataset"),
         (DatasetSpec("folder:"), "unknown dataset"),
-        (DatasetSpec("nonsense"), "known: world/source"),
+        (DatasetSpec("nonsense"), "known: .*world/source"),
         (DatasetSpec("world/blend", {"similarty": 1}), "'similarty'; did you mean similarity"),
         (DatasetSpec("world/blend", {"similarity": 1.5}), "1.5 is not a valid value, want number from 0 to 1"),
         (DatasetSpec("world/blend", {"similarity": float("nan")}), "nan is not a valid value"),
@@ -77,6 +77,12 @@ def test_folder_without_test_set_holds_out_a_share_of_each_class(tree) -> None:
     info = registry.inspect(folder(tree({"b": 10, "a": 20})), HERE)
     assert (info.classes, info.pool_counts, info.test_count) == (["a", "b"], [14, 7], 9)
     assert "held out" in info.notes[0]
+
+
+def test_a_bare_path_is_told_its_prefix(tree) -> None:
+    root = tree({"a": 2, "b": 2})
+    with pytest.raises(UserError, match="did you mean folder:images"):
+        registry.inspect(DatasetSpec(root.name), root.parent)
 
 
 def test_folder_path_is_relative_to_the_base(tree) -> None:

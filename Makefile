@@ -1,0 +1,43 @@
+# From nothing but git, make, Python 3.11..3.13 and pip:
+#   make quickstart   set up, run the quickstart study, write its report
+#   make test         set up, run the tests
+PYTHON ?= python3
+UV := .uv/bin/uv
+BENCH := .venv/bin/bench
+
+.PHONY: setup quickstart test test-long lint schema constraints clean
+
+setup: .venv/.installed
+
+# uv takes torch and torchvision builds that belong together; it is fetched into a folder of its own.
+$(UV):
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --target .uv uv
+
+.venv/.installed: pyproject.toml constraints.txt | $(UV)
+	test -x .venv/bin/python || $(UV) venv --quiet --python $(PYTHON) .venv
+	$(UV) pip install --quiet --python .venv/bin/python --compile-bytecode -c constraints.txt -e '.[dev]'
+	touch $@
+
+quickstart: setup
+	$(BENCH) run studies/quickstart.yaml
+
+test: setup
+	.venv/bin/python -m pytest -m "not long"
+
+# Minutes each: many real kills, studies run to the end.
+test-long: setup
+	.venv/bin/python -m pytest -m long
+
+lint: setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+schema: setup
+	$(BENCH) schema > studies/study.schema.json
+
+# New pins: versions only, no addresses.
+constraints: | $(UV)
+	$(UV) pip compile pyproject.toml --extra dev --universal --upgrade --no-emit-index-url --no-header --no-annotate -o constraints.txt
+
+clean:
+	rm -rf .venv .uv .bench-cache *.egg-info
