@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -42,15 +43,18 @@ class Outcome:
 
 def prepare_dataset(dataset: DatasetSpec, backbone: BackboneSpec, image_size: int | None, places: Places) -> Prepared:
     """The decoded images at the backbone's resolution; decoded on the first call, memory-mapped afterwards."""
-    size, crop_pct, interpolation = resolution(backbone, image_size)
+    size, crop_pct, interpolation = resolution(backbone, image_size, places.base, _source(backbone, image_size, places))
     stored = Resolution(size, max(size, round(size / crop_pct)), interpolation)
     return load(prepare(dataset, stored, places.base, places.cache))
 
 
 def make_model(backbone: BackboneSpec, num_classes: int, image_size: int | None, places: Places) -> Model:
     """The backbone with its weights and a fresh head. The caller seeds torch."""
-    source = pretrain(backbone, image_size, places.base, places.cache).path if backbone.source else None
-    return build(backbone, num_classes, image_size, places.base, source)
+    return build(backbone, num_classes, image_size, places.base, _source(backbone, image_size, places))
+
+
+def _source(backbone: BackboneSpec, image_size: int | None, places: Places) -> Path | None:
+    return pretrain(backbone, image_size, places.base, places.cache).path if backbone.source else None
 
 
 def preflight(spec: RunSpec, num_classes: int, places: Places, model: Model | None = None) -> Model:

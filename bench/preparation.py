@@ -28,29 +28,28 @@ class Remarks:
 
 def prepare(plan: Plan, places: Places, executor: Executor, view: View) -> Remarks:
     """Raises `UserError` for anything that would make a run fail: nothing has been trained or logged by then."""
-    done = _all(_data_jobs(plan, places), "preparing", executor, view)
-    classes = {done[f"data:{label}"].num_classes for label in plan.datasets}
+    sources = _all(_source_jobs(plan, places), "pretraining", executor, view)
+    done = _all(_data_jobs(plan, places), "preparing data", executor, view)
+    classes = {done[label].num_classes for label in plan.datasets}
     tables = _all(_checks(plan, classes, places), "checking", executor, view)
-    sources = {b.label: [done[f"source:{b.label}"]] for b in plan.backbones if b.source}
     loaded = {b.label: tables[f"check:{b.label}:{min(classes)}"] for b in plan.backbones}
     for label, table in loaded.items():
         if table:
             view.say(f"{label}: {table}")
-    return Remarks({label: done[f"data:{label}"].notes for label in plan.datasets}, sources)
+    return Remarks({label: done[label].notes for label in plan.datasets}, {label: [note] for label, note in sources.items()})
 
 
-def _data_jobs(plan: Plan, places: Places) -> list[Job]:
-    """Pretraining first: it takes longest."""
-    train = plan.study.train
-    sources = [
-        Job(f"source:{b.label}", "bench.worker:pretrain_source", (b, train, places), f"{b.label} on {b.source.name}")
+def _source_jobs(plan: Plan, places: Places) -> list[Job]:
+    return [
+        Job(b.label, "bench.worker:pretrain_source", (b, plan.study.train, places), f"{b.label} on {b.source.name}")
         for b in plan.backbones
         if b.source
     ]
-    return sources + [
-        Job(f"data:{label}", "bench.worker:prepare", (spec, plan.backbones, train, places), label)
-        for label, spec in plan.datasets.items()
-    ]
+
+
+def _data_jobs(plan: Plan, places: Places) -> list[Job]:
+    args = (plan.backbones, plan.study.train, places)
+    return [Job(label, "bench.worker:prepare", (spec, *args), label) for label, spec in plan.datasets.items()]
 
 
 def _checks(plan: Plan, classes: set[int], places: Places) -> list[Job]:
@@ -66,6 +65,8 @@ def _checks(plan: Plan, classes: set[int], places: Places) -> list[Job]:
 def _all(jobs: list[Job], title: str, executor: Executor, view: View) -> dict[str, Any]:
     """Results by key. The first user error or crash ends it."""
     results: dict[str, Any] = {}
+    if not jobs:
+        return results
     with view.progress(title, len(jobs)):
         for event in executor.run(jobs):
             view.event(event)

@@ -4,7 +4,7 @@
     write(name)  OUT/NAME/report.md, report.html and figures
 
 Reading order: records (plan x store) -> stats -> verdict -> figure_data, figures* -> words, tables ->
-write, html.
+report, html.
 Importing this package is cheap; each function imports what it needs.
 """
 
@@ -42,6 +42,6 @@ def write(name: str, store: str | None = None, out: Path = Path("reports/out")) 
 
     Works on unfinished studies. Raises `UserError` where the store has no such study.
     """
-    from reports.write import write as write_report
+    from reports.report import write as write_report
 
     return write_report(name, store, out)

@@ -19,17 +19,18 @@ from reports.verdict import Cell
 def draw(
     document: dict[str, Any], rows: Sequence[Row], cells: Sequence[Cell], folder: Path
 ) -> dict[str, Path]:
-    """Write matrix, curves, forest and cost as PNG into `folder`; those without data are left out."""
-    order, limit, margin = (
-        strategy_order(rows),
-        document["matrix"]["small_at_most"],
-        document["matrix"]["margin"],
-    )
+    """Write matrix, curves, forest and cost as PNG into `folder`; those without data are left out.
+
+    What an earlier report left there is removed first.
+    """
+    rule, order = document["matrix"], strategy_order(rows)
     with style():
         made = {
             "matrix": matrix(cells, document),
-            "curves": curves(panels(rows), order, limit),
-            "forest": forest(cells, margin),
+            "curves": curves(panels(rows), order, rule["small_at_most"]),
+            "forest": forest(cells, rule["margin"]),
             "cost": cost([(cell, costs(rows, cell)) for cell in cells], order),
         }
+        for name in made:
+            (folder / f"{name}.png").unlink(missing_ok=True)
         return {name: save(figure, folder / f"{name}.png") for name, figure in made.items() if figure}

@@ -22,7 +22,7 @@ def curves(panels: Sequence[Panel], strategies: Sequence[str], small_at_most: in
         return None
     columns = min(len(panels), 2 if len(panels) != 3 else 3)
     lines = ceil(len(panels) / columns)
-    figure = new_figure(height=0.6 + 3.3 * lines + 0.2 * ceil(len(strategies) / 4))
+    figure = new_figure(height=0.6 + (3.3 if lines < 3 else 2.4) * lines + 0.2 * ceil(len(strategies) / 4))
     grid = figure.subplots(lines, columns, squeeze=False)
     look = looks(strategies)
     for axes, panel in zip(grid.flat, panels, strict=False):
@@ -48,8 +48,8 @@ def _panel(axes: Axes, panel: Panel, look: Mapping[str, Look], small_at_most: in
     if sizes[0] <= small_at_most < sizes[-1]:
         between = max(n for n in sizes if n <= small_at_most), min(n for n in sizes if n > small_at_most)
         axes.axvline((between[0] * between[1]) ** 0.5, color=FAINT, linestyle=":", linewidth=1)
-    title = panel.dataset + (f" · {panel.backbone}" if panel.backbone else "")
-    axes.set_title(shorten(title, 44))
+    parts = [panel.dataset, panel.backbone] if panel.backbone else [panel.dataset]
+    axes.set_title(" · ".join(shorten(part, 36 // len(parts)) for part in parts))
     axes.set_xlabel("images per class")
     axes.spines[["top", "right"]].set_visible(False)
 

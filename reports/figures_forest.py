@@ -16,6 +16,7 @@ from reports.verdict import Cell
 from reports.words import SYMBOL, cell_title
 
 ROW_INCHES = 0.24
+SHORT = 18  # characters of a label that leave room for two panels side by side
 
 
 def forest(cells: Sequence[Cell], margin: float) -> Figure | None:
@@ -23,7 +24,8 @@ def forest(cells: Sequence[Cell], margin: float) -> Figure | None:
     shown = [cell for cell in cells if any(c.n >= 2 for c in cell.comparisons)]
     if not shown:
         return None
-    columns = min(2, len(shown))
+    longest = max(len(name) for cell in shown for name in cell.strategies)
+    columns = min(2, len(shown)) if longest <= SHORT else 1
     lines = [shown[i : i + columns] for i in range(0, len(shown), columns)]
     heights = [0.95 + ROW_INCHES * max(len(cell.comparisons) for cell in line) for line in lines]
     figure = new_figure(height=sum(heights))
@@ -46,11 +48,11 @@ def _panel(axes: Axes, cell: Cell, margin: float) -> None:
         _line(axes, y, comparison, low, high, _color(comparison, margin))
     axes.set_xlim(100 * low, 100 * high)
     axes.set_ylim(-0.6, len(found) - 0.4)
-    axes.set_yticks(range(len(found)), [shorten(c.strategy, 26) for c in found])
+    axes.set_yticks(range(len(found)), [shorten(c.strategy, 44) for c in found])
     axes.grid(visible=False, axis="y")
     axes.spines[["top", "right", "left"]].set_visible(False)
     verdict = f"{cell_title(cell.name)}: {SYMBOL[cell.verdict]} {cell.verdict}"
-    axes.set_title(f"{verdict}\nrule: {shorten(cell.rule or '', 34)}")
+    axes.set_title(f"{verdict}\nrule: {shorten(cell.rule or '', 44)}")
 
 
 def _line(axes: Axes, y: float, found: Comparison, low: float, high: float, color: str) -> None:

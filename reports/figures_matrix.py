@@ -17,7 +17,7 @@ from reports.words import SYMBOL
 
 COLUMNS, ROWS = ["similar", "dissimilar"], ["small", "large"]
 LEFT, TOP, W, H, GAP = 0.09, 0.905, 0.44, 0.435, 0.02  # in axes units
-NAME = 25  # characters of a strategy's label that fit
+NAME = 23  # characters of a strategy's label that fit
 
 
 def matrix(cells: Sequence[Cell], document: dict[str, Any]) -> Figure:

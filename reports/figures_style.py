@@ -34,6 +34,7 @@ VERDICT_FILL = {
     Verdict.UNTESTED: "#f2f2f2",
 }
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*", "d"]
+PALE = (6, 8)  # seaborn's pink and yellow hardly show on white
 DASHES = ["-", "--", ":", "-."]
 RC = {
     "font.family": "DejaVu Sans",
@@ -78,8 +79,8 @@ class Look:
 
 
 def looks(strategies: Sequence[str]) -> dict[str, Look]:
-    """Distinct colours for the first 10 strategies; beyond that markers and dashes tell them apart."""
-    colors = sns.color_palette("colorblind")
+    """Distinct colours for the first 8 strategies; beyond that markers and dashes tell them apart."""
+    colors = [color for i, color in enumerate(sns.color_palette("colorblind")) if i not in PALE]
     return {
         name: Look(colors[i % len(colors)], MARKERS[i % len(MARKERS)], DASHES[i // len(colors) % len(DASHES)])
         for i, name in enumerate(strategies)
@@ -100,7 +101,7 @@ def new_figure(height: float, width: float = WIDTH) -> Figure:
 
 def legend(figure: Figure, looks: Mapping[str, Mapping[str, Any]]) -> None:
     """All strategies below the panels, in as many columns as fit."""
-    names = [shorten(name, 40) for name in looks]
+    names = [shorten(name, 34) for name in looks]
     columns = int(WIDTH * 10 / (max(map(len, names)) + 6))
     handles = [Line2D([], [], **look) for look in looks.values()]
     place = {"loc": "outside lower center", "ncols": max(1, min(len(names), columns))}

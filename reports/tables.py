@@ -29,11 +29,17 @@ def _verdict_line(cell: Cell) -> list[str]:
     return [
         cell_title(cell.name),
         f"{SYMBOL[cell.verdict]} {cell.verdict}",
-        f"{code(cell.rule)} {percent(cell.rule_accuracy)}" if cell.rule else NONE,
-        f"{code(cell.best)} {percent(cell.best_accuracy)}" if cell.best else NONE,
+        _pick(cell.rule, cell.rule_accuracy),
+        _pick(cell.best, cell.best_accuracy),
         NONE if isnan(cell.regret) else f"{points(cell.regret)} {bounds}",
         str(cell.n_blocks),
     ]
+
+
+def _pick(label: str | None, accuracy: float) -> str:
+    if label is None:
+        return NONE
+    return code(label) if isnan(accuracy) else f"{code(label)} {percent(accuracy)}"
 
 
 def strategies(cells: Sequence[Cell]) -> str:

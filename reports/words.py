@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.schema import Status
+from reports.power import blocks_to_settle
 from reports.records import Row
 from reports.stats import Comparison
 from reports.text import code, escape, interval, listed, percent, plural, points, seconds
@@ -16,7 +17,7 @@ SYMBOL = {
     Verdict.SUPPORTED: "✓",
     Verdict.CONTRADICTED: "✗",
     Verdict.UNDECIDED: "?",
-    Verdict.UNTESTED: "·",
+    Verdict.UNTESTED: "○",
 }
 
 
@@ -64,7 +65,8 @@ def _supported(cell: Cell, margin: float) -> str:
 def _contradicted(cell: Cell, margin: float) -> str:
     better = sorted((c for c in cell.comparisons if c.low > 0 and c.mean > margin), key=lambda c: -c.mean)
     others = [code(c.strategy) for c in better if c.strategy != cell.best]
-    also = f" {listed(others)} {'is' if len(others) == 1 else 'are'} better too." if others else ""
+    named = listed(others) if len(others) <= 3 else f"{len(others)} more alternatives"
+    also = f" {named} {'is' if len(others) == 1 else 'are'} better too." if others else ""
     return (
         f"{code(cell.best)} reaches {percent(cell.best_accuracy)}, the rule's {code(cell.rule)} only "
         f"{percent(cell.rule_accuracy)}: following the rule costs {points(cell.regret)} points "
@@ -80,13 +82,20 @@ def _undecided(cell: Cell, margin: float) -> str:
     if cell.best == cell.rule:
         return (
             f"The rule's {code(cell.rule)} is the best measured ({percent(cell.rule_accuracy)}), but an "
-            f"alternative may still be better, by up to {points(cell.regret_high)} points.{missing}"
+            f"alternative may still be better, by up to {points(cell.regret_high)} points."
+            f"{missing}{_settle(cell, margin)}"
         )
     return (
         f"{code(cell.best)} is ahead of the rule's {code(cell.rule)} by {points(cell.regret)} points "
         f"({percent(cell.best_accuracy)} against {percent(cell.rule_accuracy)}), but the true regret may be "
-        f"anywhere within {interval(cell.regret_low, cell.regret_high)} points.{missing}"
+        f"anywhere within {interval(cell.regret_low, cell.regret_high)} points."
+        f"{missing}{_settle(cell, margin)}"
     )
+
+
+def _settle(cell: Cell, margin: float) -> str:
+    needed = blocks_to_settle(cell.comparisons, margin)
+    return f" About {needed} blocks would settle it if the spread stays." if needed else ""
 
 
 def _time(cell: Cell) -> str:
@@ -100,7 +109,7 @@ def _time(cell: Cell) -> str:
 def _open(cell: Cell) -> str:
     if not cell.open:
         return ""
-    return f"{cell.open} of {plural(cell.planned, 'planned run')} have no result."
+    return f"Without a result: {cell.open} of {plural(cell.planned, 'planned run')}."
 
 
 def progress(rows: Sequence[Row]) -> str:
@@ -111,7 +120,7 @@ def progress(rows: Sequence[Row]) -> str:
         return ""
     rest = listed([f"{n} {status}" for status, n in counts.most_common()])
     note = f"**{done} of {len(rows)} planned runs have finished** ({rest})."
-    if counts[Status.MISSING] or counts[Status.RUNNING] or counts[Status.KILLED]:
+    if done and (counts[Status.MISSING] or counts[Status.RUNNING] or counts[Status.KILLED]):
         note += (
             " The study is unfinished and its verdicts are provisional: "
             "looking repeatedly and stopping when one likes what one sees makes every interval too narrow."
@@ -119,14 +128,23 @@ def progress(rows: Sequence[Row]) -> str:
     return note
 
 
-def caption_scope(cell: Cell) -> str:
-    """What the cell's interval speaks for."""
-    name = cell_title(cell.name)
-    if len(cell.datasets) == 1:
-        scope = f"{name} speaks for {escape(cell.datasets[0])} only"
-    else:
-        scope = f"{name} treats its {cell.n_blocks} blocks from {len(cell.datasets)} datasets as exchangeable"
-    return scope + (" and its nested sizes as independent" if len(cell.sizes) > 1 else "")
+def caption_scope(cells: Sequence[Cell]) -> str:
+    """What the intervals speak for, in up to three sentences."""
+    tested = [cell for cell in cells if cell.n_blocks]
+    single = [cell for cell in tested if len(cell.datasets) == 1]
+    several = [cell for cell in tested if len(cell.datasets) > 1]
+    sizes = [cell for cell in tested if len(cell.sizes) > 1]
+    found = [
+        (single, "With one dataset in a cell, the interval speaks for that dataset only"),
+        (several, "With several datasets in a cell, dataset and seed blocks are treated as exchangeable"),
+        (sizes, "With several sizes in a cell, blocks of nested subsets are treated as independent"),
+    ]
+    return " ".join(f"{text}{_where(which, tested)}." for which, text in found if which)
+
+
+def _where(which: Sequence[Cell], tested: Sequence[Cell]) -> str:
+    """Names of the cells, unless it is all of them."""
+    return "" if len(which) == len(tested) else f" ({'; '.join(cell_title(cell.name) for cell in which)})"
 
 
 def selection(document: dict[str, Any]) -> str:

@@ -41,7 +41,7 @@ class L2SP(Transform):
 
     def __call__(self, phase: Phase, model: Model, task: Task) -> Phase:
         trained = {id(p) for group in phase.train for p in group.params}
-        weights = [(n, p) for n, p in model.net.named_parameters() if id(p) in trained and p.ndim > 1]
+        weights = [(n, p) for n, p in model.named_parameters() if id(p) in trained and p.ndim > 1]
         start = model.pretrained
         body = [(p, start[n]) for n, p in weights if n in start]
         head = [p for n, p in weights if n not in start]

@@ -138,10 +138,9 @@ def test_nothing_to_train() -> None:
 
 
 def test_a_parameter_twice() -> None:
-    groups = lambda net: [
-        Group(list(net.parameters()), 0.1, name="a"),
-        Group([net[1][0].bias], 0.1, name="b"),
-    ]  # noqa: E731
+    def groups(net: nn.Sequential) -> Sequence[Group]:
+        return [Group(list(net.parameters()), 0.1, name="a"), Group([net[1][0].bias], 0.1, name="b")]
+
     wrong(groups, "1.0.bias is listed twice, in groups 'a' and 'b'")
 
 

@@ -143,7 +143,7 @@ def _affine(mean: Sequence[float], std: Sequence[float]) -> tuple[list[float], l
 def _affine_rows(
     mean: tuple[float, ...], std: tuple[float, ...], width: int, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Gain and offset, each [3 width], of one row of pixels: long rows vectorise, three channels would not."""
+    """Gain and offset, each [3 width], of a row of pixels: long rows vectorise, three channels would not."""
     gain, offset = _affine(mean, std)
     return torch.tensor(gain, device=device).repeat(width), torch.tensor(offset, device=device).repeat(width)
 

@@ -29,7 +29,7 @@ class _Group:
     def note(self, what: str) -> str:
         dots = ", ..." if self.count > len(self.examples) else ""
         under = f", {self.relabelled} of them under another class" if self.relabelled else ""
-        return f"{self.count} {what}{under}: {', '.join(self.examples)}{dots}"
+        return f"{what}: {self.count}{under} ({', '.join(self.examples)}{dots})"
 
 
 class Seen:
@@ -55,9 +55,9 @@ class Seen:
     def notes(self) -> list[str]:
         """What was found, for people."""
         found = [
-            (self._leaked, "images are also in the test set and were excluded from training"),
-            (self._repeated, "images repeat another training image and were excluded"),
-            (self._within_test, "test images repeat another test image and were kept"),
+            (self._leaked, "images also in the test set, excluded from training"),
+            (self._repeated, "images that repeat a training image, excluded"),
+            (self._within_test, "test images that repeat a test image, kept"),
         ]
         return [group.note(what) for group, what in found if group.count]
 

@@ -7,6 +7,7 @@ is complete or absent; the key is a hash of everything that decides its content.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 
 from bench.data.duplicates import Seen
-from bench.data.family import Family, Request, Resolution, Stream
+from bench.data.family import Chunk, Family, Request, Resolution, Stream
 from bench.data.images import ImageSet
 from bench.data.registry import find
 from bench.data.store import ArrayFile, locked, remove_leftovers, staged, write_text
@@ -88,26 +89,25 @@ def _write(stream: Stream, name: str, folder: Path) -> None:
     # test first: what the pool shares with it is left out of the pool
     test = _write_part(stream.test, folder / "test", seen.test)
     pool = _write_part(stream.pool, folder / "pool", seen.pool)
+    for part, labels in (("test", test), ("training", pool)):
+        if len(labels) == 0:
+            raise UserError(f"dataset {name!r}: no {part} images. {'; '.join(seen.notes())}")
     classes = _classes(stream.classes, pool, test, name)
     meta = {"dataset": name, "classes": classes, "notes": [*stream.notes, *seen.notes()]}
     write_text(folder / _META, json.dumps(meta, indent=2))
 
 
-def _write_part(chunks, path: Path, keep) -> np.ndarray:  # type: ignore[no-untyped-def]
-    """Writes the images that `keep` says to; returns their labels [N] int64."""
-    images, labels = None, []
-    for chunk in chunks:
-        kept = keep(chunk)
-        images = images or ArrayFile(path.with_suffix(".npy"), chunk.images.shape[1:], "uint8")
-        images.append(chunk.images[kept])
-        labels += np.asarray(chunk.labels)[kept].tolist()
-    if images is None:
-        raise UserError(f"the {path.name} part of the dataset has no images")
-    images.close()
-    y = np.array(labels, dtype=np.int64)
-    label_file = ArrayFile(path.with_name(f"{path.name}_labels.npy"), (), "int64")
-    label_file.append(y)
-    label_file.close()
+def _write_part(chunks: Iterable[Chunk], path: Path, keep: Callable[[Chunk], np.ndarray]) -> np.ndarray:
+    """Writes the images that `keep` says to, and their labels [N] int64, which it returns."""
+    kept_labels = [np.empty(0, dtype=np.int64)]
+    with ArrayFile(path.with_name(f"{path.name}.npy")) as images:
+        for chunk in chunks:
+            kept = keep(chunk)
+            images.append(chunk.images[kept])
+            kept_labels.append(np.array(chunk.labels, dtype=np.int64)[kept])
+    y = np.concatenate(kept_labels)
+    with ArrayFile(path.with_name(f"{path.name}_labels.npy")) as labels:
+        labels.append(y)
     return y
 
 
@@ -116,9 +116,8 @@ def _classes(named: list[str] | None, pool: np.ndarray, test: np.ndarray, name: 
     used = np.union1d(pool, test)
     classes = named or [str(k) for k in range(int(used.max()) + 1)]
     if used.min() < 0 or used.max() >= len(classes):
-        raise UserError(
-            f"dataset {name!r}: labels from {used.min()} to {used.max()}, but {len(classes)} classes"
-        )
+        labels = f"labels from {used.min()} to {used.max()}"
+        raise UserError(f"dataset {name!r}: {labels}, but {len(classes)} classes")
     if len(classes) < 2:
         raise UserError(f"dataset {name!r}: only one class; want at least 2")
     return classes

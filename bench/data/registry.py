@@ -46,9 +46,8 @@ def find(spec: DatasetSpec, base: Path) -> tuple[Family, Request]:
         argument = spec.name.removeprefix(family.prefix)
         # a family of one dataset takes its exact name, the others need something after the prefix
         if spec.name.startswith(family.prefix) and bool(argument) == (family.name != family.prefix):
-            return family, Request(
-                spec.name, argument, resolve(spec.name, family.options, spec.options), base
-            )
+            options = resolve(spec.name, family.options, spec.options)
+            return family, Request(spec.name, argument, options, base)
     raise UserError(f"unknown dataset {spec.name!r}{_suggestion(spec.name, base)}")
 
 

@@ -18,33 +18,46 @@ except ImportError:  # Windows: without the lock two processes may do the same w
 
 
 class ArrayFile:
-    """A .npy file that grows row by row, so a dataset need not fit into memory. Valid once closed."""
+    """A .npy file that grows row by row, so a dataset need not fit into memory.
 
-    def __init__(self, path: Path, row_shape: tuple[int, ...], dtype: str) -> None:
-        self._row_shape, self._dtype = row_shape, np.dtype(dtype)
-        self._rows = 0
-        self._file = open(path, "wb")  # noqa: SIM115, closed in `close`
-        self._header = self._write_header()
+    A context manager: after a block that appended rows and raised nothing, the file is valid and on disk.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = open(path, "wb")  # noqa: SIM115, closed in __exit__
+        self._row_shape: tuple[int, ...] = ()
+        self._dtype: np.dtype | None = None
+        self._header = 0  # bytes
+        self.rows = 0
+
+    def __enter__(self) -> ArrayFile:
+        return self
 
     def append(self, rows: np.ndarray) -> None:
-        """rows: [n, *row_shape] of the file's dtype."""
-        if rows.shape[1:] != self._row_shape or rows.dtype != self._dtype:
+        """rows: [n, ...], of the shape and type of the first ones."""
+        if self._dtype is None:
+            self._row_shape, self._dtype = rows.shape[1:], rows.dtype
+            self._header = self._write_header()
+        if (rows.shape[1:], rows.dtype) != (self._row_shape, self._dtype):
             raise ValueError(f"want {self._dtype} [n, {self._row_shape}], got {rows.dtype} {rows.shape}")
         self._file.write(np.ascontiguousarray(rows).data)
-        self._rows += len(rows)
+        self.rows += len(rows)
 
-    def close(self) -> None:
-        """Writes the header with the final number of rows, and everything to disk."""
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with self._file:
+            if kind is None and self._dtype is not None:
+                self._finish()
+
+    def _finish(self) -> None:
         self._file.seek(0)
         if self._write_header() != self._header:  # numpy pads headers so that the first axis can grow
-            raise RuntimeError(f"{self._file.name}: the header outgrew its place at {self._rows} rows")
+            raise RuntimeError(f"{self._file.name}: the header outgrew its place at {self.rows} rows")
         self._file.flush()
         os.fsync(self._file.fileno())
-        self._file.close()
 
     def _write_header(self) -> int:
         description = np.lib.format.dtype_to_descr(self._dtype)
-        content = {"descr": description, "fortran_order": False, "shape": (self._rows, *self._row_shape)}
+        content = {"descr": description, "fortran_order": False, "shape": (self.rows, *self._row_shape)}
         np.lib.format.write_array_header_1_0(self._file, content)
         return self._file.tell()
 

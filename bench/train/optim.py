@@ -23,13 +23,18 @@ def make_optimizer(phase: Phase, train: TrainSpec) -> optim.Optimizer:
     """
     groups = [g for group in phase.train for g in _param_groups(group)]
     try:
-        return create_optimizer_v2(groups, opt=train.optimizer, **train.optimizer_kwargs)
+        return create_optimizer_v2(groups, opt=train.optimizer, **_fused(train.optimizer), **train.optimizer_kwargs)
     except ValueError as error:
         if train.optimizer.lower() in list_optimizers():
             raise UserError(f"train.optimizer_kwargs: {error}") from None
         raise UserError(f"unknown optimizer {train.optimizer!r}{nearest(train.optimizer, list_optimizers())}") from None
     except TypeError as error:
         raise UserError(f"train.optimizer_kwargs: {error}") from None
+
+
+def _fused(name: str) -> dict[str, bool]:
+    """One kernel for all parameters where torch has one: a step of many small tensors is several times faster."""
+    return {"fused": True} if name.lower() in ("sgd", "momentum", "adam", "adamw", "adagrad") else {}
 
 
 def _param_groups(group: Group) -> list[dict[str, object]]:

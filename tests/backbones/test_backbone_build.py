@@ -91,7 +91,7 @@ def test_image_size() -> None:
     assert build(spec, 5, 96)(torch.zeros(1, 3, 96, 96)).shape == (1, 5)
     assert resolution(spec) == (64, 1.0, "bilinear")
     assert resolution(spec, 96)[0] == 96
-    assert build(random("test_resnet"), 5, 20)(torch.zeros(1, 3, 20, 20)).shape == (1, 5)
+    assert build(random("test_resnet"), 5, 20)(torch.zeros(2, 3, 20, 20)).shape == (2, 5)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_the_hub_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
 
     pretend_hub(monkeypatch, fetch)
     with pytest.raises(
-        UserError, match="could not be fetched .*no route to host.*set weights to 'checkpoint'"
+        UserError, match=r"could not be fetched .*no route to host.*set weights to 'checkpoint'"
     ):
         build(BackboneSpec("test_resnet", "pretrained"), 5)
 

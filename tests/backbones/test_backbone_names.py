@@ -39,11 +39,11 @@ def test_deprecated_names_are_left_to_timm() -> None:
 def test_known_names_cost_no_import() -> None:
     code = """
 import sys, time
-start = time.perf_counter()
+start = time.process_time()
 from bench.backbones import names
 assert names.exists("resnet18") and names.exists("efficientnet_b0.ra_in1k")
 assert not {"timm", "torch"} & sys.modules.keys()
-assert time.perf_counter() - start < 1, "0.1 s on an idle machine"
+assert time.process_time() - start < 0.5, "about 0.07 s"
 """
     subprocess.run([sys.executable, "-c", code], check=True)
 

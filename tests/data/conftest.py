@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+import torch
+from image_samples import random_image
 
 Tree = Callable[..., Path]
 
 
-def random_image(seed: int, width: int = 12, height: int = 10) -> Image.Image:
-    rng = np.random.default_rng(seed)
-    return Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
-
-
 @pytest.fixture
 def tree(tmp_path: Path) -> Tree:
-    """tree({"cat": 3, "dog": 2}, under="train") writes that many different PNGs per class; returns the root."""
+    """tree({"cat": 3}, under="train") writes that many different PNGs per class and returns the root."""
     written = 0
 
     def write(classes: dict[str, int], under: str = ".") -> Path:
@@ -33,6 +28,15 @@ def tree(tmp_path: Path) -> Tree:
         return tmp_path / "images"
 
     return write
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Small tensors on a busy machine: threads would mostly wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

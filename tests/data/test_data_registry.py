@@ -59,7 +59,10 @@ def test_world_and_digits_are_counted() -> None:
         (DatasetSpec("folder:"), "unknown dataset"),
         (DatasetSpec("nonsense"), "known: .*world/source"),
         (DatasetSpec("world/blend", {"similarty": 1}), "'similarty'; did you mean similarity"),
-        (DatasetSpec("world/blend", {"similarity": 1.5}), "1.5 is not a valid value, want number from 0 to 1"),
+        (
+            DatasetSpec("world/blend", {"similarity": 1.5}),
+            "1.5 is not a valid value, want number from 0 to 1",
+        ),
         (DatasetSpec("world/blend", {"similarity": float("nan")}), "nan is not a valid value"),
         (DatasetSpec("world/blend", {"alien": "glyf"}), "'glyf' .*did you mean glyph"),
         (DatasetSpec("world/fine", {"draw": True}), "True is not a valid value, want whole number from 0"),
@@ -145,5 +148,5 @@ def test_images_without_class_folders_are_refused(tree) -> None:
 def test_a_test_class_that_training_lacks_is_refused(tree) -> None:
     tree({"cat": 2, "dog": 2}, under="train")
     root = tree({"cats": 2}, under="test")
-    with pytest.raises(UserError, match="class 'cats' is not in .*did you mean cat"):
+    with pytest.raises(UserError, match=r"class 'cats' is not in .*did you mean cat"):
         registry.inspect(folder(root), HERE)

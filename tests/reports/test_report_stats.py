@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pytest
 from scipy import stats as scipy_stats
 
-from reports.stats import blocks, mean_of, rounding_sd, simultaneous
+from reports.power import blocks_to_settle
+from reports.stats import Comparison, blocks, mean_of, rounding_sd, simultaneous
 from reports.verdict import Verdict, judge_cell, worse_than
 
 STRATEGIES = ["rule", "a", "b", "c", "d", "e"]
@@ -102,7 +103,7 @@ def simulated(draw: random.Random, effects: dict[str, float], n: int = 5) -> lis
 
 
 def test_under_the_null_contradicted_is_rare() -> None:
-    """All strategies equal: picking the luckiest of five must not make it a winner (margin 0: the hardest case)."""
+    """All equal: picking the luckiest of five must not make it a winner (margin 0: the hardest case)."""
     draw = random.Random(3)
     cells = [
         judge_cell("x", simulated(draw, dict.fromkeys(STRATEGIES, 0.0)), "rule", 0.0) for _ in range(2000)
@@ -122,3 +123,19 @@ def test_a_clear_winner_is_found() -> None:
     effects = dict.fromkeys(STRATEGIES, 0.0) | {"c": 0.08}
     cells = [judge_cell("x", simulated(draw, effects), "rule", 0.01) for _ in range(200)]
     assert sum(c.verdict == Verdict.CONTRADICTED and c.best == "c" for c in cells) / 200 > 0.9
+
+
+def test_blocks_to_settle() -> None:
+    def against(mean: float, sd: float, n: int = 4) -> Comparison:
+        return Comparison("x", "rule", n, mean, sd / math.sqrt(n), -1.0, 1.0)
+
+    # half-width at n blocks, two alternatives: t(1 - .0125, n - 1) sd / sqrt(n)
+    def half(n: int, sd: float) -> float:
+        return scipy_stats.t.ppf(1 - 0.025 / 2, n - 1) * sd / math.sqrt(n)
+
+    support = blocks_to_settle([against(0.002, 0.02), against(-0.05, 0.02)], margin=0.01)
+    assert half(support, 0.02) < 0.008 <= half(support - 1, 0.02)
+    contradict = blocks_to_settle([against(0.02, 0.02), against(0.002, 0.02)], margin=0.01)
+    assert half(contradict, 0.02) < 0.02 <= half(contradict - 1, 0.02)
+    assert blocks_to_settle([against(0.0099, 0.1)], margin=0.01) is None
+    assert blocks_to_settle([against(0.02, 0.02), against(math.nan, math.nan, n=1)], margin=0.01) is None

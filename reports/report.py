@@ -15,7 +15,7 @@ from bench.store import redacted
 from reports import tables, text, words
 from reports.html import to_html
 from reports.records import Study, default_store, read
-from reports.verdict import Cell, Verdict, judge_study, scratch_label
+from reports.verdict import Cell, judge_study, scratch_label
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -63,21 +63,21 @@ def render(study: Study, name: str, cells: Sequence[Cell], figures: dict[str, Pa
 def _context(study: Study, name: str, cells: Sequence[Cell], figures: dict[str, Path]) -> dict[str, Any]:
     document, rows = study.document, study.rows
     margin = document["matrix"]["margin"]
+    any_result = any(cell.n_blocks for cell in cells)
     return {
         "name": name,
         "store": redacted(str(document["store"])),
         "study": document,
         "margin": margin,
         "cells": cells,
-        "finished": sum(cell.finished for cell in cells),
+        "any_result": any_result,
         "figures": {key: f"figures/{path.name}" for key, path in figures.items()},
         "progress": words.progress(rows),
         "answer": words.answer(cells),
-        "sentences": [words.sentence(cell, margin) for cell in cells],
+        "sentences": [words.sentence(cell, margin) for cell in cells if any_result],
         "summary": ", ".join(f"{words.cell_title(cell.name)} {cell.verdict}" for cell in cells),
-        "scope": "; ".join(words.caption_scope(cell) for cell in cells if cell.n_blocks),
+        "scope": words.caption_scope(cells),
         "selection": words.selection(document),
-        "n_tested": sum(cell.verdict != Verdict.UNTESTED for cell in cells),
         "verdicts": tables.verdicts(cells),
         "differences": tables.differences(cells),
         "strategies": tables.strategies(cells),

@@ -1,0 +1,57 @@
+"""Shared fixtures: a tiny model, a tiny task, a tiny study that trains in seconds."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+torch.set_num_threads(1)
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED_DATA = ROOT.parent / "shared" / "data"
+
+TINY_STUDY = """
+name: tiny
+datasets:
+  - name: world/fine
+    options: {pool_per_class: 12, test_per_class: 5}
+    similarity: similar
+    n_per_class: [5, 10]
+  - name: world/glyph
+    options: {pool_per_class: 12, test_per_class: 5}
+    similarity: dissimilar
+    n_per_class: [5]
+backbones:
+  - name: test_resnet
+    source: {name: world/source, options: {pool_per_class: 8, test_per_class: 2}}
+    source_train: {epochs: 1}
+strategies:
+  - linear_probe
+  - full + head_x10
+knobs:
+  linear_probe: {lr: 0.01}
+  full: {lr: 0.001}
+seeds: 2
+train: {image_size: 32, optimizer: adamw, batch_size: 16, epochs: 2}
+matrix: {small_at_most: 5}
+system_metrics: false
+"""
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real photographs and ImageNet weights, where they are at hand."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"{SHARED_DATA} is absent: real photographs and weights are not part of the product")
+    return SHARED_DATA
+
+
+@pytest.fixture
+def tiny_study(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(TINY_STUDY)
+    return path
