@@ -8,6 +8,7 @@ MLflow's client, imported on use.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -161,6 +162,7 @@ def _artifact(uri: str, artifact_uri: str, name: str) -> str:
     if parts.scheme in ("", "file"):
         folder = Path(unquote(parts.path) if parts.scheme else artifact_uri)
         return (_local(uri, folder) / name).read_text(encoding="utf-8")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one small file needs no bar
     with _client(uri):
         from mlflow.artifacts import download_artifacts
 

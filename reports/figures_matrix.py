@@ -79,7 +79,7 @@ def _lines(cell: Cell) -> list[tuple[str, str, str]]:
         bounds = interval(cell.regret_low, cell.regret_high)
         lines.append(("regret", f"within {bounds}", f"{points(cell.regret)} points"))
     elif cell.rule:
-        lines.append(("", cell.why.removeprefix("the rule's pick "), ""))
+        lines.append(("", cell.why.removeprefix("the rule's pick has "), ""))
     if cell.rule_seconds is not None and cell.best_seconds is not None and cell.best != cell.rule:
         lines.append(
             ("training", "rule, then best", f"{seconds(cell.rule_seconds)}, {seconds(cell.best_seconds)}")

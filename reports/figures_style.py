@@ -68,7 +68,7 @@ class Look:
     @property
     def line(self) -> dict[str, Any]:
         """matplotlib's arguments for a line with markers."""
-        edge = {"markersize": 6, "markeredgecolor": "white"}
+        edge = {"markersize": 7, "markeredgecolor": "white"}
         return {"color": self.color, "marker": self.marker, "linestyle": self.dash, **edge}
 
     @property

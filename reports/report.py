@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -86,7 +87,12 @@ def _context(study: Study, name: str, cells: Sequence[Cell], figures: dict[str, 
         "scratch": scratch_label(document),
         "negative": [words.negative_line(cell, found) for cell in cells for found in cell.negative],
         "environment": environment_of(study),
-        "remarks": [(d["label"], note) for d in document["datasets"] for note in d.get("notes") or []],
+        "knobs": tables.knobs(document["strategies"]),
+        "remarks": [
+            (named["label"], note)
+            for named in [*document["datasets"], *document["backbones"]]
+            for note in named.get("notes") or []
+        ],
         "on_cpu": any(run["tags"].get(Tag.DEVICE, "cpu").startswith("cpu") for run in study.runs),
         "has_memory": any(row[Metric.PEAK_MEMORY] is not None for row in rows),
         "max_listed": tables.MAX_LISTED,
@@ -102,9 +108,19 @@ def environment_of(study: Study) -> list[tuple[str, list[tuple[str, int]]]]:
     """Devices, package versions and commits of the runs, each with the number of runs."""
     kinds = [("device", Tag.DEVICE), ("versions", Tag.VERSIONS), ("commit", Tag.GIT_COMMIT)]
     counts = [
-        (name, Counter(run["tags"][tag] for run in study.runs if run["tags"].get(tag))) for name, tag in kinds
+        (name, Counter(_plain(run["tags"][tag]) for run in study.runs if run["tags"].get(tag)))
+        for name, tag in kinds
     ]
     return [(name, found.most_common()) for name, found in counts if found]
+
+
+def _plain(tag: str) -> str:
+    """A tag that holds a JSON object as `torch 2.13.0, timm 1.0.31`."""
+    try:
+        content = json.loads(tag)
+    except ValueError:
+        return tag
+    return ", ".join(f"{key} {value}" for key, value in content.items()) if isinstance(content, dict) else tag
 
 
 def _squeeze(markdown: str) -> str:

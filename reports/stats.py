@@ -110,13 +110,14 @@ def rounding_sd(cell: Blocks) -> float:
     """
     by_dataset: dict[str, set[float]] = defaultdict(set)
     for (dataset, *_), found in cell.items():
-        by_dataset[dataset].update(round(value, 9) for value in found.values())
+        by_dataset[dataset].update(found.values())
     steps = [_smallest_gap(sorted(values)) for values in by_dataset.values()]
     return min(max(steps, default=0.0), COARSEST) / math.sqrt(6)
 
 
 def _smallest_gap(values: Sequence[float]) -> float:
-    return min((b - a for a, b in pairwise(values)), default=0.0)
+    """Gaps below 1e-6 are not steps but noise of 32-bit arithmetic."""
+    return min((b - a for a, b in pairwise(values) if b - a > 1e-6), default=0.0)
 
 
 def common(cell: Blocks, strategies: Iterable[str]) -> list[Mapping[str, float]]:

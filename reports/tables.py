@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from math import isnan, nan
 from statistics import fmean
+from typing import Any
 
 from bench.schema import CELLS, Metric, Status
 from reports.records import Row
@@ -133,3 +134,25 @@ def _short(error: str, length: int = 160) -> str:
     """The last line of an error is its message."""
     line = error.strip().splitlines()[-1] if error.strip() else error
     return line if len(line) <= length else f"{line[: length - 1]}…"
+
+
+def knobs(strategies: Sequence[dict[str, Any]]) -> str:
+    """What each strategy is made of."""
+    lines = [
+        [
+            code(strategy["label"]),
+            _part(strategy.get("freeze")),
+            _part(strategy.get("lr")),
+            ", ".join(_part(part) for part in strategy.get("regularize") or []) or NONE,
+        ]
+        for strategy in strategies
+    ]
+    return table(["strategy", "freeze", "learning rates", "regularisation"], lines, right_from=4)
+
+
+def _part(part: dict[str, Any] | None) -> str:
+    """`full(lr=0.001)`"""
+    if not part:
+        return NONE
+    values = ", ".join(f"{name}={value}" for name, value in (part.get("knobs") or {}).items())
+    return escape(f"{part['name']}({values})" if values else part["name"])

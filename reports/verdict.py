@@ -155,8 +155,9 @@ def _best(
     shared = common(cell, measured)
     if not measured or not shared:
         return None, math.nan, math.nan
-    best = max(measured, key=lambda s: fmean(found[s] for found in shared))
-    return best, fmean(found[best] for found in shared), math.nan
+    means = {s: fmean(found[s] for found in shared) for s in measured}
+    best = max(measured, key=lambda s: means[s])
+    return best, means[best], means.get(rule, math.nan)
 
 
 def _regret(regret: float, comparisons: Sequence[Comparison]) -> dict[str, float]:

@@ -77,7 +77,10 @@ def document(
             }
             for name, by_n in accuracy.items()
         ],
-        "backbones": [{"label": label, "name": "test_resnet", "weights": "source"} for label in backbones],
+        "backbones": [
+            {"label": label, "name": "test_resnet", "weights": "source", "notes": ["pretrained here"]}
+            for label in backbones
+        ],
         "strategies": [
             {
                 "label": label,
@@ -127,7 +130,7 @@ def stored(
         Tag.STATUS: str(status),
         Tag.PURPOSE: str(Purpose.FINAL),
         Tag.DEVICE: "cpu",
-        Tag.VERSIONS: "torch 2.13.0, timm 1.0.31",
+        Tag.VERSIONS: '{"torch": "2.13.0", "timm": "1.0.31"}',
         Tag.GIT_COMMIT: "0123abc",
         **({Tag.ERROR: error} if error else {}),
     }

@@ -78,6 +78,11 @@ def test_equal_differences_prove_nothing_beyond_rounding() -> None:
     assert judge_cell("similar-small", rows, "rule", 0.01).verdict == Verdict.UNDECIDED
 
 
+def test_noise_of_32_bit_accuracies_is_no_step() -> None:
+    rows = cell({"rule": [0.50, 0.55], "b": [0.52000002, 0.52]})
+    assert rounding_sd(blocks(rows)) == pytest.approx(0.01 / math.sqrt(6))
+
+
 def test_all_equal_supports_the_rule() -> None:
     found = judge_cell("similar-small", cell({"rule": [1.0] * 3, "b": [1.0] * 3}), "rule", 0.01)
     assert (found.verdict, found.regret, found.regret_high) == (Verdict.SUPPORTED, 0.0, 0.0)
@@ -109,6 +114,15 @@ def test_under_the_null_contradicted_is_rare() -> None:
         judge_cell("x", simulated(draw, dict.fromkeys(STRATEGIES, 0.0)), "rule", 0.0) for _ in range(2000)
     ]
     assert sum(c.verdict == Verdict.CONTRADICTED for c in cells) / 2000 <= 0.05
+
+
+def test_under_the_null_with_two_seeds_and_a_small_test_set() -> None:
+    """Differences that agree by chance, common with 100 test images, must not pass for certainty."""
+    draw = random.Random(6)
+    rows = (simulated(draw, dict.fromkeys(STRATEGIES, 0.0), n=2) for _ in range(1000))
+    coarse = ([row | {"test_accuracy": round(row["test_accuracy"], 2)} for row in found] for found in rows)
+    cells = [judge_cell("x", found, "rule", 0.0) for found in coarse]
+    assert sum(c.verdict == Verdict.CONTRADICTED for c in cells) / 1000 <= 0.05
 
 
 def test_regret_bounds_cover_the_true_regret() -> None:

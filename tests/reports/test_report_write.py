@@ -58,7 +58,8 @@ def test_report_from_the_store(report: Path) -> None:
     assert len(headings) == 10
     assert "**47 of 48 planned runs have finished** (1 diverged)." in text
     assert "loss is nan at step 7" in text and "3 duplicate images" in text
-    assert "bench run studies/sample.yaml" in text and "torch 2.13.0" in text
+    assert "`tiny`: pretrained here" in text and r"constant(lr=0.01)" in text
+    assert "bench run studies/sample.yaml" in text and "versions: torch 2.13.0, timm 1.0.31 (48 runs)" in text
     assert "on CPU it is the process' peak resident size" in text
     assert_self_contained(page)
     assert page.count("data:image/png") == 4
@@ -68,7 +69,7 @@ def test_captions_of_accuracies_name_the_selection(report: Path) -> None:
     """Captions are the paragraphs in italics below figures and tables."""
     paragraphs = (report / "report.md").read_text().split("\n\n")
     captions = [text for text in paragraphs if re.fullmatch(r"\*[^*].*\*\s*", text, re.DOTALL)]
-    assert len(captions) == 10
+    assert len(captions) == 11
     accuracies = [text for text in captions if "test accuracy" in text]
     assert len(accuracies) == 6 and all("test set evaluated once" in text for text in accuracies)
 
