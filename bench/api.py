@@ -102,7 +102,12 @@ class Range:
 
 
 def knob(
-    default: Any, low: float | None = None, high: float | None = None, *, log: bool = False, choices: Sequence[Any] = ()
+    default: Any,
+    low: float | None = None,
+    high: float | None = None,
+    *,
+    log: bool = False,
+    choices: Sequence[Any] = (),
 ) -> Any:
     """A knob's default and its search range, on the one line that declares it. Without a range it is not searched."""
     searched = Range(low, high, log, tuple(choices) or None) if low is not None or choices else None

@@ -19,9 +19,16 @@ def strategies(name: str | None = None) -> list[dict[str, Any]]:
 
 def _entry(name: str, cls: type[Part]) -> dict[str, Any]:
     knobs = [
-        {"name": k.name, "default": k.default, "range": asdict(k.range) if k.range else None} for k in cls.knobs()
+        {"name": k.name, "default": k.default, "range": asdict(k.range) if k.range else None}
+        for k in cls.knobs()
     ]
-    return {"name": name, "family": cls.family, "summary": cls.summary(), "source": cls.source, "knobs": knobs}
+    return {
+        "name": name,
+        "family": cls.family,
+        "summary": cls.summary(),
+        "source": cls.source,
+        "knobs": knobs,
+    }
 
 
 def card(name: str) -> str:
@@ -30,7 +37,15 @@ def card(name: str) -> str:
     entry = _entry(name, cls)
     text = inspect.getdoc(sys.modules[cls.__module__]) or ""
     knobs = [f"  {k['name']} = {k['default']}{_range(k['range'])}" for k in entry["knobs"]]
-    lines = [f"{name} ({entry['family']})", "", entry["summary"], "", text, "", f"source: {entry['source'] or '-'}"]
+    lines = [
+        f"{name} ({entry['family']})",
+        "",
+        entry["summary"],
+        "",
+        text,
+        "",
+        f"source: {entry['source'] or '-'}",
+    ]
     return "\n".join([*lines, "knobs:", *(knobs or ["  none"])])
 
 
@@ -39,4 +54,6 @@ def _range(searched: dict[str, Any] | None) -> str:
         return "  (not searched)"
     if searched["choices"]:
         return f"  one of {', '.join(map(str, searched['choices']))}"
-    return f"  searched in {searched['low']} .. {searched['high']}{', logarithmic' if searched['log'] else ''}"
+    return (
+        f"  searched in {searched['low']} .. {searched['high']}{', logarithmic' if searched['log'] else ''}"
+    )

@@ -31,8 +31,16 @@ out, err = Console(), Console(stderr=True)
 
 StudyFile = Annotated[Path, typer.Argument(help="the study, a YAML file", show_default=False)]
 StudyName = Annotated[str, typer.Argument(help="the study's name (not its file)", show_default=False)]
-Store = Annotated[str | None, typer.Option(help="MLflow tracking URI; default: the study's, MLFLOW_TRACKING_URI, or sqlite:///mlflow.db")]
-Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override a field, as in train.epochs=5; repeatable")]
+Store = Annotated[
+    str | None,
+    typer.Option(
+        help="MLflow tracking URI; default: the study's, MLFLOW_TRACKING_URI, or sqlite:///mlflow.db"
+    ),
+]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="override a field, as in train.epochs=5; repeatable"),
+]
 Json = Annotated[bool, typer.Option("--json", help="machine-readable output")]
 OUT = Path("reports/out")
 
@@ -50,7 +58,12 @@ def _default_workers() -> int:
 @app.command()
 def run(
     study_file: StudyFile,
-    workers: Annotated[int | None, typer.Option(min=0, help="processes that train; default: one per core. 0: in this process, for debugging")] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="processes that train; default: one per core. 0: in this process, for debugging"
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan and stop")] = False,
     sets: Sets = None,
     store: Store = None,
@@ -68,7 +81,9 @@ def run(
         counts = ", ".join(f"{n} {status}" for status, n in sorted(summary.counts.items()))
         out.print(f"this call: {counts}", highlight=False)
     if summary.report:
-        out.print(f"report      {summary.report / 'report.md'} (and report.html)", highlight=False, soft_wrap=True)
+        out.print(
+            f"report      {summary.report / 'report.md'} (and report.html)", highlight=False, soft_wrap=True
+        )
         out.print(f"MLflow UI   bench ui{_store_option(uri)}", highlight=False, soft_wrap=True)
     raise typer.Exit(summary.exit_code)
 
@@ -110,7 +125,11 @@ def plan(study_file: StudyFile, as_json: Json = False, sets: Sets = None, store:
 
 
 @app.command()
-def report(name: StudyName, store: Store = None, to: Annotated[Path, typer.Option("--out", help="folder for reports")] = OUT) -> None:
+def report(
+    name: StudyName,
+    store: Store = None,
+    to: Annotated[Path, typer.Option("--out", help="folder for reports")] = OUT,
+) -> None:
     """Write NAME/report.md and report.html from the store; the study may be unfinished."""
     import reports
 
@@ -136,7 +155,18 @@ def runs(
         writer.writeheader()
         writer.writerows(rows)
     else:
-        columns = ["run_id", "status", "dataset", "n_per_class", "backbone", "strategy", "seed", "val_accuracy", "test_accuracy", "train_seconds"]
+        columns = [
+            "run_id",
+            "status",
+            "dataset",
+            "n_per_class",
+            "backbone",
+            "strategy",
+            "seed",
+            "val_accuracy",
+            "test_accuracy",
+            "train_seconds",
+        ]
         _print_table([{c: row.get(c) for c in columns} for row in rows])
 
 
@@ -157,7 +187,9 @@ def strategies(
 
 
 @app.command()
-def backbones(as_json: Json = False, match: Annotated[str, typer.Option(help="only names that contain this")] = "") -> None:
+def backbones(
+    as_json: Json = False, match: Annotated[str, typer.Option(help="only names that contain this")] = ""
+) -> None:
     """List the networks (every timm architecture)."""
     from bench.backbones import names
 
@@ -171,7 +203,9 @@ def datasets(as_json: Json = False) -> None:
     from bench.data import registry
 
     entries = registry.describe()
-    _print_json(entries) if as_json else _print_table([{k: e[k] for k in ("name", "summary")} for e in entries])
+    _print_json(entries) if as_json else _print_table(
+        [{k: e[k] for k in ("name", "summary")} for e in entries]
+    )
 
 
 @app.command()
@@ -189,8 +223,25 @@ def ui(store: Store = None, port: Annotated[int, typer.Option(help="on 127.0.0.1
     if uri.startswith(("http://", "https://")):
         out.print(f"The store is a server: open {uri}", highlight=False)
         return
-    environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true", **os.environ}
-    command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", "127.0.0.1", "--port", str(port), "--backend-store-uri", uri]
+    environment = {
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        **os.environ,
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--workers",
+        "1",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--backend-store-uri",
+        uri,
+    ]
     out.print(f"http://127.0.0.1:{port} in about 15 s", highlight=False)
     os.execve(sys.executable, command, environment)
 

@@ -48,7 +48,9 @@ class Composed:
 
 def build(spec: StrategySpec) -> Composed:
     """The runnable strategy of a spec."""
-    freeze, *transforms = (strategies.get(p.name)(**p.knobs) for p in (spec.freeze, spec.lr, *spec.regularize))
+    freeze, *transforms = (
+        strategies.get(p.name)(**p.knobs) for p in (spec.freeze, spec.lr, *spec.regularize)
+    )
     return Composed(freeze, tuple(transforms))
 
 
@@ -71,7 +73,9 @@ def parse(expression: str, knobs: Knobs, label: str | None = None) -> StrategySp
         by_family["freeze" if family == "method" else family].append(name)
     if len(by_family["freeze"]) != 1:
         found = " and ".join(by_family["freeze"]) or "none"
-        raise UserError(f"{expression!r} needs exactly one freezing schedule (such as full or linear_probe), has {found}")
+        raise UserError(
+            f"{expression!r} needs exactly one freezing schedule (such as full or linear_probe), has {found}"
+        )
     if len(by_family["lr"]) > 1:
         raise UserError(f"{expression!r} has two learning-rate policies: {' and '.join(by_family['lr'])}")
     if len(set(names)) < len(names):
@@ -109,7 +113,9 @@ def resolve(name: str, knobs: Knobs) -> PartSpec:
     values = asdict(cls())  # type: ignore[call-overload]
     for key, value in knobs.get(name, {}).items():
         if key not in values:
-            raise UserError(f"{name} has no knob {key!r}{nearest(key, values)}" if values else f"{name} has no knobs")
+            raise UserError(
+                f"{name} has no knob {key!r}{nearest(key, values)}" if values else f"{name} has no knobs"
+            )
         values[key] = _typed(f"{name}.{key}", value, values[key])
     return PartSpec(name, values)
 
@@ -131,4 +137,6 @@ def check_knob_table(knobs: Knobs, used: Sequence[StrategySpec]) -> None:
     for name in knobs:
         part(name)
         if name not in names:
-            raise UserError(f"knobs are given for {name!r}, which no strategy of the study uses{nearest(name, names)}")
+            raise UserError(
+                f"knobs are given for {name!r}, which no strategy of the study uses{nearest(name, names)}"
+            )

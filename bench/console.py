@@ -32,7 +32,9 @@ def show_plan(console: Console, now: State, workers: int) -> None:
             runs = [r for r in plan.runs if r.cell == cell and r.dataset == dataset]
             if runs:
                 sizes = ", ".join(map(str, sorted({r.spec.n_per_class for r in runs})))
-                table.add_row(cell, escape(dataset), sizes, str(sum(r.run_id in done for r in runs)), str(len(runs)))
+                table.add_row(
+                    cell, escape(dataset), sizes, str(sum(r.run_id in done for r in runs)), str(len(runs))
+                )
     console.print(table)
     console.print(f"strategies  {', '.join(s.label for s in plan.strategies)}", highlight=False)
     console.print(f"backbones   {', '.join(b.label for b in plan.backbones)}", highlight=False)
@@ -59,10 +61,17 @@ class ConsoleView:
 
     @contextmanager
     def progress(self, title: str, total: int) -> Iterator[None]:
-        columns = [TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn()]
+        columns = [
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        ]
         if not self.console.is_terminal:
             self.say(f"{title}: {total}")
-        with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as bars:
+        with Progress(
+            *columns, console=self.console, transient=True, disable=not self.console.is_terminal
+        ) as bars:
             self._title, self._progress, self._jobs = title, bars, {}
             self._overall = bars.add_task(f"[bold]{title}", total=total)
             yield
@@ -87,7 +96,11 @@ class ConsoleView:
         else:
             detail = str(result["error"]).strip().splitlines()[-1]
         self.console.print(
-            f"[{STYLE.get(status, 'red')}]{status:>8}[/]  {escape(name)}  {escape(detail)}", highlight=False, soft_wrap=True
+            f"[{STYLE.get(status, 'red')}]{status:>8}[/]  {escape(name)}  {escape(detail)}",
+            highlight=False,
+            soft_wrap=True,
         )
         if self._progress is not None and self._overall is not None and remaining is not None:
-            self._progress.update(self._overall, description=f"[bold]{self._title}[/], {words(remaining)} left")
+            self._progress.update(
+                self._overall, description=f"[bold]{self._title}[/], {words(remaining)} left"
+            )

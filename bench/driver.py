@@ -46,7 +46,9 @@ def run_study(plan: Plan, uri: str, make_executor: Callable[[], Executor], view:
     """
     with lock.exclusive(uri, plan.study.name), _sigterm_as_ctrl_c():
         summary = Summary()
-        executor = make_executor() if state.read(plan, uri).missing else None  # imports torch while we import MLflow
+        executor = (
+            make_executor() if state.read(plan, uri).missing else None
+        )  # imports torch while we import MLflow
         try:
             study_run = _run(plan, uri, executor, view, summary.counts)
         except KeyboardInterrupt:
@@ -68,7 +70,9 @@ def _run(plan: Plan, uri: str, executor: Executor | None, view: View, counts: Co
     with track.translated():
         experiment = track.open_store(uri, plan.study.name)
         if killed := track.reap(uri, plan.study.name):
-            view.say(f"{killed} run(s) left over from a killed session are marked killed and will be repeated")
+            view.say(
+                f"{killed} run(s) left over from a killed session are marked killed and will be repeated"
+            )
     places = Places(plan.base.absolute(), cache_dir())
     remarks = preparation.prepare(plan, places, executor, view) if executor else _known_remarks(plan, uri)
     study_run = track.write_study(uri, experiment, _document(plan, uri, remarks))
@@ -83,7 +87,12 @@ def _execute(
 ) -> None:
     rows = {run.run_id: run.row() for run in now.missing}
     jobs = [
-        Job(run.run_id, "bench.worker:run", (run.spec, rows[run.run_id], places, tracking), run_name(rows[run.run_id]))
+        Job(
+            run.run_id,
+            "bench.worker:run",
+            (run.spec, rows[run.run_id], places, tracking),
+            run_name(rows[run.run_id]),
+        )
         for run in now.missing
     ]
     with view.progress("running", len(jobs)):
@@ -91,11 +100,17 @@ def _execute(
             view.event(event)
             if isinstance(event, Ended):
                 row = rows.pop(event.job.key)
-                result = event.result or {"status": Status.FAILED, "error": event.user_error or event.crash, "metrics": {}}
+                result = event.result or {
+                    "status": Status.FAILED,
+                    "error": event.user_error or event.crash,
+                    "metrics": {},
+                }
                 counts[result["status"]] += 1
                 if seconds := result["metrics"].get("total_seconds"):
                     now.estimator.learn(row, seconds)
-                view.finished(event.job.label, result, now.estimator.remaining(rows.values(), executor.workers))
+                view.finished(
+                    event.job.label, result, now.estimator.remaining(rows.values(), executor.workers)
+                )
 
 
 def run_name(row: dict[str, Any]) -> str:

@@ -17,8 +17,8 @@ from bench.data.prepare import Prepared, Resolution, load, prepare
 from bench.data.splits import k_shot
 from bench.data.task import Task
 from bench.errors import UserError
-from bench.schema import Metric
 from bench.places import Places
+from bench.schema import Metric
 from bench.seeds import derive
 from bench.spec import BackboneSpec, DatasetSpec, RunSpec, TrainSpec
 from bench.train.cost import Clock, EnergyMeter, MemoryMeter, forward_flops
@@ -41,9 +41,13 @@ class Outcome:
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
 
 
-def prepare_dataset(dataset: DatasetSpec, backbone: BackboneSpec, image_size: int | None, places: Places) -> Prepared:
+def prepare_dataset(
+    dataset: DatasetSpec, backbone: BackboneSpec, image_size: int | None, places: Places
+) -> Prepared:
     """The decoded images at the backbone's resolution; decoded on the first call, memory-mapped afterwards."""
-    size, crop_pct, interpolation = resolution(backbone, image_size, places.base, _source(backbone, image_size, places))
+    size, crop_pct, interpolation = resolution(
+        backbone, image_size, places.base, _source(backbone, image_size, places)
+    )
     stored = Resolution(size, max(size, round(size / crop_pct)), interpolation)
     return load(prepare(dataset, stored, places.base, places.cache))
 
@@ -101,7 +105,12 @@ def execute(spec: RunSpec, places: Places, record: Record, keep: str = "none") -
         with clock("eval"):
             scores = _final_scores(trainer, prepared)
     cost = _cost(trainer, clock, memory, energy)
-    return Outcome(scores | cost, _device_name(numerics.device), model.load_report.table(), _kept(trainer, keep, spec.train))
+    return Outcome(
+        scores | cost,
+        _device_name(numerics.device),
+        model.load_report.table(),
+        _kept(trainer, keep, spec.train),
+    )
 
 
 def make_task(prepared: Prepared, spec: RunSpec) -> Task:
@@ -162,4 +171,3 @@ def _init_head_bias(model: Model, task: Task, train: TrainSpec) -> None:
 
 def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-

@@ -23,5 +23,7 @@ def exclusive(uri: str, study: str) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError(f"study {study!r} is being run by another process on this store; wait for it or stop it") from None
+            raise UserError(
+                f"study {study!r} is being run by another process on this store; wait for it or stop it"
+            ) from None
         yield

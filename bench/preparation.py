@@ -36,12 +36,20 @@ def prepare(plan: Plan, places: Places, executor: Executor, view: View) -> Remar
     for label, table in loaded.items():
         if table:
             view.say(f"{label}: {table}")
-    return Remarks({label: done[label].notes for label in plan.datasets}, {label: [note] for label, note in sources.items()})
+    return Remarks(
+        {label: done[label].notes for label in plan.datasets},
+        {label: [note] for label, note in sources.items()},
+    )
 
 
 def _source_jobs(plan: Plan, places: Places) -> list[Job]:
     return [
-        Job(b.label, "bench.worker:pretrain_source", (b, plan.study.train, places), f"{b.label} on {b.source.name}")
+        Job(
+            b.label,
+            "bench.worker:pretrain_source",
+            (b, plan.study.train, places),
+            f"{b.label} on {b.source.name}",
+        )
         for b in plan.backbones
         if b.source
     ]
@@ -58,7 +66,14 @@ def _checks(plan: Plan, classes: set[int], places: Places) -> list[Job]:
         specs = {r.spec.strategy.label: r.spec for r in plan.runs if r.spec.backbone == backbone}
         for k in classes:
             args = (list(specs.values()), k, places)
-            jobs.append(Job(f"check:{backbone.label}:{k}", "bench.worker:check", args, f"{backbone.label}, {k} classes"))
+            jobs.append(
+                Job(
+                    f"check:{backbone.label}:{k}",
+                    "bench.worker:check",
+                    args,
+                    f"{backbone.label}, {k} classes",
+                )
+            )
     return jobs
 
 

@@ -32,7 +32,9 @@ class BackboneSpec:
     name: str
     weights: Literal["pretrained", "checkpoint", "source", "random"]
     checkpoint: str | None = None
-    rename: dict[str, str] = field(default_factory=dict)  # regular expression -> replacement, on checkpoint keys
+    rename: dict[str, str] = field(
+        default_factory=dict
+    )  # regular expression -> replacement, on checkpoint keys
     source: DatasetSpec | None = None
     source_train: dict[str, Any] = field(default_factory=dict)  # overrides of the source pretraining's recipe
     kwargs: dict[str, Any] = field(default_factory=dict)  # passed to timm.create_model
@@ -116,7 +118,9 @@ class RunSpec:
 
 
 def _without_defaults(spec: Any) -> dict[str, Any]:
-    defaults = {f.name: f.default_factory() if callable(f.default_factory) else f.default for f in fields(spec)}
+    defaults = {
+        f.name: f.default_factory() if callable(f.default_factory) else f.default for f in fields(spec)
+    }
     return {k: v for k, v in asdict(spec).items() if v != defaults[k]}
 
 

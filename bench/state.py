@@ -32,7 +32,11 @@ def read(plan: Plan, uri: str) -> State:
     stored: dict[str, dict[str, Any]] = {}
     for run in store.read_runs(uri, plan.study.name):
         tags = run["tags"]
-        if tags.get(Tag.PURPOSE) == Purpose.FINAL and tags.get(Tag.STATUS) in DONE and run["status"] != "RUNNING":
+        if (
+            tags.get(Tag.PURPOSE) == Purpose.FINAL
+            and tags.get(Tag.STATUS) in DONE
+            and run["status"] != "RUNNING"
+        ):
             stored[tags[Tag.RUN_ID]] = run
     estimator = Estimator()
     done = [run for run in plan.runs if run.run_id in stored]

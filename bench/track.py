@@ -77,7 +77,9 @@ class RunLog:
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._send, name="metrics", daemon=True)
         self._thread.start()
-        self._monitor = SystemMetricsMonitor(mlflow_run_id, tracking_uri=client.tracking_uri) if system_metrics else None
+        self._monitor = (
+            SystemMetricsMonitor(mlflow_run_id, tracking_uri=client.tracking_uri) if system_metrics else None
+        )
         if self._monitor:
             self._monitor.start()
 
@@ -152,7 +154,16 @@ class Tracker:
 
 def run_tags(row: dict[str, Any], spec: RunSpec) -> dict[str, str]:
     """What a person filters and groups by."""
-    keys = (Tag.DATASET, Tag.SIMILARITY, Tag.SIZE, Tag.CELL, Tag.N_PER_CLASS, Tag.BACKBONE, Tag.STRATEGY, Tag.SEED)
+    keys = (
+        Tag.DATASET,
+        Tag.SIMILARITY,
+        Tag.SIZE,
+        Tag.CELL,
+        Tag.N_PER_CLASS,
+        Tag.BACKBONE,
+        Tag.STRATEGY,
+        Tag.SEED,
+    )
     return {
         Tag.RUN_ID: row["run_id"],
         **{key: str(row[key]) for key in keys},
@@ -174,7 +185,11 @@ def flatten(spec: RunSpec) -> dict[str, Any]:
         flat |= {f"knob.{part.name}.{key}": value for key, value in part.knobs.items()}
     flat |= {f"train.{key}": value for key, value in asdict(spec.train).items()}
     for prefix, section in (("dataset", asdict(spec.dataset)), ("backbone", asdict(spec.backbone))):
-        flat |= {f"{prefix}.{k}": json.dumps(v) if isinstance(v, dict) else v for k, v in section.items() if v or v == 0}
+        flat |= {
+            f"{prefix}.{k}": json.dumps(v) if isinstance(v, dict) else v
+            for k, v in section.items()
+            if v or v == 0
+        }
     return flat
 
 
@@ -213,12 +228,16 @@ def reap(uri: str, study: str, patience: float = 10.0) -> int:
 def write_study(uri: str, experiment_id: str, document: dict[str, Any]) -> str:
     """Store the study document as artifact of the experiment's one study run, and describe the experiment."""
     client = MlflowClient(uri)
-    found = client.search_runs([experiment_id], f"tags.{Tag.PURPOSE} = '{Purpose.STUDY}'", ViewType.ACTIVE_ONLY, 1)
+    found = client.search_runs(
+        [experiment_id], f"tags.{Tag.PURPOSE} = '{Purpose.STUDY}'", ViewType.ACTIVE_ONLY, 1
+    )
     if found:
         run_id = found[0].info.run_id
     else:
         tags = {Tag.PURPOSE: Purpose.STUDY, **_provenance()}
-        run_id = client.create_run(experiment_id, tags=tags, run_name=f"study: {document['name']}").info.run_id
+        run_id = client.create_run(
+            experiment_id, tags=tags, run_name=f"study: {document['name']}"
+        ).info.run_id
         client.set_terminated(run_id, RunStatus.to_string(RunStatus.FINISHED))
     client.log_text(run_id, json.dumps(document, indent=1), ARTIFACT_STUDY)
     client.set_experiment_tag(experiment_id, "mlflow.note.content", _note(document))

@@ -33,7 +33,9 @@ class Prepared:
     notes: list[str]
 
 
-def prepare(emit: Emit, dataset: DatasetSpec, backbones: Sequence[BackboneSpec], train: TrainSpec, places: Places) -> Prepared:
+def prepare(
+    emit: Emit, dataset: DatasetSpec, backbones: Sequence[BackboneSpec], train: TrainSpec, places: Places
+) -> Prepared:
     """Decode a dataset at the resolution of each backbone. -> its number of classes, and remarks for the report."""
     for backbone in backbones:
         data = prepare_dataset(dataset, backbone, train.image_size, places)
@@ -103,4 +105,3 @@ def _keep(outcome: Outcome, log: RunLog) -> None:
         log.folder(folder, "checkpoints")
     finally:
         shutil.rmtree(folder)
-

@@ -28,7 +28,9 @@ class Staged(Strategy):
     def phases(self, model: Model, task: Task) -> Iterator[Phase]:
         depth = len(model.stages)
         if not 0 <= self.unfreeze <= depth:
-            raise UserError(f"staged: unfreeze is {self.unfreeze}, but the backbone has {depth} stages (0: all)")
+            raise UserError(
+                f"staged: unfreeze is {self.unfreeze}, but the backbone has {depth} stages (0: all)"
+            )
         probe = max(1, round(self.probe_share * task.epochs))
         if probe >= task.epochs:
             raise UserError(f"staged: {task.epochs} epochs do not leave one for each of the two phases")

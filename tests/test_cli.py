@@ -20,7 +20,9 @@ BENCH = [sys.executable, "-m", "bench.cli"]
 def bench(folder: Path, *args: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
     env.pop("MLFLOW_TRACKING_URI", None)
-    return subprocess.run([*BENCH, *args], cwd=folder, env=env, capture_output=True, text=True, timeout=timeout)
+    return subprocess.run(
+        [*BENCH, *args], cwd=folder, env=env, capture_output=True, text=True, timeout=timeout
+    )
 
 
 @pytest.fixture(scope="module")
@@ -78,13 +80,26 @@ def test_mlflow_holds_params_tags_metrics_and_the_report(finished: Path) -> None
     assert run.data.metrics["params_trainable"] == run.data.metrics["params_total"]
     assert run.data.metrics["forward_flops_per_image"] > 1e6
     (study,) = client.search_runs(ids, "tags.purpose = 'study'")
-    assert {a.path for a in client.list_artifacts(study.info.run_id, "report")} >= {"report/report.md", "report/report.html"}
+    assert {a.path for a in client.list_artifacts(study.info.run_id, "report")} >= {
+        "report/report.md",
+        "report/report.html",
+    }
 
 
 def test_seeds_and_strategies_are_paired(finished: Path) -> None:
     """The probe starts from the same backbone and head whatever else runs: a second study agrees to the last digit."""
     (finished / "again.yaml").write_text(TINY_STUDY.replace("name: tiny", "name: again"))
-    result = bench(finished, "run", "again.yaml", "--workers", "1", "--set", "seeds=[1]", "--set", "datasets.1.n_per_class=5")
+    result = bench(
+        finished,
+        "run",
+        "again.yaml",
+        "--workers",
+        "1",
+        "--set",
+        "seeds=[1]",
+        "--set",
+        "datasets.1.n_per_class=5",
+    )
     assert result.returncode == 0, result.stderr
     again = json.loads(bench(finished, "runs", "again", "--json").stdout)
     first = {r["run_id"]: r for r in runs(finished)}
@@ -103,7 +118,9 @@ def test_the_report_can_be_written_again_and_runs_as_csv(finished: Path) -> None
 
 def test_a_failing_strategy_is_a_failed_run_and_exit_1(finished: Path) -> None:
     """A learning rate that explodes is a diverged run; the study goes on."""
-    result = bench(finished, "run", "tiny.yaml", "--set", "name=wild", "--set", "knobs.full.lr=1e18", "--set", "seeds=1")
+    result = bench(
+        finished, "run", "tiny.yaml", "--set", "name=wild", "--set", "knobs.full.lr=1e18", "--set", "seeds=1"
+    )
     assert result.returncode == 0, result.stderr
     rows = json.loads(bench(finished, "runs", "wild", "--json").stdout)
     assert {r["status"] for r in rows if r["strategy"] == "linear_probe"} == {"finished"}
@@ -161,7 +178,10 @@ def test_bad_input_exits_2_with_one_clear_message(mistake: str, bad_folder: Path
     assert result.returncode == 2, result.stdout + result.stderr
     assert says in result.stderr, result.stderr
     assert "Traceback" not in result.stderr + result.stdout
-    assert not any(r["tags"].get("purpose") == "final" for r in store.read_runs(f"sqlite:///{bad_folder / 'mlflow.db'}", "tiny"))
+    assert not any(
+        r["tags"].get("purpose") == "final"
+        for r in store.read_runs(f"sqlite:///{bad_folder / 'mlflow.db'}", "tiny")
+    )
 
 
 def test_unknown_names_on_the_command_line(finished: Path) -> None:
@@ -177,8 +197,12 @@ def test_unknown_names_on_the_command_line(finished: Path) -> None:
 def test_the_catalogues(finished: Path) -> None:
     entries = json.loads(bench(finished, "strategies", "--json").stdout)
     assert {"name", "family", "summary", "source", "knobs"} <= set(entries[0])
-    assert {"scratch", "linear_probe", "last_stages", "freeze_first", "full", "staged", "l2_sp"} <= {e["name"] for e in entries}
+    assert {"scratch", "linear_probe", "last_stages", "freeze_first", "full", "staged", "l2_sp"} <= {
+        e["name"] for e in entries
+    }
     assert "1802.01483" in bench(finished, "strategies", "l2_sp").stdout
-    assert any(e["name"] == "sklearn/digits" for e in json.loads(bench(finished, "datasets", "--json").stdout))
+    assert any(
+        e["name"] == "sklearn/digits" for e in json.loads(bench(finished, "datasets", "--json").stdout)
+    )
     assert json.loads(bench(finished, "schema").stdout)["title"] == "Study"
     assert any(e["name"] == "resnet18" for e in json.loads(bench(finished, "backbones", "--json").stdout))

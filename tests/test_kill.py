@@ -26,7 +26,9 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
     env = {**os.environ, "PYTHONPATH": str(ROOT), "BENCH_CACHE": str(folder.parent / "cache")}
     env.pop("MLFLOW_TRACKING_URI", None)
     with (folder / "log.txt").open("ab") as log:
-        return subprocess.Popen([*BENCH, "run", "tiny.yaml", "--workers", "2"], cwd=folder, env=env, stdout=log, stderr=log)
+        return subprocess.Popen(
+            [*BENCH, "run", "tiny.yaml", "--workers", "2"], cwd=folder, env=env, stdout=log, stderr=log
+        )
 
 
 def study_in(folder: Path) -> Path:

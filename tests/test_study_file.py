@@ -65,7 +65,9 @@ def test_scientific_notation_is_a_number(tmp_path: Path) -> None:
 
 
 def test_two_names_for_one_run_are_refused(tmp_path: Path) -> None:
-    text = TINY_STUDY.replace("  - linear_probe\n", "  - linear_probe\n  - {use: linear_probe, label: again}\n")
+    text = TINY_STUDY.replace(
+        "  - linear_probe\n", "  - linear_probe\n  - {use: linear_probe, label: again}\n"
+    )
     with pytest.raises(UserError, match="same run under two names"):
         make(tmp_path, text)
 

@@ -80,23 +80,41 @@ def _recipe(spec: BackboneSpec) -> dict[str, object]:
     return {**RECIPE, **spec.source_train}
 
 
-def _train(spec: BackboneSpec, recipe: dict[str, object], size: int, base: Path, cache: Path, path: Path) -> None:
+def _train(
+    spec: BackboneSpec, recipe: dict[str, object], size: int, base: Path, cache: Path, path: Path
+) -> None:
     assert spec.source
     data = load(prepare(spec.source, Resolution(size, size), base, cache))
     settings = dict(recipe)
     lr, decay = settings.pop("lr"), settings.pop("weight_decay")
     train = TrainSpec(**settings)  # type: ignore[arg-type]
-    strategy = compose.build(StrategySpec(PartSpec("scratch", {"lr": lr}), PartSpec("uniform"), (PartSpec("weight_decay", {"decay": decay}),)))
+    strategy = compose.build(
+        StrategySpec(
+            PartSpec("scratch", {"lr": lr}),
+            PartSpec("uniform"),
+            (PartSpec("weight_decay", {"decay": decay}),),
+        )
+    )
     torch.manual_seed(derive(0, "source"))
     pixels = data.pool.x[:2000].float().div(255)  # statistics of the source, as for any published weights
     config = {"mean": pixels.mean((0, 2, 3)).tolist(), "std": pixels.std((0, 2, 3)).tolist(), "crop_pct": 1.0}
     random = dataclasses.replace(spec, weights="random", data_config={**config, **spec.data_config})
     numerics = choose(train)
-    model = build(random, len(data.classes), size, base).to(numerics.device, memory_format=torch.channels_last)
+    model = build(random, len(data.classes), size, base).to(
+        numerics.device, memory_format=torch.channels_last
+    )
     start = time.perf_counter()
     few = data.test.subset(torch.arange(min(200, len(data.test))))  # watched only: nothing is selected on it
     task = Task(data.pool, few, len(data.classes), train.epochs)
-    Trainer(model, task, train, numerics, Clock(numerics), derive(0, "source-order"), lambda epoch, total, metrics: None).run(strategy)
+    Trainer(
+        model,
+        task,
+        train,
+        numerics,
+        Clock(numerics),
+        derive(0, "source-order"),
+        lambda epoch, total, metrics: None,
+    ).run(strategy)
     seconds = time.perf_counter() - start
     accuracy = score(predict(model, data.test, numerics), data.test.y).accuracy
     facts = {"accuracy": accuracy, "seconds": seconds, "classes": len(data.classes)}

@@ -41,7 +41,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Ended:
-    """A job is over. Exactly one of: `result`; `user_error`, a message for the user; `crash`, a traceback or cause of death."""
+    """A job is over: with a `result`, a `user_error` (a message), or a `crash` (a traceback or cause of death)."""
 
     job: Job
     worker: int

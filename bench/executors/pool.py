@@ -22,7 +22,11 @@ ATTEMPTS = 2
 GRACE_SECONDS = 20.0
 """How long a stopped worker may take to say in the store that its run was killed."""
 
-MALLOC = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "1073741824", "MALLOC_TOP_PAD_": "67108864"}
+MALLOC = {
+    "MALLOC_MMAP_THRESHOLD_": "1073741824",
+    "MALLOC_TRIM_THRESHOLD_": "1073741824",
+    "MALLOC_TOP_PAD_": "67108864",
+}
 """glibc: keep freed activations instead of returning them to the kernel at every step (page faults cost 10-65 %)."""
 
 
@@ -51,7 +55,9 @@ class LocalPool:
 
     def _start(self, number: int) -> Worker:
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_work, args=(theirs, self.threads), name=f"worker-{number}", daemon=True)
+        process = self._context.Process(
+            target=_work, args=(theirs, self.threads), name=f"worker-{number}", daemon=True
+        )
         process.start()
         theirs.close()
         return Worker(number, process, ours)
@@ -76,7 +82,9 @@ class LocalPool:
                     if attempts[job.key] < ATTEMPTS:
                         waiting.appendleft(job)
                     else:
-                        yield Ended(job, worker.number, crash=f"its worker died {ATTEMPTS} times ({_cause(code)})")
+                        yield Ended(
+                            job, worker.number, crash=f"its worker died {ATTEMPTS} times ({_cause(code)})"
+                        )
                 else:
                     yield event
 
@@ -119,7 +127,11 @@ class LocalPool:
 
 def _cause(code: int | None) -> str:
     if code is not None and code < 0:
-        return f"signal {signal.Signals(-code).name}; out of memory?" if code == -9 else f"signal {signal.Signals(-code).name}"
+        return (
+            f"signal {signal.Signals(-code).name}; out of memory?"
+            if code == -9
+            else f"signal {signal.Signals(-code).name}"
+        )
     return f"exit code {code}"
 
 

@@ -33,7 +33,9 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Study:
 
 def _compose(path: Path) -> yaml.Node:
     if not path.is_file():
-        near = nearest(path.name, [p.name for p in path.parent.glob("*.y*ml")]) if path.parent.is_dir() else ""
+        near = (
+            nearest(path.name, [p.name for p in path.parent.glob("*.y*ml")]) if path.parent.is_dir() else ""
+        )
         raise UserError(f"{path}: no such study file{near}")
     if path.stat().st_size > MAX_BYTES:
         raise UserError(f"{path}: larger than {MAX_BYTES:,} bytes; a study file is a few dozen lines")
@@ -46,9 +48,13 @@ def _compose(path: Path) -> yaml.Node:
         raise UserError(f"{path}: not a UTF-8 text file") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        raise UserError(f"{path}:{mark.line + 1 if mark else 1}: not valid YAML: {getattr(error, 'problem', error)}") from None
+        raise UserError(
+            f"{path}:{mark.line + 1 if mark else 1}: not valid YAML: {getattr(error, 'problem', error)}"
+        ) from None
     if not isinstance(node, yaml.MappingNode):
-        raise UserError(f"{path}:1: a study is a mapping with name, datasets, backbones, strategies and seeds")
+        raise UserError(
+            f"{path}:1: a study is a mapping with name, datasets, backbones, strategies and seeds"
+        )
     _refuse_duplicates(path, node)
     return node
 
@@ -117,13 +123,22 @@ def _explain(path: Path, node: yaml.Node, error: Any) -> str:
     if error["type"] == "missing":
         return f"{where}: this field is required and missing"
     value = error.get("input")
-    shown = "" if isinstance(value, dict | BaseModel) or error["type"] == "value_error" and isinstance(value, list) else f" (is {value!r})"
+    shown = (
+        ""
+        if isinstance(value, dict | BaseModel) or (error["type"] == "value_error" and isinstance(value, list))
+        else f" (is {value!r})"
+    )
     return f"{where}: {message[0].lower() + message[1:]}{shown}"
 
 
 def _fields(loc: Loc) -> list[str]:
     """The valid field names at the place where an unknown one was found."""
-    sections: dict[str, Any] = {"datasets": DatasetEntry, "backbones": BackboneEntry, "strategies": StrategyEntry, "matrix": Matrix}
+    sections: dict[str, Any] = {
+        "datasets": DatasetEntry,
+        "backbones": BackboneEntry,
+        "strategies": StrategyEntry,
+        "matrix": Matrix,
+    }
     if loc[0] == "train" and len(loc) > 1:
         return list(TrainSpec.__dataclass_fields__)
     model = sections.get(str(loc[0]), Study) if len(loc) > 1 else Study

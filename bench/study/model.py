@@ -46,7 +46,9 @@ class DatasetEntry(Entry):
 
     name: str = Field(description="world/..., sklearn/digits, folder:PATH, torch/NAME: see `bench datasets`")
     options: dict[str, Any] = Field({}, description="options of that dataset")
-    similarity: Literal["similar", "dissimilar"] = Field(description="to the data the backbones were trained on")
+    similarity: Literal["similar", "dissimilar"] = Field(
+        description="to the data the backbones were trained on"
+    )
     n_per_class: list[Annotated[int, Field(ge=1)]] = Field(
         min_length=1, description="labelled images per class, validation included"
     )
@@ -70,7 +72,9 @@ class BackboneEntry(Entry):
 
     name: str = Field(description="any timm model: see `bench backbones`")
     pretrained: bool = Field(False, description="timm's own weights, from the hub")
-    checkpoint: str | None = Field(None, description="a local .safetensors or .pth file, relative to the study file")
+    checkpoint: str | None = Field(
+        None, description="a local .safetensors or .pth file, relative to the study file"
+    )
     source: SourceEntry | None = Field(None, description="a dataset the harness pretrains it on, once")
     random: bool = Field(False, description="no weights at all: only to measure what transfer is worth")
     rename: dict[str, str] = Field({}, description="regular expression -> replacement, on checkpoint keys")
@@ -98,12 +102,16 @@ class BackboneEntry(Entry):
 class StrategyEntry(Entry):
     """One composition (`use`), or axes that expand to the product of their parts."""
 
-    use: str | None = Field(None, description='"freeze [+ lr policy] [+ regulariser ...]", as in full + head_x10 + l2_sp')
+    use: str | None = Field(
+        None, description='"freeze [+ lr policy] [+ regulariser ...]", as in full + head_x10 + l2_sp'
+    )
     label: str = Field("", description="name in tables and tags; default: the composition")
     knobs: Knobs = Field({}, description="part -> knob -> value, for this entry")
     freeze: list[str] = Field([], description="axis: freezing schedules")
     lr: list[str] = Field(["uniform"], description="axis: learning-rate policies")
-    regularize: list[str] = Field(["none"], description='axis: regularisers; several at once as "l2_sp + keep_norm_stats"')
+    regularize: list[str] = Field(
+        ["none"], description='axis: regularisers; several at once as "l2_sp + keep_norm_stats"'
+    )
 
     @classmethod
     def shorthand_field(cls) -> str:
@@ -119,7 +127,9 @@ class StrategyEntry(Entry):
         if (self.use is None) == (not self.freeze):
             raise ValueError("give either `use: full + l2_sp` or axes with at least `freeze: [...]`")
         if self.use and self.model_fields_set & {"lr", "regularize"}:
-            raise ValueError("`use` names the whole composition; `lr` and `regularize` are axes that go with `freeze`")
+            raise ValueError(
+                "`use` names the whole composition; `lr` and `regularize` are axes that go with `freeze`"
+            )
         if self.freeze and self.label:
             raise ValueError("a label names one strategy, and axes expand to several")
         return self
@@ -133,7 +143,8 @@ class Matrix(BaseModel):
     small_at_most: int = Field(50, ge=1, description="images per class up to which a dataset counts as small")
     margin: float = Field(0.01, gt=0, lt=1, description="accuracy within which two strategies count as equal")
     rule: dict[Cell, str] = Field(
-        {}, description="cell -> label of the strategy that the rule picks; default: the textbook's, where the study has it"
+        {},
+        description="cell -> label of the strategy that the rule picks; default: the textbook's, where the study has it",
     )
 
 
@@ -151,7 +162,9 @@ class Study(BaseModel):
     knobs: Knobs = Field({}, description="part -> knob -> value, for all strategies")
     train: TrainSpec = TrainSpec()
     matrix: Matrix = Matrix()
-    store: str | None = Field(None, description="MLflow tracking URI; default: MLFLOW_TRACKING_URI or sqlite:///mlflow.db")
+    store: str | None = Field(
+        None, description="MLflow tracking URI; default: MLFLOW_TRACKING_URI or sqlite:///mlflow.db"
+    )
     checkpoints: Literal["none", "best", "all"] = Field(
         "none", description="kept as artifacts: none, the one that was evaluated, or best and last"
     )
@@ -177,4 +190,3 @@ class Study(BaseModel):
         if len(set(seeds)) < len(seeds):
             raise ValueError("a seed stands twice")
         return seeds
-

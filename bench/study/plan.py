@@ -70,7 +70,11 @@ class Plan:
         return {
             "name": study.name,
             "question": study.question,
-            "matrix": {"small_at_most": study.matrix.small_at_most, "margin": study.matrix.margin, "rule": self.rule},
+            "matrix": {
+                "small_at_most": study.matrix.small_at_most,
+                "margin": study.matrix.margin,
+                "rule": self.rule,
+            },
             "datasets": [{**d.model_dump(), "label": dataset_label(d), "notes": []} for d in study.datasets],
             "backbones": [{**asdict(b), "notes": []} for b in self.backbones],
             "strategies": [asdict(s) for s in self.strategies],
@@ -118,7 +122,10 @@ def _strategies(study: Study, path: Path) -> tuple[list[StrategySpec], dict[str,
     specs: list[StrategySpec] = []
     left_out: dict[str, str] = {}
     for i, entry in enumerate(study.strategies):
-        knobs = {name: {**study.knobs.get(name, {}), **entry.knobs.get(name, {})} for name in {*study.knobs, *entry.knobs}}
+        knobs = {
+            name: {**study.knobs.get(name, {}), **entry.knobs.get(name, {})}
+            for name in {*study.knobs, *entry.knobs}
+        }
         with _located(path, "strategies", i):
             if entry.use:
                 specs.append(compose.parse(entry.use, knobs, entry.label))
@@ -135,7 +142,9 @@ def _strategies(study: Study, path: Path) -> tuple[list[StrategySpec], dict[str,
     return specs, left_out
 
 
-def _expand(expressions: list[str], knobs: compose.Knobs, left_out: dict[str, str]) -> Iterator[tuple[str, StrategySpec]]:
+def _expand(
+    expressions: list[str], knobs: compose.Knobs, left_out: dict[str, str]
+) -> Iterator[tuple[str, StrategySpec]]:
     """The meaningful products; the others are noted by name with the reason."""
     for expression in expressions:
         try:
@@ -158,7 +167,9 @@ def _dataset(entry: DatasetEntry, study: Study, path: Path, i: int) -> DatasetSp
             if info.pool_counts and n > min(info.pool_counts):
                 k = info.pool_counts.index(min(info.pool_counts))
                 name = info.classes[k] if info.classes else k
-                raise UserError(f"{n} images per class, but class {name!r} has only {info.pool_counts[k]} to train on")
+                raise UserError(
+                    f"{n} images per class, but class {name!r} has only {info.pool_counts[k]} to train on"
+                )
     return spec
 
 
@@ -170,7 +181,9 @@ def _backbone(entry: BackboneEntry, path: Path, i: int) -> BackboneSpec:
         with _located(path, "backbones", i, "source"):
             registry.inspect(source, path.parent)
     if entry.checkpoint and not (path.parent / entry.checkpoint).is_file():
-        raise UserError(f"{loading.locate(path, 'backbones', i, 'checkpoint')}: no such file: {path.parent / entry.checkpoint}")
+        raise UserError(
+            f"{loading.locate(path, 'backbones', i, 'checkpoint')}: no such file: {path.parent / entry.checkpoint}"
+        )
     return BackboneSpec(
         entry.name, entry.weights, entry.checkpoint, entry.rename, source, entry.source_train,
         entry.kwargs, entry.data_config, entry.label or entry.name,
@@ -182,8 +195,13 @@ def _rule(study: Study, strategies: list[StrategySpec], path: Path) -> dict[str,
     for cell, label in study.matrix.rule.items():
         if label not in labels:
             where = loading.locate(path, "matrix", "rule", cell)
-            raise UserError(f"{where}: {label!r} is no strategy of this study{loading.nearest(label, labels)}")
-    first = {cell: next((s.label for s in strategies if s.freeze.name == name), None) for cell, name in TEXTBOOK.items()}
+            raise UserError(
+                f"{where}: {label!r} is no strategy of this study{loading.nearest(label, labels)}"
+            )
+    first = {
+        cell: next((s.label for s in strategies if s.freeze.name == name), None)
+        for cell, name in TEXTBOOK.items()
+    }
     return {cell: study.matrix.rule.get(cell, first[cell]) for cell in CELLS}
 
 

@@ -25,7 +25,9 @@ class Snapshot:
     nll: float
 
     @classmethod
-    def take(cls, model: Model, optimizer: optim.Optimizer, epoch: int, phase: str, accuracy: float, nll: float) -> Snapshot:
+    def take(
+        cls, model: Model, optimizer: optim.Optimizer, epoch: int, phase: str, accuracy: float, nll: float
+    ) -> Snapshot:
         weights = {k: v.detach().to("cpu", copy=True).contiguous() for k, v in model.net.state_dict().items()}
         return cls(epoch, phase, weights, _to_cpu(optimizer.state_dict()), accuracy, nll)
 
@@ -39,7 +41,9 @@ class Snapshot:
         metadata = {"epoch": str(self.epoch), "phase": self.phase, "val_accuracy": repr(self.accuracy)}
         save_file(self.weights, folder / "model.tmp", metadata=metadata)
         (folder / "model.tmp").rename(folder / "model.safetensors")
-        torch.save({"optimizer": self.optimizer, "epoch": self.epoch, "phase": self.phase}, folder / "optimizer.tmp")
+        torch.save(
+            {"optimizer": self.optimizer, "epoch": self.epoch, "phase": self.phase}, folder / "optimizer.tmp"
+        )
         (folder / "optimizer.tmp").rename(folder / "optimizer.pt")
 
 

@@ -57,7 +57,9 @@ class MemoryMeter:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
     def device_peak(self) -> int:
-        return torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else self.host_peak()
+        return (
+            torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else self.host_peak()
+        )
 
 
 class EnergyMeter:
@@ -70,7 +72,9 @@ class EnergyMeter:
                 import pynvml
 
                 pynvml.nvmlInit()
-                self.handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
+                self.handle = pynvml.nvmlDeviceGetHandleByUUID(
+                    f"GPU-{torch.cuda.get_device_properties(device).uuid}"
+                )
         self.begin = self._millijoules()
 
     def _millijoules(self) -> int | None:

@@ -64,7 +64,9 @@ class Trainer:
         self._x, self._y = self.task.train.x.to(device), self.task.train.y.to(device)
         counts = self.task.class_counts.to(device).float()
         balanced = self.train.class_balance == "loss"
-        self._class_weight = counts.sum() / (len(counts) * counts.clamp(min=1)) if balanced else torch.ones_like(counts)
+        self._class_weight = (
+            counts.sum() / (len(counts) * counts.clamp(min=1)) if balanced else torch.ones_like(counts)
+        )
 
     def run(self, strategy: Composed) -> None:
         """All phases in order. Raises `Diverged` at the end of the first epoch whose loss is not finite."""
@@ -88,12 +90,18 @@ class Trainer:
             metrics |= {Metric.VAL_ACCURACY_EPOCH: scores.accuracy, Metric.VAL_NLL_EPOCH: scores.nll}
             self.record(self.epoch, self.task.epochs, metrics)
             if not math.isfinite(metrics[Metric.TRAIN_LOSS]):
-                raise Diverged(f"the training loss is {metrics[Metric.TRAIN_LOSS]} in epoch {self.epoch} ({phase.name})")
+                raise Diverged(
+                    f"the training loss is {metrics[Metric.TRAIN_LOSS]} in epoch {self.epoch} ({phase.name})"
+                )
             if self.snapshots:
-                self.last = Snapshot.take(self.model, optimizer, self.epoch, phase.name, scores.accuracy, scores.nll)
+                self.last = Snapshot.take(
+                    self.model, optimizer, self.epoch, phase.name, scores.accuracy, scores.nll
+                )
                 self.best = self.last if self.last.better_than(self.best) else self.best
 
-    def _epoch(self, phase: Phase, optimizer: optim.Optimizer, factor: Callable[[int], float]) -> dict[str, float]:
+    def _epoch(
+        self, phase: Phase, optimizer: optim.Optimizer, factor: Callable[[int], float]
+    ) -> dict[str, float]:
         """One pass over the training images. Sums stay on the device: one synchronisation an epoch.
 
         Returns means over the epoch, and the highest learning rate of each group.
@@ -107,7 +115,10 @@ class Trainer:
         try:
             for i, batch in enumerate(self._batches()):
                 set_learning_rates(optimizer, factor(i))
-                rates = {f"lr/{g['name']}": max(g["lr"], rates.get(f"lr/{g['name']}", 0.0)) for g in optimizer.param_groups}
+                rates = {
+                    f"lr/{g['name']}": max(g["lr"], rates.get(f"lr/{g['name']}", 0.0))
+                    for g in optimizer.param_groups
+                }
                 with self.numerics.autocast():
                     losses = phase.loss(self.model, batch)
                 sum(losses.values()).backward()  # type: ignore[union-attr]
@@ -122,8 +133,15 @@ class Trainer:
             handle.remove()
         self.images_seen += seen
         mean = {name: (value / (i + 1)).item() for name, value in terms.items()}
-        named = {f"{Metric.TRAIN_LOSS}_{name}": value for name, value in mean.items()} if len(mean) > 1 else {}
-        return {Metric.TRAIN_LOSS: sum(mean.values()), Metric.TRAIN_ACCURACY: correct.item() / seen, **named, **rates}
+        named = (
+            {f"{Metric.TRAIN_LOSS}_{name}": value for name, value in mean.items()} if len(mean) > 1 else {}
+        )
+        return {
+            Metric.TRAIN_LOSS: sum(mean.values()),
+            Metric.TRAIN_ACCURACY: correct.item() / seen,
+            **named,
+            **rates,
+        }
 
     def _batches(self) -> Iterator[Batch]:
         n, size = len(self._y), self.train.batch_size
@@ -134,7 +152,9 @@ class Trainer:
 
     def _batch(self, index: Tensor) -> Batch:
         model, y = self.model, self._y[index]
-        x = augment(self._x[index], self.train.augment, model.image_size, model.mean, model.std, self._generator)
+        x = augment(
+            self._x[index], self.train.augment, model.image_size, model.mean, model.std, self._generator
+        )
         target = F.one_hot(y, self.task.num_classes).float()
         smoothing = self.train.label_smoothing
         target = target * (1 - smoothing) + smoothing / self.task.num_classes

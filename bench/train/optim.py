@@ -23,11 +23,15 @@ def make_optimizer(phase: Phase, train: TrainSpec) -> optim.Optimizer:
     """
     groups = [g for group in phase.train for g in _param_groups(group)]
     try:
-        return create_optimizer_v2(groups, opt=train.optimizer, **_fused(train.optimizer), **train.optimizer_kwargs)
+        return create_optimizer_v2(
+            groups, opt=train.optimizer, **_fused(train.optimizer), **train.optimizer_kwargs
+        )
     except ValueError as error:
         if train.optimizer.lower() in list_optimizers():
             raise UserError(f"train.optimizer_kwargs: {error}") from None
-        raise UserError(f"unknown optimizer {train.optimizer!r}{nearest(train.optimizer, list_optimizers())}") from None
+        raise UserError(
+            f"unknown optimizer {train.optimizer!r}{nearest(train.optimizer, list_optimizers())}"
+        ) from None
     except TypeError as error:
         raise UserError(f"train.optimizer_kwargs: {error}") from None
 

@@ -39,7 +39,9 @@ def make_task(images: int = 36, epochs: int = 4) -> Task:
     return Task(ImageSet(x, y), ImageSet(x[:9], y[:9]), CLASSES, epochs)
 
 
-def make_trainer(model: Model, task: Task, train: TrainSpec = TRAIN) -> tuple[Trainer, list[dict[str, float]]]:
+def make_trainer(
+    model: Model, task: Task, train: TrainSpec = TRAIN
+) -> tuple[Trainer, list[dict[str, float]]]:
     numerics = choose(train)
     model.to(numerics.device)
     log: list[dict[str, float]] = []

@@ -45,7 +45,9 @@ def test_frozen_stays_bit_identical_and_the_rest_learns(expression: str, network
         trainer.fit(phase)
         phases.append(phase)
         names = trained_names(model, [phase])
-        frozen_modules = {n for n, m in model.named_modules() if not any(p.requires_grad for p in m.parameters())}
+        frozen_modules = {
+            n for n, m in model.named_modules() if not any(p.requires_grad for p in m.parameters())
+        }
         for name, value in model.state_dict().items():
             is_buffer = name not in dict(model.named_parameters())
             frozen = name.rpartition(".")[0] in frozen_modules if is_buffer else name not in names
@@ -55,7 +57,9 @@ def test_frozen_stays_bit_identical_and_the_rest_learns(expression: str, network
     moved = {n for n in trained_names(model, phases) if not torch.equal(after[n], before[n])}
     assert moved == trained_names(model, phases), "a parameter that is in a group never moved"
     assert sum(p.epochs for p in phases) == task.epochs, "the strategy does not spend its epoch budget"
-    ce = [epoch.get("train/loss_ce", epoch["train/loss"]) for epoch in log]  # a penalty on movement starts at zero
+    ce = [
+        epoch.get("train/loss_ce", epoch["train/loss"]) for epoch in log
+    ]  # a penalty on movement starts at zero
     assert ce[-1] < ce[0], "the loss does not fall"
 
 
@@ -94,7 +98,9 @@ def test_composes_or_is_refused_with_a_reason(freeze: str, transform: str) -> No
         ("staged", {"unfreeze": 99}, "stages"),
     ],
 )
-def test_knobs_that_do_not_fit_the_network_are_refused(expression: str, knobs: dict[str, float], says: str) -> None:
+def test_knobs_that_do_not_fit_the_network_are_refused(
+    expression: str, knobs: dict[str, float], says: str
+) -> None:
     with pytest.raises(UserError, match=says):
         list(composed(expression, **{expression: knobs}).phases(make_model("test_resnet"), make_task()))
 
@@ -107,4 +113,6 @@ def test_every_part_says_what_it_is() -> None:
         assert module.__doc__ and part.__doc__, name
         for knob in part.knobs():
             if knob.range and knob.range.low is not None:
-                assert knob.range.low <= knob.default <= knob.range.high, f"{name}.{knob.name}: default out of range"
+                assert knob.range.low <= knob.default <= knob.range.high, (
+                    f"{name}.{knob.name}: default out of range"
+                )

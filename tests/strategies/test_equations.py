@@ -105,7 +105,9 @@ def test_linear_probe_trains_the_classifier_alone() -> None:
 
 def test_staged_shares_its_epochs_and_widens_what_trains() -> None:
     model = make_model("test_resnet")
-    probe, joint = composed("staged", staged={"probe_share": 0.5, "unfreeze": 2}).phases(model, make_task(epochs=10))
+    probe, joint = composed("staged", staged={"probe_share": 0.5, "unfreeze": 2}).phases(
+        model, make_task(epochs=10)
+    )
     assert (probe.epochs, joint.epochs) == (5, 5)
     assert [g.name for g in probe.train] == ["head"]
     assert [g.name for g in joint.train] == [s.name for s in model.stages[-2:]] + ["head"]
@@ -118,8 +120,12 @@ def test_cross_entropy_agrees_with_torch() -> None:
     smooth = Batch(batch.x, batch.y, batch.target * 0.9 + 0.1 / CLASSES, batch.weight)
     logits = model(batch.x)
     ce = torch.nn.functional.cross_entropy
-    assert cross_entropy(model, weighted)["ce"].item() == pytest.approx(ce(logits, batch.y, weights).item(), rel=1e-5)
-    assert cross_entropy(model, smooth)["ce"].item() == pytest.approx(ce(logits, batch.y, label_smoothing=0.1).item(), rel=1e-5)
+    assert cross_entropy(model, weighted)["ce"].item() == pytest.approx(
+        ce(logits, batch.y, weights).item(), rel=1e-5
+    )
+    assert cross_entropy(model, smooth)["ce"].item() == pytest.approx(
+        ce(logits, batch.y, label_smoothing=0.1).item(), rel=1e-5
+    )
 
 
 def test_schedule_warms_up_and_falls_to_zero() -> None:
