@@ -17,7 +17,7 @@ from rich.table import Table
 from bench import console as view
 from bench import state
 from bench.errors import UserError
-from bench.places import store_uri
+from bench.places import cache_dir, store_uri
 from bench.study import load as loading
 from bench.study import plan as planning
 
@@ -47,7 +47,7 @@ OUT = Path("reports/out")
 
 def _plan(study_file: Path, sets: list[str] | None, store: str | None) -> tuple[planning.Plan, str]:
     study = loading.load(study_file, sets or [])
-    return planning.make(study, study_file), store_uri(store or study.store)
+    return planning.make(study, study_file, cache_dir()), store_uri(store or study.store)
 
 
 def _default_workers() -> int:

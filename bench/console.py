@@ -27,14 +27,11 @@ def show_plan(console: Console, now: State, workers: int) -> None:
     table = Table(title=f"study {plan.study.name}", title_justify="left", caption_justify="left")
     for column in ("cell", "dataset", "images per class", "done", "runs"):
         table.add_column(column, justify="right" if column in ("done", "runs") else "left")
-    for cell in CELLS:
-        for dataset in plan.datasets:
-            runs = [r for r in plan.runs if r.cell == cell and r.dataset == dataset]
-            if runs:
-                sizes = ", ".join(map(str, sorted({r.spec.n_per_class for r in runs})))
-                table.add_row(
-                    cell, escape(dataset), sizes, str(sum(r.run_id in done for r in runs)), str(len(runs))
-                )
+    places = sorted({(_rank(r.cell), r.cell, r.dataset) for r in plan.runs})
+    for _, cell, dataset in places:
+        runs = [r for r in plan.runs if (r.cell, r.dataset) == (cell, dataset)]
+        sizes = ", ".join(map(str, sorted({r.images_per_class for r in runs})))
+        table.add_row(cell, escape(dataset), sizes, str(sum(r.run_id in done for r in runs)), str(len(runs)))
     console.print(table)
     console.print(f"strategies  {', '.join(s.label for s in plan.strategies)}", highlight=False)
     console.print(f"backbones   {', '.join(b.label for b in plan.backbones)}", highlight=False)
@@ -44,6 +41,11 @@ def show_plan(console: Console, now: State, workers: int) -> None:
     console.print(f"[bold]{len(now.done)} of {len(plan.runs)} runs done, {len(now.missing)} missing[/bold]")
     if now.missing:
         console.print(f"time        {words(now.remaining(workers))} on {workers} worker(s)", highlight=False)
+
+
+def _rank(cell: str) -> int:
+    """Cells in the order of the matrix, those that wait for a measured similarity last."""
+    return CELLS.index(cell) if cell in CELLS else len(CELLS)
 
 
 class ConsoleView:
@@ -57,7 +59,7 @@ class ConsoleView:
         self._title = ""
 
     def say(self, message: str) -> None:
-        self.console.print(escape(message), highlight=False)
+        self.console.print(escape(message), highlight=False, soft_wrap=True)
 
     @contextmanager
     def progress(self, title: str, total: int) -> Iterator[None]:

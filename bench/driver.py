@@ -15,10 +15,11 @@ from typing import Any
 from bench import lock, preparation, state, store
 from bench.errors import UserError
 from bench.executors.base import Ended, Executor, Job
-from bench.places import Places, cache_dir
+from bench.places import Places
 from bench.preparation import Remarks
 from bench.schema import ARTIFACT_REPORT, Status
 from bench.state import State
+from bench.study import plan as planning
 from bench.study.plan import Plan
 from bench.tracking import Tracking
 from bench.view import View
@@ -73,8 +74,10 @@ def _run(plan: Plan, uri: str, executor: Executor | None, view: View, counts: Co
             view.say(
                 f"{killed} run(s) left over from a killed session are marked killed and will be repeated"
             )
-    places = Places(plan.base.absolute(), cache_dir())
+    places = Places(plan.base.absolute(), plan.cache)
     remarks = preparation.prepare(plan, places, executor, view) if executor else _known_remarks(plan, uri)
+    if plan.unmeasured:  # measured just now: the runs find their cells
+        plan = planning.make(plan.study, plan.path, plan.cache)
     study_run = track.write_study(uri, experiment, _document(plan, uri, remarks))
     if executor:
         tracking = Tracking(uri, experiment, plan.study.system_metrics, plan.study.checkpoints)

@@ -20,6 +20,8 @@ from bench.errors import UserError
 from bench.places import Places
 from bench.schema import Metric
 from bench.seeds import derive
+from bench.similarity import record
+from bench.similarity.frechet import distance
 from bench.spec import BackboneSpec, DatasetSpec, RunSpec, TrainSpec
 from bench.train.cost import Clock, EnergyMeter, MemoryMeter, forward_flops
 from bench.train.device import choose
@@ -59,6 +61,19 @@ def make_model(backbone: BackboneSpec, num_classes: int, image_size: int | None,
 
 def _source(backbone: BackboneSpec, image_size: int | None, places: Places) -> Path | None:
     return pretrain(backbone, image_size, places.base, places.cache).path if backbone.source else None
+
+
+def measure_similarity(spec: RunSpec, places: Places) -> float:
+    """Distance of the run's dataset from the source of its backbone, measured on that backbone and recorded."""
+    backbone, size = spec.backbone, spec.train.image_size
+    assert backbone.source
+    model = make_model(backbone, 2, size, places).to(memory_format=torch.channels_last)
+    source, target = (
+        prepare_dataset(d, backbone, size, places).pool for d in (backbone.source, spec.dataset)
+    )
+    found = distance(model, source, target)
+    record.write(found, spec.dataset, backbone, size, places.cache)
+    return found
 
 
 def preflight(spec: RunSpec, num_classes: int, places: Places, model: Model | None = None) -> Model:

@@ -9,6 +9,7 @@ from bench.errors import UserError
 from bench.executors.base import Ended, Executor, Job
 from bench.places import Places
 from bench.study.plan import Plan
+from bench.study.targets import UNMEASURED
 from bench.view import View
 
 
@@ -30,14 +31,15 @@ def prepare(plan: Plan, places: Places, executor: Executor, view: View) -> Remar
     """Raises `UserError` for anything that would make a run fail: nothing has been trained or logged by then."""
     sources = _all(_source_jobs(plan, places), "pretraining", executor, view)
     done = _all(_data_jobs(plan, places), "preparing data", executor, view)
-    classes = {done[label].num_classes for label in plan.datasets}
+    classes = {done[target.label].num_classes for target in plan.targets}
+    _all(_measurements(plan, places), "measuring similarity", executor, view)
     tables = _all(_checks(plan, classes, places), "checking", executor, view)
     loaded = {b.label: tables[f"check:{b.label}:{min(classes)}"] for b in plan.backbones}
     for label, table in loaded.items():
         if table:
             view.say(f"{label}: {table}")
     return Remarks(
-        {label: done[label].notes for label in plan.datasets},
+        {label: done[label].notes for label in done},
         {label: [note] for label, note in sources.items()},
     )
 
@@ -57,7 +59,15 @@ def _source_jobs(plan: Plan, places: Places) -> list[Job]:
 
 def _data_jobs(plan: Plan, places: Places) -> list[Job]:
     args = (plan.backbones, plan.study.train, places)
-    return [Job(label, "bench.worker:prepare", (spec, *args), label) for label, spec in plan.datasets.items()]
+    return [Job(t.label, "bench.worker:prepare", (t.spec, *args), t.label) for t in plan.targets]
+
+
+def _measurements(plan: Plan, places: Places) -> list[Job]:
+    pairs = {(r.dataset, r.spec.backbone.label): r.spec for r in plan.runs if r.similarity == UNMEASURED}
+    return [
+        Job(f"{dataset}:{backbone}", "bench.worker:measure", (spec, places), f"{dataset} on {backbone}")
+        for (dataset, backbone), spec in pairs.items()
+    ]
 
 
 def _checks(plan: Plan, classes: set[int], places: Places) -> list[Job]:

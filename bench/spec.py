@@ -88,7 +88,7 @@ class RunSpec:
     """One run, completely."""
 
     dataset: DatasetSpec
-    n_per_class: int
+    n_per_class: int | Literal["all"]
     backbone: BackboneSpec
     strategy: StrategySpec
     seed: int

@@ -15,7 +15,7 @@ import torch
 
 from bench.backbones.source import pretrain
 from bench.errors import Diverged, UserError
-from bench.execute import Outcome, execute, preflight, prepare_dataset
+from bench.execute import Outcome, execute, measure_similarity, preflight, prepare_dataset
 from bench.executors.base import Emit
 from bench.executors.pool import Stopped
 from bench.places import Places
@@ -45,6 +45,11 @@ def prepare(
 def pretrain_source(emit: Emit, backbone: BackboneSpec, train: TrainSpec, places: Places) -> str:
     """Pretrain a backbone on its source dataset, unless that was done before. -> a remark for the report."""
     return pretrain(backbone, train.image_size, places.base, places.cache).note(backbone)
+
+
+def measure(emit: Emit, spec: RunSpec, places: Places) -> float:
+    """Measure how far a dataset is from the source of a backbone, and keep it in the cache."""
+    return measure_similarity(spec, places)
 
 
 def check(emit: Emit, specs: Sequence[RunSpec], num_classes: int, places: Places) -> str:

@@ -19,7 +19,7 @@ def write(tmp_path: Path, text: str) -> Path:
 
 def make(tmp_path: Path, text: str, *overrides: str) -> plan.Plan:
     path = write(tmp_path, text)
-    return plan.make(load.load(path, overrides), path)
+    return plan.make(load.load(path, overrides), path, tmp_path / "cache")
 
 
 def test_the_tiny_study_expands_to_its_grid(tmp_path: Path) -> None:

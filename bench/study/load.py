@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -165,3 +166,12 @@ def line_of(node: yaml.Node, loc: Loc) -> int:
 def locate(path: Path, *loc: str | int) -> str:
     """`file:line: field` of a place in a study file, for mistakes found after validation."""
     return f"{path}:{line_of(_compose(path), loc)}: {'.'.join(map(str, loc))}"
+
+
+@contextmanager
+def located(path: Path, *loc: str | int) -> Iterator[None]:
+    """Prefixes a `UserError` raised inside with the place in the study file."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{locate(path, *loc)}: {error}") from None

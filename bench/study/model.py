@@ -5,12 +5,31 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    PlainValidator,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from bench.spec import TrainSpec
 
 Cell = Literal["similar-small", "similar-large", "dissimilar-small", "dissimilar-large"]
 Knobs = dict[str, dict[str, Any]]
+
+
+def _images(value: Any) -> Any:
+    if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    raise ValueError(f'expected a whole number of at least 1, or "all" (is {value!r})')
+
+
+IMAGES_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 1}, {"const": "all"}]}
+Images = Annotated[Any, PlainValidator(_images, json_schema_input_type=Any), WithJsonSchema(IMAGES_SCHEMA)]
 
 TEXTBOOK: dict[Cell, str] = {
     "similar-small": "linear_probe",
@@ -46,11 +65,11 @@ class DatasetEntry(Entry):
 
     name: str = Field(description="world/..., sklearn/digits, folder:PATH, torch/NAME: see `bench datasets`")
     options: dict[str, Any] = Field({}, description="options of that dataset")
-    similarity: Literal["similar", "dissimilar"] = Field(
-        description="to the data the backbones were trained on"
+    similarity: Literal["similar", "dissimilar", "measured"] = Field(
+        description="to the data the backbones were pretrained on; measured: for backbones with a `source`"
     )
-    n_per_class: list[Annotated[int, Field(ge=1)]] = Field(
-        min_length=1, description="labelled images per class, validation included"
+    n_per_class: list[Images] = Field(
+        min_length=1, description='labelled images per class, validation included; "all" takes every image'
     )
     label: str = Field("", description="name in tables and tags; default: from the name")
 
@@ -141,6 +160,11 @@ class Matrix(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     small_at_most: int = Field(50, ge=1, description="images per class up to which a dataset counts as small")
+    similar_at_most: float = Field(
+        0.15,
+        gt=0,
+        description="measured Fréchet distance at the stem up to which a dataset counts as similar",
+    )
     margin: float = Field(0.01, gt=0, lt=1, description="accuracy within which two strategies count as equal")
     rule: dict[Cell, str] = Field(
         {},

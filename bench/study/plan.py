@@ -11,11 +11,13 @@ from typing import Any
 from bench import compose
 from bench.backbones import names
 from bench.data import registry
-from bench.errors import UserError
+from bench.errors import UserError, nearest
 from bench.schema import CELLS
 from bench.spec import BackboneSpec, DatasetSpec, RunSpec, StrategySpec
-from bench.study import load as loading
-from bench.study.model import TEXTBOOK, BackboneEntry, DatasetEntry, Study
+from bench.study import targets
+from bench.study.load import locate, located
+from bench.study.model import TEXTBOOK, BackboneEntry, Study
+from bench.study.targets import UNMEASURED, Target
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class PlannedRun:
     dataset: str
     similarity: str
     size: str
+    images_per_class: int
 
     @property
     def cell(self) -> str:
@@ -39,7 +42,7 @@ class PlannedRun:
             "similarity": self.similarity,
             "size": self.size,
             "cell": self.cell,
-            "n_per_class": self.spec.n_per_class,
+            "n_per_class": self.images_per_class,
             "backbone": self.spec.backbone.label,
             "strategy": self.spec.strategy.label,
             "seed": self.spec.seed,
@@ -52,12 +55,18 @@ class Plan:
 
     study: Study
     path: Path
+    cache: Path
     runs: list[PlannedRun]
-    datasets: dict[str, DatasetSpec]  # by label
+    targets: list[Target]
     strategies: list[StrategySpec]
     backbones: list[BackboneSpec]
     left_out: dict[str, str]  # label -> why a product of axes was left out
     rule: dict[str, str | None]  # cell -> label of the strategy that the rule picks
+
+    @property
+    def unmeasured(self) -> bool:
+        """Whether cells wait for a similarity that is measured when the study is prepared."""
+        return any(run.similarity == UNMEASURED for run in self.runs)
 
     @property
     def base(self) -> Path:
@@ -75,7 +84,15 @@ class Plan:
                 "margin": study.matrix.margin,
                 "rule": self.rule,
             },
-            "datasets": [{**d.model_dump(), "label": dataset_label(d), "notes": []} for d in study.datasets],
+            "datasets": [
+                {
+                    **entry.model_dump(),
+                    "label": target.label,
+                    "similarity_text": target.explain(self.backbones, study, self.cache),
+                    "notes": [],
+                }
+                for entry, target in zip(study.datasets, self.targets, strict=True)
+            ],
             "backbones": [{**asdict(b), "notes": []} for b in self.backbones],
             "strategies": [asdict(s) for s in self.strategies],
             "left_out": [{"label": label, "reason": reason} for label, reason in self.left_out.items()],
@@ -85,37 +102,39 @@ class Plan:
         }
 
 
-def make(study: Study, path: Path) -> Plan:
-    """Expand and check. Raises `UserError`, with the place in the file, for whatever cannot work."""
+def make(study: Study, path: Path, cache: Path) -> Plan:
+    """Expand and check. Raises `UserError`, with the place in the file, for whatever cannot work.
+
+    `cache`: where similarities measured by earlier calls are found.
+    """
     strategies, left_out = _strategies(study, path)
-    datasets = [_dataset(d, study, path, i) for i, d in enumerate(study.datasets)]
+    made = [targets.make(entry, study, path, i) for i, entry in enumerate(study.datasets)]
     backbones = [_backbone(b, path, i) for i, b in enumerate(study.backbones)]
-    _refuse_twins([dataset_label(d) for d in study.datasets], path, "datasets")
+    _refuse_twins([target.label for target in made], path, "datasets")
     _refuse_twins([b.label for b in backbones], path, "backbones")
     _refuse_twins([s.label for s in strategies], path, "strategies")
+    _refuse_unmeasurable(made, backbones, path)
     runs = [
-        PlannedRun(spec, spec.run_id, dataset_label(entry), entry.similarity, size(n, study))
+        PlannedRun(
+            spec,
+            spec.run_id,
+            target.label,
+            target.similarity(backbone, study, cache),
+            size(images, study),
+            images,
+        )
         for seed in study.seeds  # seeds outermost: an unfinished study has every cell, at fewer seeds
-        for entry, dataset in zip(study.datasets, datasets, strict=True)
-        for n, backbone, strategy in product(entry.n_per_class, backbones, strategies)
-        for spec in [RunSpec(dataset, n, backbone, strategy, seed, study.train)]
+        for target in made
+        for (n, images), backbone, strategy in product(target.images.items(), backbones, strategies)
+        for spec in [RunSpec(target.spec, n, backbone, strategy, seed, study.train)]
     ]
     _refuse_doubles(runs, path)
-    by_label = {dataset_label(entry): spec for entry, spec in zip(study.datasets, datasets, strict=True)}
-    return Plan(study, path, runs, by_label, strategies, backbones, left_out, _rule(study, strategies, path))
+    rule = _rule(study, strategies, path)
+    return Plan(study, path, cache, runs, made, strategies, backbones, left_out, rule)
 
 
-def size(n_per_class: int, study: Study) -> str:
-    return "small" if n_per_class <= study.matrix.small_at_most else "large"
-
-
-def dataset_label(entry: DatasetEntry) -> str:
-    """The label, or a short one made from the name: the folder's for folder:PATH, options in brackets."""
-    if entry.label:
-        return entry.label
-    short = Path(entry.name.removeprefix("folder:")).name if entry.name.startswith("folder:") else entry.name
-    options = ",".join(f"{k}={v}" for k, v in entry.options.items())
-    return f"{short}({options})" if options else short
+def size(images_per_class: int, study: Study) -> str:
+    return "small" if images_per_class <= study.matrix.small_at_most else "large"
 
 
 def _strategies(study: Study, path: Path) -> tuple[list[StrategySpec], dict[str, str]]:
@@ -126,7 +145,7 @@ def _strategies(study: Study, path: Path) -> tuple[list[StrategySpec], dict[str,
             name: {**study.knobs.get(name, {}), **entry.knobs.get(name, {})}
             for name in {*study.knobs, *entry.knobs}
         }
-        with _located(path, "strategies", i):
+        with located(path, "strategies", i):
             if entry.use:
                 specs.append(compose.parse(entry.use, knobs, entry.label))
                 compose.check_knob_table(entry.knobs, specs[-1:])
@@ -137,7 +156,7 @@ def _strategies(study: Study, path: Path) -> tuple[list[StrategySpec], dict[str,
                 raise UserError(f"no product of these axes makes sense: {'; '.join(left_out.values())}")
             specs += expanded.values()
             compose.check_knob_table(entry.knobs, list(expanded.values()))
-    with _located(path, "knobs"):
+    with located(path, "knobs"):
         compose.check_knob_table(study.knobs, specs)
     return specs, left_out
 
@@ -153,36 +172,16 @@ def _expand(
             left_out[error.label] = error.reason
 
 
-def _dataset(entry: DatasetEntry, study: Study, path: Path, i: int) -> DatasetSpec:
-    spec = DatasetSpec(entry.name, entry.options)
-    with _located(path, "datasets", i, "name"):
-        info = registry.inspect(spec, path.parent)
-    for j, n in enumerate(entry.n_per_class):
-        with _located(path, "datasets", i, "n_per_class", j):
-            if int(n * study.train.val_share + 1e-9) < 1:
-                raise UserError(
-                    f"{n} images per class leave none for validation at val_share {study.train.val_share}; "
-                    f"use at least {-(-1 // study.train.val_share):.0f}"
-                )
-            if info.pool_counts and n > min(info.pool_counts):
-                k = info.pool_counts.index(min(info.pool_counts))
-                name = info.classes[k] if info.classes else k
-                raise UserError(
-                    f"{n} images per class, but class {name!r} has only {info.pool_counts[k]} to train on"
-                )
-    return spec
-
-
 def _backbone(entry: BackboneEntry, path: Path, i: int) -> BackboneSpec:
-    with _located(path, "backbones", i, "name"):
+    with located(path, "backbones", i, "name"):
         names.check(entry.name)
     source = DatasetSpec(entry.source.name, entry.source.options) if entry.source else None
     if source:
-        with _located(path, "backbones", i, "source"):
+        with located(path, "backbones", i, "source"):
             registry.inspect(source, path.parent)
     if entry.checkpoint and not (path.parent / entry.checkpoint).is_file():
         raise UserError(
-            f"{loading.locate(path, 'backbones', i, 'checkpoint')}: no such file: {path.parent / entry.checkpoint}"
+            f"{locate(path, 'backbones', i, 'checkpoint')}: no such file: {path.parent / entry.checkpoint}"
         )
     return BackboneSpec(
         entry.name, entry.weights, entry.checkpoint, entry.rename, source, entry.source_train,
@@ -190,14 +189,22 @@ def _backbone(entry: BackboneEntry, path: Path, i: int) -> BackboneSpec:
     )  # fmt: skip
 
 
+def _refuse_unmeasurable(made: list[Target], backbones: list[BackboneSpec], path: Path) -> None:
+    blind = [b.label for b in backbones if not b.source]
+    for i, target in enumerate(made):
+        if target.declared == "measured" and blind:
+            raise UserError(
+                f"{locate(path, 'datasets', i, 'similarity')}: to measure it takes the images that the backbone "
+                f"was pretrained on, and those of {blind[0]} are not at hand; declare similar or dissimilar"
+            )
+
+
 def _rule(study: Study, strategies: list[StrategySpec], path: Path) -> dict[str, str | None]:
     labels = [s.label for s in strategies]
     for cell, label in study.matrix.rule.items():
         if label not in labels:
-            where = loading.locate(path, "matrix", "rule", cell)
-            raise UserError(
-                f"{where}: {label!r} is no strategy of this study{loading.nearest(label, labels)}"
-            )
+            where = locate(path, "matrix", "rule", cell)
+            raise UserError(f"{where}: {label!r} is no strategy of this study{nearest(label, labels)}")
     first = {
         cell: next((s.label for s in strategies if s.freeze.name == name), None)
         for cell, name in TEXTBOOK.items()
@@ -218,16 +225,3 @@ def _refuse_doubles(runs: list[PlannedRun], path: Path) -> None:
         if twin is not run:
             a, b = (f"{r.dataset} / {r.spec.backbone.label} / {r.spec.strategy.label}" for r in (twin, run))
             raise UserError(f"{path}: {a} and {b} are the same run under two names (seed {run.spec.seed})")
-
-
-class _located:
-    """Prefixes a `UserError` with the place in the study file."""
-
-    def __init__(self, path: Path, *loc: str | int) -> None:
-        self.path, self.loc = path, loc
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, UserError):
-            raise UserError(f"{loading.locate(self.path, *self.loc)}: {error}") from None

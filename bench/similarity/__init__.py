@@ -1,0 +1,1 @@
+"""How far a target is from the data that a backbone was pretrained on."""
