@@ -85,14 +85,13 @@ class Trainer:
             with self.clock("train"):
                 metrics = self._epoch(phase, optimizer, lambda i, done=done: factor((done + i) / steps))
             self.epoch += 1
+            self._check_finite(metrics[Metric.TRAIN_LOSS], "the training loss", phase, metrics)
             with self.clock("eval"):
-                scores = score(predict(self.model, self.task.val, self.numerics), self.task.val.y)
+                logits = predict(self.model, self.task.val, self.numerics)
+            self._check_finite(logits.abs().max().item(), "the largest output of the network", phase, metrics)
+            scores = score(logits, self.task.val.y)
             metrics |= {Metric.VAL_ACCURACY_EPOCH: scores.accuracy, Metric.VAL_NLL_EPOCH: scores.nll}
             self.record(self.epoch, self.task.epochs, metrics)
-            if not math.isfinite(metrics[Metric.TRAIN_LOSS]):
-                raise Diverged(
-                    f"the training loss is {metrics[Metric.TRAIN_LOSS]} in epoch {self.epoch} ({phase.name})"
-                )
             if self.snapshots:
                 self.last = Snapshot.take(
                     self.model, optimizer, self.epoch, phase.name, scores.accuracy, scores.nll

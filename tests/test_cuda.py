@@ -1,0 +1,51 @@
+"""The CUDA path: skipped, with the reason, where there is no device."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from bench.train.cost import EnergyMeter, MemoryMeter
+from bench.train.device import choose
+from bench.train.evaluate import predict
+from tests.strategies.samples import NETWORKS, TRAIN, composed, make_model, make_task, make_trainer
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("numerics", ["fp32", "bf16"])
+def test_training_on_the_device_learns(network: str, numerics: str) -> None:
+    model, task = make_model(network), make_task(epochs=6)
+    trainer, log = make_trainer(model, task, replace(TRAIN, numerics=numerics))
+    assert next(model.parameters()).device.type == "cuda"
+    trainer.run(composed("full + head_x10", full={"lr": 1e-3}))
+    assert log[-1]["train/loss"] < log[0]["train/loss"]
+
+
+def test_the_same_logits_as_on_the_cpu() -> None:
+    task, train = make_task(), replace(TRAIN, numerics="fp32")
+    on_device = choose(train)
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    model = make_model("test_resnet")
+    there = predict(model.to(on_device.device), task.val, on_device)
+    here = predict(model.cpu(), task.val, replace(on_device, device=torch.device("cpu")))
+    torch.testing.assert_close(there, here, atol=1e-3, rtol=1e-3)
+
+
+def test_memory_and_energy_are_read_from_the_device() -> None:
+    device = torch.device("cuda")
+    memory, energy = MemoryMeter(device), EnergyMeter(device)
+    memory.start()
+    x = torch.ones(64, 1024, 1024, device=device)
+    (x * 2).sum().item()
+    assert memory.device_peak() >= 2 * x.numel() * 4
+    joules = energy.joules()
+    assert joules is None or joules >= 0
+
+
+def test_auto_is_bf16_where_the_device_has_it() -> None:
+    expected = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    assert choose(replace(TRAIN, numerics="auto")).dtype == expected

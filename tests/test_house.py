@@ -1,0 +1,128 @@
+"""The architecture, held by tests: who may import what, and that planning stays light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file imports, anywhere in it, type-checking imports apart."""
+    tree = ast.parse(path.read_text())
+    guarded = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and "TYPE_CHECKING" in ast.dump(block.test)
+        for node in ast.walk(block)
+    }
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if id(node) in guarded:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def files(folder: str) -> list[Path]:
+    return [p for p in sorted((ROOT / folder).rglob("*.py")) if "out" not in p.relative_to(ROOT).parts]
+
+
+def users(package: str, folders: tuple[str, ...] = ("bench", "strategies", "reports")) -> set[str]:
+    return {
+        str(path.relative_to(ROOT))
+        for folder in folders
+        for path in files(folder)
+        if any(name == package or name.startswith(f"{package}.") for name in imports(path))
+    }
+
+
+def test_only_tracking_and_the_store_touch_mlflow() -> None:
+    assert users("mlflow") == {"bench/track.py", "bench/store.py"}
+
+
+def test_only_figures_draw() -> None:
+    drawing = users("seaborn") | users("matplotlib")
+    assert drawing and all(Path(name).name.startswith("figures") for name in drawing)
+
+
+def test_reports_know_the_store_and_no_torch() -> None:
+    assert not users("torch", ("reports",)) and not users("timm", ("reports",))
+    allowed = ("bench.schema", "bench.store", "bench.errors")
+    for path in files("reports"):
+        used = {name for name in imports(path) if name == "bench" or name.startswith("bench.")}
+        assert all(name == "bench" or name.startswith(allowed) for name in used), f"{path}: {used}"
+
+
+def test_strategies_know_only_torch_and_the_few_types() -> None:
+    for path in files("strategies"):
+        used = {name for name in imports(path) if name.startswith("bench")}
+        assert all(name.startswith(("bench.api", "bench.errors")) for name in used), f"{path}: {used}"
+        assert not imports(path) & {"mlflow", "optuna", "timm", "pandas"}
+
+
+def test_the_harness_knows_no_particular_strategy() -> None:
+    for path in files("bench"):
+        named = [name for name in imports(path) if name.startswith("strategies.")]
+        assert not named, f"{path} imports {named}"
+
+
+def test_strategies_are_short() -> None:
+    for path in files("strategies"):
+        assert len(path.read_text().splitlines()) <= 80, f"{path} is long for one method"
+
+
+PLAN = "import sys; from bench.cli import app; app(['plan', 'studies/quickstart.yaml', '--json'], standalone_mode=False); "
+PLAN += "heavy = {'torch', 'timm', 'mlflow', 'optuna', 'pandas', 'seaborn', 'scipy', 'sklearn'} & set(sys.modules); assert not heavy, heavy"
+
+
+def test_planning_imports_nothing_heavy() -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", PLAN], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_planning_starts_within_two_seconds() -> None:
+    """The best of three: other work on the machine may slow one."""
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", PLAN], cwd=ROOT, capture_output=True, timeout=60, check=True)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 2, seconds
+
+
+def test_the_published_schema_is_current() -> None:
+    import json
+
+    from bench.study.model import Study
+
+    published = json.loads((ROOT / "studies" / "study.schema.json").read_text())
+    assert published["properties"] == json.loads(json.dumps(Study.model_json_schema()))["properties"], (
+        "run `make schema`"
+    )
+
+
+@pytest.mark.parametrize("study", sorted((ROOT / "studies").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_study_is_valid(study: Path, tmp_path: Path) -> None:
+    from bench.errors import UserError
+    from bench.study import load, plan
+
+    loaded = load.load(study)
+    try:
+        planned = plan.make(loaded, study, tmp_path)
+    except UserError as error:
+        if "data/" in str(error):
+            pytest.skip(f"{study.name} needs data that is not part of the product: {error}")
+        raise
+    assert planned.runs
