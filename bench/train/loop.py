@@ -98,6 +98,11 @@ class Trainer:
                 )
                 self.best = self.last if self.last.better_than(self.best) else self.best
 
+    def _check_finite(self, value: float, what: str, phase: Phase, metrics: dict[str, float]) -> None:
+        if not math.isfinite(value):
+            self.record(self.epoch, self.task.epochs, metrics)
+            raise Diverged(f"{what} is {value} in epoch {self.epoch} ({phase.name})")
+
     def _epoch(
         self, phase: Phase, optimizer: optim.Optimizer, factor: Callable[[int], float]
     ) -> dict[str, float]:
