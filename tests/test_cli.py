@@ -144,8 +144,8 @@ BAD = {  # ten kinds of bad input: (edit of the tiny study, what the message mus
     "no weights": (("    source: {name", "    kwargs: {name"), "exactly one origin of its weights"),
     "meaningless composition": (("- full + head_x10", "- scratch + l2_sp"), "no pretrained weights"),
     "broken YAML": (("seeds: 2", "seeds: [2"), "not valid YAML"),
-    "empty class": (("- name: world/glyph\n    options: {pool_per_class: 12, test_per_class: 5}", "- name: folder:images"), "empty"),
-    "nothing that fits the network": (("- linear_probe", "- {use: last_stages, knobs: {last_stages: {k: 9}}}"), "has stages"),
+    "empty class": (("- name: world/glyph\n    options: {pool_per_class: 12, test_per_class: 5}", "- name: folder:images"), "class 'dog' has no images"),
+    "nothing that fits the network": (("- linear_probe", "- linear_probe\n  - {use: last_stages, knobs: {last_stages: {k: 9}}}"), "has stages"),
     "corrupt image": (("- name: world/glyph\n    options: {pool_per_class: 12, test_per_class: 5}", "- name: folder:corrupt"), "3.png"),
     "a checkpoint that fits nothing": (
         ("    source: {name: world/source, options: {pool_per_class: 8, test_per_class: 2}}\n    source_train: {epochs: 1}",
