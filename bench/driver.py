@@ -21,7 +21,7 @@ from bench.schema import ARTIFACT_REPORT, Status
 from bench.state import State
 from bench.study import plan as planning
 from bench.study.plan import Plan
-from bench.tracking import Tracking
+from bench.tracking.plain import Tracking, run_name
 from bench.view import View
 
 
@@ -66,11 +66,11 @@ def run_study(plan: Plan, uri: str, make_executor: Callable[[], Executor], view:
 
 def _run(plan: Plan, uri: str, executor: Executor | None, view: View, counts: Counter[str]) -> str:
     """-> the MLflow run that holds the study's document and will hold its report."""
-    from bench import track
+    from bench.tracking import client, experiment, leftovers
 
-    with track.translated():
-        experiment = track.open_store(uri, plan.study.name)
-        if killed := track.reap(uri, plan.study.name):
+    with client.translated():
+        experiment_id = experiment.open_store(uri, plan.study.name)
+        if killed := leftovers.reap(uri, plan.study.name):
             view.say(
                 f"{killed} run(s) left over from a killed session are marked killed and will be repeated"
             )
@@ -78,9 +78,9 @@ def _run(plan: Plan, uri: str, executor: Executor | None, view: View, counts: Co
     remarks = preparation.prepare(plan, places, executor, view) if executor else _known_remarks(plan, uri)
     if plan.unmeasured:  # measured just now: the runs find their cells
         plan = planning.make(plan.study, plan.path, plan.cache)
-    study_run = track.write_study(uri, experiment, _document(plan, uri, remarks))
+    study_run = experiment.write_study(uri, experiment_id, _document(plan, uri, remarks))
     if executor:
-        tracking = Tracking(uri, experiment, plan.study.system_metrics, plan.study.checkpoints)
+        tracking = Tracking(uri, experiment_id, plan.study.system_metrics, plan.study.checkpoints)
         _execute(state.read(plan, uri), executor, places, tracking, view, counts)
     return study_run
 
@@ -116,15 +116,11 @@ def _execute(
                 )
 
 
-def run_name(row: dict[str, Any]) -> str:
-    return f"{row['dataset']} n={row['n_per_class']} {row['backbone']} {row['strategy']} seed {row['seed']}"
-
-
 def _document(plan: Plan, uri: str, remarks: Remarks) -> dict[str, Any]:
-    from bench import track
+    from bench.tracking import provenance
 
     command = shlex.join(["bench", *sys.argv[1:]])
-    document = plan.document() | {"command": command, "store": uri, "git_commit": track.git_commit()}
+    document = plan.document() | {"command": command, "store": uri, "git_commit": provenance.git_commit()}
     remarks.enter(document)
     return document
 
@@ -139,17 +135,17 @@ def _known_remarks(plan: Plan, uri: str) -> Remarks:
 
 def _report(plan: Plan, uri: str, study_run: str, out: Path) -> Path:
     import reports
-    from bench import track
+    from bench.tracking import experiment
 
     folder = reports.write(plan.study.name, uri, out)
-    track.log_folder(uri, study_run, folder, ARTIFACT_REPORT)
+    experiment.log_folder(uri, study_run, folder, ARTIFACT_REPORT)
     return folder
 
 
 def _reap(plan: Plan, uri: str) -> None:
-    from bench import track
+    from bench.tracking import leftovers
 
-    track.reap(uri, plan.study.name)
+    leftovers.reap(uri, plan.study.name)
 
 
 @contextmanager

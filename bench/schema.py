@@ -1,4 +1,4 @@
-"""The names under which a run is stored: shared by the writer (`bench.track`) and the reader (`reports`).
+"""The names under which a run is stored: shared by the writer (`bench.tracking`) and the reader (`reports`).
 
 Changing a name here orphans what existing stores hold. Nothing heavy is imported.
 """
@@ -49,7 +49,7 @@ class Tag:
     DEVICE = "device"
     HOST = "bench.host"
     PID = "bench.pid"  # "pid:create_time" of the process that writes the run
-    GIT_COMMIT = "bench.git_commit"
+    GIT_COMMIT = "mlflow.source.git.commit"  # MLflow's own: its UI links it
     VERSIONS = "bench.versions"
 
 

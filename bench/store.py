@@ -1,4 +1,4 @@
-"""Reading an MLflow store, fast. The only other module that touches MLflow is the writer, `bench.track`.
+"""Reading an MLflow store, fast. The only other module that touches MLflow is the writer, `bench.tracking`.
 
 A SQLite store is read with the standard library (`bench.store_sqlite`): importing MLflow takes 2 s and its
 search 4 s per 2,000 runs, raw SQL .2 s, and planning must answer in less. Every other store goes through

@@ -21,8 +21,8 @@ from bench.executors.pool import Stopped
 from bench.places import Places
 from bench.schema import Status, Tag
 from bench.spec import BackboneSpec, DatasetSpec, RunSpec, TrainSpec
-from bench.track import RunLog, Tracker
-from bench.tracking import Tracking
+from bench.tracking.plain import Tracking
+from bench.tracking.runs import RunLog, Tracker
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -12,3 +12,8 @@ class Tracking:
     experiment_id: str
     system_metrics: bool
     checkpoints: Literal["none", "best", "all"]
+
+
+def run_name(row: dict[str, Any]) -> str:
+    """What lists show of a planned run; the strategy first, for it is what they are read for."""
+    return f"{row['strategy']} | {row['dataset']} n={row['n_per_class']} | {row['backbone']} | seed {row['seed']}"

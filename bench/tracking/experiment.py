@@ -1,0 +1,73 @@
+"""A study in MLflow: its experiment, and the one run that holds the study's document and report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mlflow.entities import RunStatus, ViewType
+
+from bench.schema import ARTIFACT_STUDY, Purpose, Tag
+from bench.tracking import provenance
+from bench.tracking.client import MlflowClient
+
+
+def open_store(uri: str, study: str) -> str:
+    """Create or find the study's experiment, and return its id. Call it once, in the parent, before any worker.
+
+    Concurrent first use of a fresh SQLite file loses its schema migration to a race.
+    """
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name(study)
+    if experiment is None:
+        training = {
+            "mlflow.experimentKind": "custom_model_development"
+        }  # the UI opens on training runs, not on GenAI
+        return client.create_experiment(
+            study, artifact_location=_artifact_location(uri, study), tags=training
+        )
+    if experiment.lifecycle_stage == "deleted":
+        client.restore_experiment(experiment.experiment_id)
+    return experiment.experiment_id
+
+
+def _artifact_location(uri: str, study: str) -> str | None:
+    """Beside a SQLite file, whatever folder the study was launched from; a server decides for itself."""
+    if not uri.startswith("sqlite:///"):
+        return None
+    return (Path(uri.removeprefix("sqlite:///")).resolve().parent / "mlruns" / study).as_uri()
+
+
+def write_study(uri: str, experiment_id: str, document: dict[str, Any]) -> str:
+    """Store the study document as artifact of the experiment's one study run, and describe the experiment."""
+    client = MlflowClient(uri)
+    found = client.search_runs(
+        [experiment_id], f"tags.{Tag.PURPOSE} = '{Purpose.STUDY}'", ViewType.ACTIVE_ONLY, 1
+    )
+    if found:
+        run_id = found[0].info.run_id
+    else:
+        tags = {Tag.PURPOSE: Purpose.STUDY, **provenance.tags()}
+        run_id = client.create_run(
+            experiment_id, tags=tags, run_name=f"study: {document['name']}"
+        ).info.run_id
+        client.set_terminated(run_id, RunStatus.to_string(RunStatus.FINISHED))
+    client.log_text(run_id, json.dumps(document, indent=1), ARTIFACT_STUDY)
+    client.set_experiment_tag(experiment_id, "mlflow.note.content", _note(document))
+    return run_id
+
+
+def log_folder(uri: str, mlflow_run_id: str, folder: Path, name: str) -> None:
+    """Log a folder as artifacts of a run that has ended, such as the study run's report."""
+    MlflowClient(uri).log_artifacts(mlflow_run_id, str(folder), name)
+
+
+def _note(document: dict[str, Any]) -> str:
+    return (
+        f"{document['question']}\n\n"
+        f"The report is in the artifacts of the run *study: {document['name']}*.\n\n"
+        f'- runs that count: `attributes.status = "FINISHED" and tags.{Tag.PURPOSE} = "{Purpose.FINAL}"`\n'
+        f'- one cell of the matrix: `tags.{Tag.CELL} = "dissimilar-small"`; group by `{Tag.STRATEGY}`\n'
+        f"- parts of a strategy: tags `{Tag.FREEZE}`, `{Tag.LR_POLICY}`, `{Tag.REGULARIZE}`\n"
+    )

@@ -1,0 +1,157 @@
+"""One MLflow run being written. The training thread never waits for it: metrics go through a queue, in batches."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import queue
+import threading
+import time
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mlflow.entities import Metric as Point
+from mlflow.entities import Param, RunTag
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+from bench.schema import Purpose, Status, Tag
+from bench.spec import RunSpec
+from bench.tracking import provenance
+from bench.tracking.client import MlflowClient
+from bench.tracking.leftovers import process_mark
+from bench.tracking.plain import run_name
+
+FLUSH_SECONDS = 2.0
+"""Metrics wait at most this long for company before they are sent in one batch."""
+
+MLFLOW_STATUS = {
+    Status.FINISHED: "FINISHED",
+    Status.FAILED: "FAILED",
+    Status.DIVERGED: "FAILED",
+    Status.PRUNED: "KILLED",
+    Status.KILLED: "KILLED",
+}
+
+
+class RunLog:
+    """One MLflow run being written. Metrics go through a queue to a thread that sends them in batches."""
+
+    def __init__(self, client: MlflowClient, mlflow_run_id: str, system_metrics: bool) -> None:
+        self.client, self.mlflow_run_id = client, mlflow_run_id
+        self._queue: queue.SimpleQueue[Point | None] = queue.SimpleQueue()
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._send, name="metrics", daemon=True)
+        self._thread.start()
+        self._monitor = (
+            SystemMetricsMonitor(mlflow_run_id, tracking_uri=client.tracking_uri) if system_metrics else None
+        )
+        if self._monitor:
+            self._monitor.start()
+
+    def record(self, step: int, metrics: dict[str, float]) -> None:
+        """Queue the metrics of one epoch; returns at once."""
+        now = int(time.time() * 1000)
+        for key, value in metrics.items():
+            self._queue.put(Point(key, float(value), now, step))
+
+    def finish(self, status: Status, metrics: dict[str, float], error: str | None = None) -> None:
+        """Send everything, then the status: a run that says "finished" has all its numbers. Raises what sending raised."""
+        self.record(0, metrics)
+        if self._monitor:
+            self._monitor.finish()
+        self._queue.put(None)
+        self._thread.join()
+        if self._error:
+            raise self._error
+        tags = [RunTag(Tag.STATUS, status)] + ([RunTag(Tag.ERROR, error[:5000])] if error else [])
+        self.client.log_batch(self.mlflow_run_id, tags=tags)
+        self.client.set_terminated(self.mlflow_run_id, MLFLOW_STATUS[status])
+
+    def folder(self, path: Path, name: str) -> None:
+        """Log a folder as artifacts under `name`."""
+        self.client.log_artifacts(self.mlflow_run_id, str(path), name)
+
+    def text(self, content: str, name: str) -> None:
+        self.client.log_text(self.mlflow_run_id, content, name)
+
+    def _send(self) -> None:
+        open_ = True
+        while open_:
+            points = []
+            deadline = time.monotonic() + FLUSH_SECONDS
+            while len(points) < 1000 and (wait := deadline - time.monotonic()) > 0:
+                with suppress(queue.Empty):
+                    point = self._queue.get(timeout=wait)
+                    if point is None:
+                        open_ = False
+                        break
+                    points.append(point)
+            if points and self._error is None:
+                try:
+                    self.client.log_batch(self.mlflow_run_id, metrics=points)
+                except Exception as error:  # handed to `finish`, in the thread that can act on it
+                    self._error = error
+
+
+class Tracker:
+    """Writes the runs of one study from one process."""
+
+    def __init__(self, uri: str, experiment_id: str) -> None:
+        self.client = MlflowClient(uri)
+        self.experiment_id = experiment_id
+
+    def start(self, row: dict[str, Any], spec: RunSpec, system_metrics: bool) -> RunLog:
+        """Create the MLflow run of a planned run, with every tag and parameter, in state RUNNING."""
+        tags = {
+            **run_tags(row, spec),
+            **provenance.tags(),
+            Tag.PURPOSE: Purpose.FINAL,
+            Tag.STATUS: Status.RUNNING,
+            Tag.HOST: platform.node(),
+            Tag.PID: process_mark(os.getpid()),
+        }
+        run = self.client.create_run(self.experiment_id, tags=tags, run_name=run_name(row))
+        params = [Param(k, str(v)[:6000]) for k, v in flatten(spec).items()]
+        for i in range(0, len(params), 100):
+            self.client.log_batch(run.info.run_id, params=params[i : i + 100])
+        return RunLog(self.client, run.info.run_id, system_metrics)
+
+
+def run_tags(row: dict[str, Any], spec: RunSpec) -> dict[str, str]:
+    """What a person filters and groups by."""
+    keys = (
+        Tag.DATASET,
+        Tag.SIMILARITY,
+        Tag.SIZE,
+        Tag.CELL,
+        Tag.N_PER_CLASS,
+        Tag.BACKBONE,
+        Tag.STRATEGY,
+        Tag.SEED,
+    )
+    return {
+        Tag.RUN_ID: row["run_id"],
+        **{key: str(row[key]) for key in keys},
+        Tag.FREEZE: spec.strategy.freeze.name,
+        Tag.LR_POLICY: spec.strategy.lr.name,
+        Tag.REGULARIZE: " + ".join(p.name for p in spec.strategy.regularize),
+    }
+
+
+def flatten(spec: RunSpec) -> dict[str, Any]:
+    """Every setting of a run as MLflow parameters: knobs as knob.<part>.<name>, the rest as train.*, dataset.*, ..."""
+    strategy = spec.strategy
+    flat: dict[str, Any] = {"n_per_class": spec.n_per_class, "seed": spec.seed, "strategy": strategy.label}
+    for part in (strategy.freeze, strategy.lr, *strategy.regularize):
+        flat |= {f"knob.{part.name}.{key}": value for key, value in part.knobs.items()}
+    flat |= {f"train.{key}": value for key, value in asdict(spec.train).items()}
+    for prefix, section in (("dataset", asdict(spec.dataset)), ("backbone", asdict(spec.backbone))):
+        flat |= {
+            f"{prefix}.{k}": json.dumps(v) if isinstance(v, dict) else v
+            for k, v in section.items()
+            if v or v == 0
+        }
+    return flat
