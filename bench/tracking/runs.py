@@ -61,6 +61,7 @@ class RunLog:
         """Send everything, then the status: a run that says "finished" has all its numbers. Raises what sending raised."""
         self.record(0, metrics)
         if self._monitor:
+            _last_sample(self._monitor)
             self._monitor.finish()
         self._queue.put(None)
         self._thread.join()
@@ -94,6 +95,12 @@ class RunLog:
                     self.client.log_batch(self.mlflow_run_id, metrics=points)
                 except Exception as error:  # handed to `finish`, in the thread that can act on it
                     self._error = error
+
+
+def _last_sample(monitor: SystemMetricsMonitor) -> None:
+    """One more sample at the end: the monitor samples every 10 s, and a shorter run would have none."""
+    monitor.collect_metrics()
+    monitor.publish_metrics(monitor.aggregate_metrics())
 
 
 class Tracker:

@@ -1,0 +1,98 @@
+"""The same study against a real MLflow server on loopback, artifacts through its proxy."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench import store
+from tests.conftest import TINY_STUDY
+from tests.test_cli import bench
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of an MLflow server of this test's own, with its own database and artifacts."""
+    folder = tmp_path_factory.mktemp("server")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--workers",
+        "1",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
+    command += [
+        "--backend-store-uri",
+        f"sqlite:///{folder / 'server.db'}",
+        "--artifacts-destination",
+        str(folder / "artifacts"),
+    ]
+    env = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    with (folder / "log.txt").open("wb") as log:
+        process = subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait_until_up(url, process, folder / "log.txt")
+        yield url
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)  # the group that this test started
+        process.wait(20)
+
+
+def _wait_until_up(url: str, process: subprocess.Popen[bytes], log: Path, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{url}/health", timeout=2):
+                return
+        except OSError:
+            time.sleep(0.5)
+    pytest.fail(f"the MLflow server did not start:\n{log.read_text()[-2000:]}")
+
+
+def test_a_study_runs_against_a_server(server: str, tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(TINY_STUDY)
+    few = ["--set", "seeds=1", "--set", "system_metrics=true", "--set", "checkpoints=best"]
+    result = bench(tmp_path, "run", "tiny.yaml", "--store", server, "--workers", "2", *few)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert not (tmp_path / "mlflow.db").exists(), "something went to the default store"
+    runs = store.read_runs(server, "tiny")
+    final = [run for run in runs if run["tags"]["purpose"] == "final"]
+    assert len(final) == 6 and {run["status"] for run in final} == {"FINISHED"}
+    assert all("system/cpu_utilization_percentage" in run["metrics"] for run in final)
+    report = bench(tmp_path, "report", "tiny", "--store", server)
+    assert report.returncode == 0 and (tmp_path / "reports/out/tiny/report.html").is_file()
+    from mlflow import MlflowClient
+
+    artifacts = MlflowClient(server).list_artifacts(final[0]["mlflow_run_id"], "checkpoints/last")
+    assert {Path(a.path).name for a in artifacts} == {"model.safetensors", "optimizer.pt"}
+
+
+def test_a_server_that_is_away_is_said_plainly(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(TINY_STUDY)
+    env_quick = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0"}
+    os.environ.update(env_quick)
+    try:
+        result = bench(tmp_path, "run", "tiny.yaml", "--store", "http://127.0.0.1:9")
+    finally:
+        for key in env_quick:
+            del os.environ[key]
+    assert result.returncode == 2, result.stdout + result.stderr
+    assert "store" in result.stderr and "Traceback" not in result.stderr
