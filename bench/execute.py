@@ -11,13 +11,13 @@ import torch
 from bench import compose, freeze
 from bench.backbones.build import build, resolution
 from bench.backbones.model import Model
-from bench.backbones.source import pretrain
 from bench.data.images import ImageSet
 from bench.data.prepare import Prepared, Resolution, load, prepare
 from bench.data.splits import k_shot
 from bench.data.task import Task
 from bench.errors import UserError
 from bench.places import Places
+from bench.pretrain import pretrain
 from bench.schema import Metric
 from bench.seeds import derive
 from bench.similarity import record

@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 
-from bench.backbones.source import pretrain
 from bench.errors import Diverged, UserError
 from bench.execute import Outcome, execute, measure_similarity, preflight, prepare_dataset
 from bench.executors.base import Emit
 from bench.executors.pool import Stopped
 from bench.places import Places
+from bench.pretrain import pretrain
 from bench.schema import Status, Tag
 from bench.spec import BackboneSpec, DatasetSpec, RunSpec, TrainSpec
 from bench.tracking.plain import Tracking

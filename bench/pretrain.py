@@ -8,18 +8,21 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 from safetensors import safe_open
 from safetensors.torch import save_file
 
 from bench import compose
 from bench.backbones.build import build, resolution
+from bench.data.images import ImageSet
 from bench.data.prepare import Resolution, load, prepare
 from bench.data.task import Task
 from bench.errors import UserError, nearest
 from bench.seeds import derive
-from bench.spec import BackboneSpec, PartSpec, StrategySpec, TrainSpec, content_hash
+from bench.spec import BackboneSpec, TrainSpec, content_hash
 from bench.train.cost import Clock
 from bench.train.device import choose
 from bench.train.evaluate import predict, score
@@ -72,7 +75,7 @@ def pretrain(spec: BackboneSpec, image_size: int | None, base: Path, cache: Path
     return Pretrained(path, facts["accuracy"], facts["seconds"], facts["classes"])
 
 
-def _recipe(spec: BackboneSpec) -> dict[str, object]:
+def _recipe(spec: BackboneSpec) -> dict[str, Any]:
     known = {*RECIPE, *TrainSpec.__dataclass_fields__} - {"val_share", "evaluate", "image_size"}
     for key in spec.source_train:
         if key not in known:
@@ -80,46 +83,46 @@ def _recipe(spec: BackboneSpec) -> dict[str, object]:
     return {**RECIPE, **spec.source_train}
 
 
+def _settings(spec: BackboneSpec, recipe: dict[str, Any]) -> tuple[compose.Composed, TrainSpec]:
+    """The recipe as a strategy and training settings, checked as those of a study are."""
+    rest = dict(recipe)
+    knobs = {"scratch": {"lr": rest.pop("lr")}, "weight_decay": {"decay": rest.pop("weight_decay")}}
+    try:
+        train = TypeAdapter(TrainSpec).validate_python(rest)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"source_train of {spec.label}: {first['loc'][0]}: {first['msg']}") from None
+    return compose.build(compose.parse("scratch + weight_decay", knobs)), train
+
+
+def _data_config(images: ImageSet) -> dict[str, Any]:
+    """Mean and spread of the source's pixels: what is published with any weights."""
+    pixels = images.x[:2000].float().div(255)
+    return {"mean": pixels.mean((0, 2, 3)).tolist(), "std": pixels.std((0, 2, 3)).tolist(), "crop_pct": 1.0}
+
+
 def _train(
-    spec: BackboneSpec, recipe: dict[str, object], size: int, base: Path, cache: Path, path: Path
+    spec: BackboneSpec, recipe: dict[str, Any], size: int, base: Path, cache: Path, path: Path
 ) -> None:
     assert spec.source
+    strategy, train = _settings(spec, recipe)
     data = load(prepare(spec.source, Resolution(size, size), base, cache))
-    settings = dict(recipe)
-    lr, decay = settings.pop("lr"), settings.pop("weight_decay")
-    train = TrainSpec(**settings)  # type: ignore[arg-type]
-    strategy = compose.build(
-        StrategySpec(
-            PartSpec("scratch", {"lr": lr}),
-            PartSpec("uniform"),
-            (PartSpec("weight_decay", {"decay": decay}),),
-        )
-    )
-    torch.manual_seed(derive(0, "source"))
-    pixels = data.pool.x[:2000].float().div(255)  # statistics of the source, as for any published weights
-    config = {"mean": pixels.mean((0, 2, 3)).tolist(), "std": pixels.std((0, 2, 3)).tolist(), "crop_pct": 1.0}
+    config = _data_config(data.pool)
     random = dataclasses.replace(spec, weights="random", data_config={**config, **spec.data_config})
     numerics = choose(train)
-    model = build(random, len(data.classes), size, base).to(
-        numerics.device, memory_format=torch.channels_last
-    )
-    start = time.perf_counter()
+    torch.manual_seed(derive(0, "source"))
+    model = build(random, len(data.classes), size, base)
+    model = model.to(numerics.device, memory_format=torch.channels_last)
     few = data.test.subset(torch.arange(min(200, len(data.test))))  # watched only: nothing is selected on it
     task = Task(data.pool, few, len(data.classes), train.epochs)
-    Trainer(
-        model,
-        task,
-        train,
-        numerics,
-        Clock(numerics),
-        derive(0, "source-order"),
-        lambda epoch, total, metrics: None,
-    ).run(strategy)
+    clock, order = Clock(numerics), derive(0, "source-order")
+    start = time.perf_counter()
+    Trainer(model, task, train, numerics, clock, order, lambda epoch, epochs, metrics: None).run(strategy)
     seconds = time.perf_counter() - start
     accuracy = score(predict(model, data.test, numerics), data.test.y).accuracy
     facts = {"accuracy": accuracy, "seconds": seconds, "classes": len(data.classes)}
-    data_config = {**config, "image_size": size}
-    _save(model.net.state_dict(), {"source": json.dumps(facts), "data_config": json.dumps(data_config)}, path)
+    metadata = {"source": json.dumps(facts), "data_config": json.dumps({**config, "image_size": size})}
+    _save(model.net.state_dict(), metadata, path)
 
 
 def _save(weights: dict[str, torch.Tensor], metadata: dict[str, str], path: Path) -> None:
