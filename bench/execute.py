@@ -25,7 +25,7 @@ from bench.similarity.frechet import distance
 from bench.spec import BackboneSpec, DatasetSpec, RunSpec, TrainSpec
 from bench.train.cost import Clock, EnergyMeter, MemoryMeter, forward_flops
 from bench.train.device import choose
-from bench.train.evaluate import predict, score
+from bench.train.evaluate import score
 from bench.train.loop import Record, Trainer, epoch_budget
 from bench.train.optim import make_optimizer
 
@@ -137,8 +137,8 @@ def make_task(prepared: Prepared, spec: RunSpec) -> Task:
 
 
 def _final_scores(trainer: Trainer, prepared: Prepared) -> dict[str, float]:
-    val = score(predict(trainer.model, trainer.task.val, trainer.numerics), trainer.task.val.y)
-    test = score(predict(trainer.model, prepared.test, trainer.numerics), prepared.test.y)
+    val = score(trainer.predict(trainer.task.val), trainer.task.val.y)
+    test = score(trainer.predict(prepared.test), prepared.test.y)
     return {
         Metric.VAL_ACCURACY: val.accuracy,
         Metric.TEST_ACCURACY: test.accuracy,

@@ -83,7 +83,7 @@ def run(emit: Emit, spec: RunSpec, row: dict[str, Any], places: Places, tracking
         _keep(outcome, log)
         log.finish(Status.FINISHED, outcome.metrics)
         return {"status": Status.FINISHED, "error": None, "metrics": outcome.metrics}
-    except Stopped:
+    except (Stopped, KeyboardInterrupt):  # the latter where the job runs in the driver's own process
         log.finish(Status.KILLED, {}, "stopped by the user")
         raise
     except (Diverged, UserError) as error:

@@ -17,7 +17,9 @@ from bench.similarity.frechet import distance, frechet
 from bench.spec import BackboneSpec, DatasetSpec, PartSpec, RunSpec, StrategySpec, TrainSpec
 
 SOURCE = DatasetSpec("world/source", {"pool_per_class": 40, "test_per_class": 5})
-BACKBONE = BackboneSpec("test_resnet", "source", source=SOURCE, source_train={"epochs": 6}, label="test_resnet")
+BACKBONE = BackboneSpec(
+    "test_resnet", "source", source=SOURCE, source_train={"epochs": 6}, label="test_resnet"
+)
 
 
 @pytest.fixture(scope="module")
@@ -42,14 +44,18 @@ def test_its_weights_and_pixel_statistics_reach_the_model(places: Places) -> Non
     assert model.image_size == 32 and model.mean != (0.485, 0.456, 0.406)
 
 
-@pytest.mark.parametrize(("settings", "says"), [({"epoch": 3}, "did you mean epochs"), ({"epochs": "many"}, "epochs")])
+@pytest.mark.parametrize(
+    ("settings", "says"), [({"epoch": 3}, "did you mean epochs"), ({"epochs": "many"}, "epochs")]
+)
 def test_a_wrong_recipe_is_refused(settings: dict[str, object], says: str, places: Places) -> None:
     with pytest.raises(UserError, match=says):
         pretrain(replace(BACKBONE, source_train=settings), 32, places.base, places.cache)
 
 
 def test_measured_distance_grows_as_the_targets_leave_the_source(places: Places) -> None:
-    spec = RunSpec(SOURCE, 5, BACKBONE, StrategySpec(PartSpec("full"), PartSpec("uniform")), 0, TrainSpec(image_size=32))
+    spec = RunSpec(
+        SOURCE, 5, BACKBONE, StrategySpec(PartSpec("full"), PartSpec("uniform")), 0, TrainSpec(image_size=32)
+    )
     options = {"pool_per_class": 40, "test_per_class": 2}
     found = []
     for similarity in (1.0, 0.5, 0.0):

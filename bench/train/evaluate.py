@@ -24,7 +24,7 @@ class Scores:
 
 
 @torch.no_grad()
-def predict(model: Model, images: ImageSet, numerics: Numerics, batch_size: int = 256) -> Tensor:
+def predict(model: Model, images: ImageSet, numerics: Numerics, batch_size: int = 64) -> Tensor:
     """Logits [N, K] in float32 on the CPU, the model in eval mode."""
     was_training = [m for m in model.modules() if m.training]
     model.eval()

@@ -15,6 +15,7 @@ from bench.api import Batch, Phase
 from bench.backbones.model import Model
 from bench.compose import Composed
 from bench.data.augment import augment
+from bench.data.images import ImageSet
 from bench.data.task import Task
 from bench.errors import Diverged
 from bench.schema import Metric
@@ -87,7 +88,7 @@ class Trainer:
             self.epoch += 1
             self._check_finite(metrics[Metric.TRAIN_LOSS], "the training loss", phase, metrics)
             with self.clock("eval"):
-                logits = predict(self.model, self.task.val, self.numerics)
+                logits = self.predict(self.task.val)
             self._check_finite(logits.abs().max().item(), "the largest output of the network", phase, metrics)
             scores = score(logits, self.task.val.y)
             metrics |= {Metric.VAL_ACCURACY_EPOCH: scores.accuracy, Metric.VAL_NLL_EPOCH: scores.nll}
@@ -97,6 +98,10 @@ class Trainer:
                     self.model, optimizer, self.epoch, phase.name, scores.accuracy, scores.nll
                 )
                 self.best = self.last if self.last.better_than(self.best) else self.best
+
+    def predict(self, images: ImageSet) -> Tensor:
+        """Logits [N, K], in batches no larger than the training's: evaluation must not set the memory peak."""
+        return predict(self.model, images, self.numerics, self.train.batch_size)
 
     def _check_finite(self, value: float, what: str, phase: Phase, metrics: dict[str, float]) -> None:
         if not math.isfinite(value):

@@ -1,0 +1,41 @@
+"""How much of a study's time is the harness's own: `python tests/benchmarks/overhead.py STUDY [STORE]`.
+
+Run the study with one worker first. Prints, over the span from the first run's start to the last one's end, the share
+that is not training, evaluation or preparation (decoding, splitting, building the network), as those runs logged them.
+"""
+
+from __future__ import annotations
+
+import sys
+from statistics import median
+
+from bench import store
+from bench.places import store_uri
+from bench.schema import Metric, Tag
+
+WORK = (Metric.PREPARE_SECONDS, Metric.TRAIN_SECONDS, Metric.EVAL_SECONDS)
+
+
+def main(study: str, uri: str | None = None) -> None:
+    runs = [
+        run
+        for run in store.read_runs(store_uri(uri), study)
+        if run["tags"].get(Tag.PURPOSE) == "final" and run["status"] == "FINISHED"
+    ]
+    inside = [sum(run["metrics"][key] for key in WORK) for run in runs]
+    starts, ends = ([run[key] / 1000 for run in runs] for key in ("start_time", "end_time"))
+    wall = max(ends) - min(starts)
+    logged = [end - start - work for start, end, work in zip(starts, ends, inside, strict=True)]
+    prepare = [run["metrics"][Metric.PREPARE_SECONDS] for run in runs]
+    print(
+        f"{len(runs)} runs, median {median(inside):.2f} s of work, {wall:.1f} s from first start to last end"
+    )
+    print(f"outside training, evaluation and preparation: {1 - sum(inside) / wall:.2%} of the time")
+    print(
+        f"of it within a run {median(logged):.3f} s, between runs {(wall - sum(inside) - sum(logged)) / len(runs):.3f} s"
+    )
+    print(f"preparation itself (data and network): {median(prepare):.3f} s")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
