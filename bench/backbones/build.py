@@ -12,7 +12,7 @@ from torch import nn
 from bench.backbones import names
 from bench.backbones.data_config import DataConfig, resolve
 from bench.backbones.model import Model
-from bench.backbones.stages import classifier_names
+from bench.backbones.stages import classifier_modules, classifier_names
 from bench.backbones.weights import LoadReport, load_checkpoint
 from bench.errors import UserError
 from bench.spec import BackboneSpec
@@ -85,11 +85,13 @@ def _create(spec: BackboneSpec, num_classes: int, config: DataConfig, pretrained
     size = {"img_size": config.image_size} if _needs_size(spec.name, config) else {}
     kwargs = {**spec.kwargs, **size, "num_classes": num_classes}
     try:
-        return timm.create_model(spec.name, pretrained=pretrained, **kwargs)
+        net = timm.create_model(spec.name, pretrained=pretrained, **kwargs)
     except TypeError as error:
         raise UserError(f"backbone {spec.name!r}: kwargs {spec.kwargs} do not fit: {error}") from error
     except Exception as error:  # whatever a constructor, or the hub, fails with
         raise UserError(_explain(spec, config, pretrained, error)) from error
+    _renew_head(net)
+    return net
 
 
 def _explain(spec: BackboneSpec, config: DataConfig, pretrained: bool, error: Exception) -> str:
@@ -126,7 +128,6 @@ def _load(
     if spec.weights == "random":
         return LoadReport(missing=everything, source="random weights")
     if spec.weights == "pretrained":
-        _renew_head(net, create)
         head = classifier_names(net)
         body = [name for name in everything if name not in head]
         return LoadReport(body, sorted(head), body_share=1.0, source="timm's weights")
@@ -135,14 +136,18 @@ def _load(
     return load_checkpoint(net, checkpoint, spec.rename)
 
 
-@torch.no_grad()
-def _renew_head(net: nn.Module, create: partial[nn.Module]) -> None:
-    """Undoes that timm keeps its classifier where the number of classes happens to be the same."""
-    if net.num_classes != net.pretrained_cfg.get("num_classes"):
-        return
-    own, fresh = net.state_dict(), create().state_dict()
-    for name in classifier_names(net) & own.keys():
-        own[name].copy_(fresh[name])
+def _renew_head(net: nn.Module) -> None:
+    """Gives the classifier torch's default initialisation, U(-1/sqrt(D), 1/sqrt(D)), whatever the architecture.
+
+    Trap: some constructors draw it from the number of classes instead (timm's EfficientNets and MobileNets from
+    U(-1/sqrt(K), 1/sqrt(K))). On D = 1280 features and few classes the first loss is then near 6 instead of ln K,
+    and its gradient spoils the pretrained body. Also undoes that timm keeps a pretrained classifier where the
+    number of classes happens to be the same.
+    """
+    for module in classifier_modules(net):
+        for layer in module.modules():
+            if isinstance(layer, nn.Linear | nn.Conv2d):
+                layer.reset_parameters()
 
 
 def _check_size(net: nn.Module, config: DataConfig) -> None:

@@ -56,11 +56,16 @@ def split(net: nn.Module, prefix: str = "") -> tuple[tuple[Stage, ...], Stage]:
     return tuple(parts[:-1]), parts[-1]
 
 
-def classifier_names(net: nn.Module) -> set[str]:
-    """Names of the tensors in `net.get_classifier()`, which may be a module or several of them."""
+def classifier_modules(net: nn.Module) -> list[nn.Module]:
+    """The modules of `net.get_classifier()`, which gives one or several."""
     found = net.get_classifier()
     modules = found if isinstance(found, tuple | list) else [found]
-    own = {id(tensor) for m in modules if isinstance(m, nn.Module) for _, tensor in _tensors(m)}
+    return [module for module in modules if isinstance(module, nn.Module)]
+
+
+def classifier_names(net: nn.Module) -> set[str]:
+    """Names of the tensors in `net.get_classifier()`."""
+    own = {id(tensor) for module in classifier_modules(net) for _, tensor in _tensors(module)}
     return {name for name, tensor in _tensors(net) if id(tensor) in own}
 
 

@@ -171,3 +171,14 @@ def test_real_checkpoints(width: str, kwargs: dict[str, Any]) -> None:
     assert model.load_report.body_share == 1 if width == "100" else 0.5 < model.load_report.body_share < 1
     assert model.mean == (0.5, 0.5, 0.5)
     assert model.features(torch.zeros(2, 3, 96, 96)).shape == (2, 1280)
+
+
+@pytest.mark.parametrize("name", ["mobilenetv2_100", "resnet18", "test_vit", "test_convnext"])
+def test_a_new_head_starts_near_the_loss_of_chance(name: str) -> None:
+    """Trap: timm draws the heads of EfficientNets from U(-1/sqrt(K), 1/sqrt(K)): logits of spread 9 on 1280 features."""
+    torch.manual_seed(0)
+    model = build(BackboneSpec(name, "random"), num_classes=10, image_size=64)
+    head = [p for p in model.stage_parameters(model.head) if p.ndim > 1]
+    assert len(head) == 1
+    bound = 1 / head[0].shape[1] ** 0.5
+    assert 0.5 * bound < head[0].abs().max() <= bound
