@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import signal
 import sys
@@ -119,7 +120,9 @@ def _execute(
 def _document(plan: Plan, uri: str, remarks: Remarks) -> dict[str, Any]:
     from bench.tracking import provenance
 
-    command = shlex.join(["bench", *sys.argv[1:]])
+    command = re.sub(
+        r"//[^/@\s]+@", "//***@", shlex.join(["bench", *sys.argv[1:]])
+    )  # no passwords in reports
     document = plan.document() | {"command": command, "store": uri, "git_commit": provenance.git_commit()}
     remarks.enter(document)
     return document

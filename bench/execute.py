@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,7 +85,9 @@ def preflight(spec: RunSpec, num_classes: int, places: Places, model: Model | No
     """
     model = model or make_model(spec.backbone, num_classes, spec.train.image_size, places)
     nothing = ImageSet(torch.empty(0, 3, 1, 1, dtype=torch.uint8), torch.empty(0, dtype=torch.int64))
-    task = Task(nothing, nothing, num_classes, max(spec.train.epochs, 1))
+    images = spec.n_per_class if isinstance(spec.n_per_class, int) else spec.train.batch_size
+    epochs = epoch_budget(round(images * (1 - spec.train.val_share)) * num_classes, spec.train)
+    task = Task(nothing, nothing, num_classes, epochs)
     try:
         for phase in compose.build(spec.strategy).phases(model, task):
             freeze.check(model, phase)
@@ -110,7 +113,8 @@ def execute(spec: RunSpec, places: Places, record: Record, keep: str = "none") -
             torch.manual_seed(derive(spec.seed, "model"))
             model = make_model(spec.backbone, task.num_classes, spec.train.image_size, places)
             model = model.to(numerics.device, memory_format=torch.channels_last)
-            _init_head_bias(model, task, spec.train)
+            model.on_new_head = partial(_init_head_bias, task=task, train=spec.train)
+            model.on_new_head(model)
         wanted = keep != "none" or spec.train.evaluate == "best"
         order = derive(spec.seed, "order")
         trainer = Trainer(model, task, spec.train, numerics, clock, order, record, snapshots=wanted)

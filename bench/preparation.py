@@ -31,6 +31,7 @@ def prepare(plan: Plan, places: Places, executor: Executor, view: View) -> Remar
     """Raises `UserError` for anything that would make a run fail: nothing has been trained or logged by then."""
     sources = _all(_source_jobs(plan, places), "pretraining", executor, view)
     done = _all(_data_jobs(plan, places), "preparing data", executor, view)
+    _check_sizes(plan, done)
     classes = {done[target.label].num_classes for target in plan.targets}
     _all(_measurements(plan, places), "measuring similarity", executor, view)
     tables = _all(_checks(plan, classes, places), "checking", executor, view)
@@ -42,6 +43,18 @@ def prepare(plan: Plan, places: Places, executor: Executor, view: View) -> Remar
         {label: done[label].notes for label in done},
         {label: [note] for label, note in sources.items()},
     )
+
+
+def _check_sizes(plan: Plan, done: dict[str, Any]) -> None:
+    """The images that are left once duplicates are excluded must still be enough."""
+    for target in plan.targets:
+        wanted = max((n for n in target.images if n != "all"), default=0)
+        smallest = done[target.label].smallest_class
+        if wanted > smallest:
+            raise UserError(
+                f"{target.label}: {wanted} images per class, but the smallest class has {smallest} to train on "
+                f"({'; '.join(done[target.label].notes)})"
+            )
 
 
 def _source_jobs(plan: Plan, places: Places) -> list[Job]:
@@ -73,7 +86,10 @@ def _measurements(plan: Plan, places: Places) -> list[Job]:
 def _checks(plan: Plan, classes: set[int], places: Places) -> list[Job]:
     jobs = []
     for backbone in plan.backbones:
-        specs = {r.spec.strategy.label: r.spec for r in plan.runs if r.spec.backbone == backbone}
+        runs = sorted((r for r in plan.runs if r.spec.backbone == backbone), key=lambda r: r.images_per_class)
+        specs = {
+            r.spec.strategy.label: r.spec for r in runs
+        }  # of each strategy the run with the fewest epochs
         for k in classes:
             args = (list(specs.values()), k, places)
             jobs.append(

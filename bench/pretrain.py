@@ -66,7 +66,15 @@ def pretrain(spec: BackboneSpec, image_size: int | None, base: Path, cache: Path
     assert spec.source
     recipe = _recipe(spec)
     size, _, _ = resolution(spec, image_size)
-    content = [VERSION, spec.name, spec.kwargs, dataclasses.asdict(spec.source), recipe, size]
+    content = [
+        VERSION,
+        spec.name,
+        spec.kwargs,
+        spec.data_config,
+        dataclasses.asdict(spec.source),
+        recipe,
+        size,
+    ]
     path = cache / "source" / f"{spec.name}-{content_hash(content)}.safetensors"
     if not path.exists():
         _train(spec, recipe, size, base, cache, path)

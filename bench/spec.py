@@ -23,6 +23,7 @@ class DatasetSpec:
 
     name: str
     options: dict[str, Any] = field(default_factory=dict)
+    content: str = ""  # of a folder: digest of its file names and sizes, so that other images are another run
 
 
 @dataclass(frozen=True)

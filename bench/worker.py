@@ -30,6 +30,7 @@ class Prepared:
     """A decoded dataset, in words."""
 
     num_classes: int
+    smallest_class: int  # images of it in the pool, once duplicates are excluded
     notes: list[str]
 
 
@@ -39,7 +40,8 @@ def prepare(
     """Decode a dataset at the resolution of each backbone. -> its number of classes, and remarks for the report."""
     for backbone in backbones:
         data = prepare_dataset(dataset, backbone, train.image_size, places)
-    return Prepared(len(data.classes), data.notes)
+    counts = data.pool.class_counts(len(data.classes))
+    return Prepared(len(data.classes), int(counts.min()), data.notes)
 
 
 def pretrain_source(emit: Emit, backbone: BackboneSpec, train: TrainSpec, places: Places) -> str:
@@ -54,12 +56,11 @@ def measure(emit: Emit, spec: RunSpec, places: Places) -> float:
 
 def check(emit: Emit, specs: Sequence[RunSpec], num_classes: int, places: Places) -> str:
     """Preflight of every strategy on one backbone. -> how the backbone's weights were loaded."""
-    table = ""
+    torch.manual_seed(0)
+    model = None
     for spec in specs:
-        torch.manual_seed(0)
-        model = preflight(spec, num_classes, places)
-        table = model.load_report.table()
-    return table
+        model = preflight(spec, num_classes, places, model)
+    return model.load_report.table() if model else ""
 
 
 @lru_cache(maxsize=1)

@@ -43,6 +43,9 @@ def test_an_unknown_optimiser_is_explained() -> None:
         make_optimizer(phase, TrainSpec(optimizer="adamv"))
     with pytest.raises(UserError, match="optimizer_kwargs"):
         make_optimizer(phase, TrainSpec(optimizer="adamw", optimizer_kwargs={"nonsense": 1}))
+    with pytest.raises(UserError, match="lr belongs to strategies"):
+        make_optimizer(phase, TrainSpec(optimizer="adamw", optimizer_kwargs={"lr": 1.0}))
+    make_optimizer(phase, TrainSpec(optimizer="adamw", optimizer_kwargs={"foreach": True}))
 
 
 def test_a_loss_that_is_not_finite_is_diverged_at_the_end_of_its_epoch() -> None:
@@ -117,6 +120,16 @@ def test_head_bias_initialisation(choice: str, expected: float) -> None:
     model, task = make_model("test_vit"), make_task()
     execute._init_head_bias(model, task, replace(TRAIN, head_bias=choice))
     assert model.get_parameter("net.head.bias").tolist() == pytest.approx([expected] * CLASSES)
+
+
+def test_a_head_that_is_drawn_anew_gets_its_bias_too() -> None:
+    """Training from scratch re-initialises the head after the harness set its bias."""
+    model, task = make_model("test_resnet"), make_task()
+    model.on_new_head = lambda m: execute._init_head_bias(m, task, replace(TRAIN, head_bias="prior"))
+    model.reinitialise()
+    assert model.get_parameter("net.fc.bias").tolist() == pytest.approx(
+        [float(np.log(1 / CLASSES))] * CLASSES
+    )
 
 
 def test_derived_seeds_differ_by_purpose_and_seed_and_are_stable() -> None:

@@ -104,6 +104,8 @@ MISTAKES = {  # name -> (old, new, what the message must hold)
     "broken YAML": ("seeds: 2", "seeds: [2", ["not valid YAML"]),
     "an alias": ("seeds: 2", "seeds: &a [1]\nquestion: *a", ["aliases"]),
     "an object tag": ("seeds: 2", "seeds: !!python/object/apply:os.system [ls]", ["constructor"]),
+    "a number that is none": ("lr: 0.001", "lr: .nan", ["no number"]),
+    "a list as key": ("seeds: 2", "seeds: 2\n[a, b]: 1", ["a key must be a word"]),
     "a bad name": ("name: tiny", "name: ../tiny", ["letters, digits"]),
     "rule of an absent strategy": ("matrix: {", "matrix: {rule: {similar-small: scratch}, ", ["scratch", "no strategy of this study"]),
     "no such checkpoint": ("    source: {name: world/source, options: {pool_per_class: 8, test_per_class: 2}}\n    source_train: {epochs: 1}",
@@ -133,3 +135,25 @@ def test_no_file_and_no_text(tmp_path: Path) -> None:
     (tmp_path / "empty.yaml").write_text("")
     with pytest.raises(UserError, match="a study is a mapping"):
         load.load(tmp_path / "empty.yaml")
+
+
+def test_other_images_in_a_folder_are_other_runs(tmp_path: Path) -> None:
+    from PIL import Image
+
+    for name in ("cat", "dog"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for i in range(12):
+            Image.new("RGB", (9, 9), (i, 2 * i, 7)).save(tmp_path / "images" / name / f"{i}.png")
+    text = TINY_STUDY.replace(
+        "- name: world/glyph\n    options: {pool_per_class: 12, test_per_class: 5}", "- name: folder:images"
+    )
+    before = [r.run_id for r in make(tmp_path, text).runs if r.dataset == "images"]
+    assert before == [r.run_id for r in make(tmp_path, text).runs if r.dataset == "images"]
+    (tmp_path / "images" / "cat" / "0.png").write_bytes(b"another image")
+    after = [r.run_id for r in make(tmp_path, text).runs if r.dataset == "images"]
+    assert before and not set(before) & set(after)
+
+
+def test_two_sizes_that_mean_the_same_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="stands here already"):
+        make(tmp_path, TINY_STUDY.replace("n_per_class: [5, 10]", "n_per_class: [12, all]"))

@@ -48,6 +48,7 @@ class Model(nn.Module):
         self.num_classes = num_classes
         self.mean, self.std, self.image_size = mean, std, image_size
         self.load_report = load_report
+        self.on_new_head: Callable[[Model], None] | None = None  # applied to every head drawn from now on
         self.stages, self.head = split(net, prefix="net.")
         body = [name for stage in self.stages for name in stage.param_names]
         self.pretrained = _Shared({name: self.get_parameter(name).detach().clone() for name in body})
@@ -89,6 +90,8 @@ class Model(nn.Module):
         for stage in (*self.stages[first:], self.head):
             for name in (*stage.param_names, *stage.buffer_names):
                 tensors[name].copy_(fresh_tensors[name])
+        if self.on_new_head:
+            self.on_new_head(self)
 
     def _check_first(self, first: int) -> None:
         if not 0 <= first <= len(self.stages):

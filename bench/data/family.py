@@ -22,12 +22,14 @@ class DatasetInfo:
     """What is known of a dataset before its images are read; None: only once it is downloaded.
 
     pool_counts: images per class to draw training and validation from, duplicates still among them.
+    content: of a folder, a digest of its file names and sizes; "" where the name and options say it all.
     """
 
     classes: list[str] | None
     pool_counts: list[int] | None
     test_count: int | None
     notes: list[str] = field(default_factory=list)
+    content: str = ""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ is no test folder, a share of every class is held out, the same images for every
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,15 @@ class Listing:
             counts[label] += 1
         return counts
 
+    def content(self) -> str:
+        """Digest of names, labels and sizes; not of times, so that a copy of the folder is the same data."""
+        lines = [
+            f"{path.relative_to(self.root)}\0{label}\0{_size(path)}"
+            for path, label in [*self.pool, *self.test]
+        ]
+        content = "\n".join([str(len(self.pool)), *lines]).encode("utf-8", "surrogateescape")
+        return hashlib.sha256(content).hexdigest()[:16]
+
 
 class Folder(Family):
     """See the module."""
@@ -51,7 +61,9 @@ class Folder(Family):
 
     def inspect(self, request: Request) -> DatasetInfo:
         listing = list_images(_root(request), request.options["test_share"])
-        return DatasetInfo(listing.classes, listing.pool_counts(), len(listing.test), listing.notes)
+        return DatasetInfo(
+            listing.classes, listing.pool_counts(), len(listing.test), listing.notes, listing.content()
+        )
 
     def fingerprint(self, request: Request, resolution: Resolution) -> dict[str, Any]:
         root = _root(request)
@@ -154,11 +166,19 @@ def _root(request: Request) -> Path:
 
 
 def _state(path: Path) -> str:
+    stat = _stat(path)
+    return f"{stat.st_size} {stat.st_mtime_ns}"
+
+
+def _size(path: Path) -> int:
+    return _stat(path).st_size
+
+
+def _stat(path: Path) -> os.stat_result:
     try:
-        stat = path.stat()
+        return path.stat()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    return f"{stat.st_size} {stat.st_mtime_ns}"
 
 
 def _read(files: list[tuple[Path, int]], root: Path, resolution: Resolution) -> Iterator[Chunk]:

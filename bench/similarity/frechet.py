@@ -23,8 +23,12 @@ IMAGES = 2000
 def distance(model: Model, source: ImageSet, target: ImageSet) -> float:
     """The distance at the end of the model's first stage; 0 for a set against itself."""
     a, b = (stem_features(model, images).double().numpy() for images in (source, target))
-    centre, spread = a.mean(0), a.std(0) + 1e-6
-    return frechet((a - centre) / spread, (b - centre) / spread) / a.shape[1]
+    centre, spread = a.mean(0), a.std(0)
+    alive = (
+        spread > 1e-3 * spread.max()
+    )  # a channel that the source never moves has no scale to be measured by
+    a, b = ((x - centre)[:, alive] / spread[alive] for x in (a, b))
+    return frechet(a, b) / a.shape[1]
 
 
 def frechet(a: np.ndarray, b: np.ndarray) -> float:

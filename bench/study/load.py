@@ -56,21 +56,29 @@ def _compose(path: Path) -> yaml.Node:
         raise UserError(
             f"{path}:1: a study is a mapping with name, datasets, backbones, strategies and seeds"
         )
-    _refuse_duplicates(path, node)
+    _check_tree(path, node)
     return node
 
 
-def _refuse_duplicates(path: Path, node: yaml.Node) -> None:
+def _check_tree(path: Path, node: yaml.Node) -> None:
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise UserError(
+                    f"{path}:{key.start_mark.line + 1}: a key must be a word, not a list or mapping"
+                )
             if key.value in seen:
                 raise UserError(f"{path}:{key.start_mark.line + 1}: the key {key.value!r} stands twice")
             seen.add(key.value)
-            _refuse_duplicates(path, value)
+            _check_tree(path, value)
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            _refuse_duplicates(path, item)
+            _check_tree(path, item)
+    elif node.tag == "tag:yaml.org,2002:float" and node.value.lstrip("+-").lower() in (".inf", ".nan"):
+        raise UserError(
+            f"{path}:{node.start_mark.line + 1}: {node.value} is no number that a run can be told by"
+        )
 
 
 class _Loader(yaml.SafeLoader):

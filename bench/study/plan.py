@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -178,7 +178,7 @@ def _backbone(entry: BackboneEntry, path: Path, i: int) -> BackboneSpec:
     source = DatasetSpec(entry.source.name, entry.source.options) if entry.source else None
     if source:
         with located(path, "backbones", i, "source"):
-            registry.inspect(source, path.parent)
+            source = replace(source, content=registry.inspect(source, path.parent).content)
     if entry.checkpoint and not (path.parent / entry.checkpoint).is_file():
         raise UserError(
             f"{locate(path, 'backbones', i, 'checkpoint')}: no such file: {path.parent / entry.checkpoint}"

@@ -48,14 +48,16 @@ class Target:
 
 def make(entry: DatasetEntry, study: Study, path: Path, i: int) -> Target:
     """Check one dataset entry against what is known of the dataset. Raises `UserError` with its place in the file."""
-    spec = DatasetSpec(entry.name, entry.options)
     with located(path, "datasets", i, "name"):
-        info = registry.inspect(spec, path.parent)
+        info = registry.inspect(DatasetSpec(entry.name, entry.options), path.parent)
+    spec = DatasetSpec(entry.name, entry.options, info.content)
     images = {}
     for j, n in enumerate(entry.n_per_class):
         with located(path, "datasets", i, "n_per_class", j):
             images[n] = _images(n, info.pool_counts)
             _check(images[n], n, info, study.train.val_share)
+            if list(images.values()).count(images[n]) > 1:
+                raise UserError(f"{n} means {images[n]} images per class, which stands here already")
     return Target(label_of(entry), spec, entry.similarity, images)
 
 

@@ -16,29 +16,37 @@ Schedule = Callable[[float], float]
 """Progress through a phase in [0, 1) -> factor on every group's learning rate."""
 
 
+RESERVED = {"lr", "weight_decay", "params"}
+
+
 def make_optimizer(phase: Phase, train: TrainSpec) -> optim.Optimizer:
     """timm's optimiser over the phase's groups; each keeps its own rate as `base_lr`.
 
     Raises `UserError` for an optimiser that timm does not know, or arguments that it does not take.
     """
+    for key in RESERVED & train.optimizer_kwargs.keys():
+        raise UserError(
+            f"train.optimizer_kwargs: {key} belongs to strategies (knobs full.lr, weight_decay.decay, ...)"
+        )
     groups = [g for group in phase.train for g in _param_groups(group)]
     try:
-        return create_optimizer_v2(
-            groups, opt=train.optimizer, **_fused(train.optimizer), **train.optimizer_kwargs
-        )
+        return create_optimizer_v2(groups, opt=train.optimizer, **(_fused(train) | train.optimizer_kwargs))
     except ValueError as error:
         if train.optimizer.lower() in list_optimizers():
             raise UserError(f"train.optimizer_kwargs: {error}") from None
         raise UserError(
             f"unknown optimizer {train.optimizer!r}{nearest(train.optimizer, list_optimizers())}"
         ) from None
-    except TypeError as error:
+    except (TypeError, RuntimeError) as error:
         raise UserError(f"train.optimizer_kwargs: {error}") from None
 
 
-def _fused(name: str) -> dict[str, bool]:
+def _fused(train: TrainSpec) -> dict[str, bool]:
     """One kernel for all parameters where torch has one: a step of many small tensors is several times faster."""
-    return {"fused": True} if name.lower() in ("sgd", "momentum", "adam", "adamw", "adagrad") else {}
+    known = train.optimizer.lower() in ("sgd", "momentum", "adam", "adamw", "adagrad")
+    return (
+        {"fused": True} if known and not {"foreach", "differentiable"} & train.optimizer_kwargs.keys() else {}
+    )
 
 
 def _param_groups(group: Group) -> list[dict[str, object]]:
