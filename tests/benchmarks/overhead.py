@@ -1,6 +1,6 @@
-"""How much of a study's time is the harness's own: `python tests/benchmarks/overhead.py STUDY [STORE]`.
+"""How much of a study's time is the harness's own: `python tests/benchmarks/overhead.py STUDY WORKERS [STORE]`.
 
-Run the study with one worker first. Prints, over the span from the first run's start to the last one's end, the share
+Run the study first, in one go. Prints, over the span from the first run's start to the last one's end, the share
 that is not training, evaluation or preparation (decoding, splitting, building the network), as those runs logged them.
 """
 
@@ -16,7 +16,7 @@ from bench.schema import Metric, Tag
 WORK = (Metric.PREPARE_SECONDS, Metric.TRAIN_SECONDS, Metric.EVAL_SECONDS)
 
 
-def main(study: str, uri: str | None = None) -> None:
+def main(study: str, workers: str, uri: str | None = None) -> None:
     runs = [
         run
         for run in store.read_runs(store_uri(uri), study)
@@ -24,11 +24,11 @@ def main(study: str, uri: str | None = None) -> None:
     ]
     inside = [sum(run["metrics"][key] for key in WORK) for run in runs]
     starts, ends = ([run[key] / 1000 for run in runs] for key in ("start_time", "end_time"))
-    wall = max(ends) - min(starts)
+    wall = (max(ends) - min(starts)) * int(workers)
     logged = [end - start - work for start, end, work in zip(starts, ends, inside, strict=True)]
     prepare = [run["metrics"][Metric.PREPARE_SECONDS] for run in runs]
     print(
-        f"{len(runs)} runs, median {median(inside):.2f} s of work, {wall:.1f} s from first start to last end"
+        f"{len(runs)} runs, median {median(inside):.2f} s of work, {wall:.1f} worker-seconds from first start to last end"
     )
     print(f"outside training, evaluation and preparation: {1 - sum(inside) / wall:.2%} of the time")
     print(
