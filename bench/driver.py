@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import signal
 import sys
@@ -48,9 +47,8 @@ def run_study(plan: Plan, uri: str, make_executor: Callable[[], Executor], view:
     """
     with lock.exclusive(uri, plan.study.name), _sigterm_as_ctrl_c():
         summary = Summary()
-        executor = (
-            make_executor() if state.read(plan, uri).missing else None
-        )  # imports torch while we import MLflow
+        needed = plan.unmeasured or state.read(plan, uri).missing
+        executor = make_executor() if needed else None  # imports torch while we import MLflow
         try:
             study_run = _run(plan, uri, executor, view, summary.counts)
         except KeyboardInterrupt:
@@ -120,10 +118,12 @@ def _execute(
 def _document(plan: Plan, uri: str, remarks: Remarks) -> dict[str, Any]:
     from bench.tracking import provenance
 
-    command = re.sub(
-        r"//[^/@\s]+@", "//***@", shlex.join(["bench", *sys.argv[1:]])
-    )  # no passwords in reports
-    document = plan.document() | {"command": command, "store": uri, "git_commit": provenance.git_commit()}
+    command = store.redacted(shlex.join(["bench", *sys.argv[1:]]))  # no passwords in reports
+    document = plan.document() | {
+        "command": command,
+        "store": store.redacted(uri),
+        "git_commit": provenance.git_commit(),
+    }
     remarks.enter(document)
     return document
 

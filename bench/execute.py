@@ -134,7 +134,7 @@ def execute(spec: RunSpec, places: Places, record: Record, keep: str = "none") -
 
 def make_task(prepared: Prepared, spec: RunSpec) -> Task:
     """The k-shot subset of a run's seed, split into train and val. The test images are not part of it."""
-    split = k_shot(prepared.pool.y, spec.n_per_class, spec.train.val_share, spec.seed)
+    split = k_shot(prepared.pool.y, spec.n_per_class, spec.train.val_share, spec.seed, prepared.classes)
     train = prepared.pool.subset(split.train)
     epochs = epoch_budget(len(train), spec.train)
     return Task(train, prepared.pool.subset(split.val), len(prepared.classes), epochs)

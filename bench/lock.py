@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ def exclusive(uri: str, study: str) -> Iterator[None]:
 
     Raises `UserError` where another process holds it.
     """
-    path = Path(tempfile.gettempdir()) / f"finetune-bench-{content_hash([uri, study])}.lock"
+    path = Path(tempfile.gettempdir()) / f"finetune-bench-{os.getuid()}-{content_hash([uri, study])}.lock"
     with path.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

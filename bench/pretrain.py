@@ -20,7 +20,7 @@ from bench.backbones.build import build, resolution
 from bench.data.images import ImageSet
 from bench.data.prepare import Resolution, load, prepare
 from bench.data.task import Task
-from bench.errors import UserError, nearest
+from bench.errors import Diverged, UserError, nearest
 from bench.seeds import derive
 from bench.spec import BackboneSpec, TrainSpec, content_hash
 from bench.train.cost import Clock
@@ -125,7 +125,13 @@ def _train(
     task = Task(data.pool, few, len(data.classes), train.epochs)
     clock, order = Clock(numerics), derive(0, "source-order")
     start = time.perf_counter()
-    Trainer(model, task, train, numerics, clock, order, lambda epoch, epochs, metrics: None).run(strategy)
+    trainer = Trainer(model, task, train, numerics, clock, order, lambda epoch, epochs, metrics: None)
+    try:
+        trainer.run(strategy)
+    except Diverged as error:
+        raise UserError(
+            f"source_train of {spec.label}: {error}; try a smaller lr than {recipe['lr']}"
+        ) from None
     seconds = time.perf_counter() - start
     accuracy = score(predict(model, data.test, numerics), data.test.y).accuracy
     facts = {"accuracy": accuracy, "seconds": seconds, "classes": len(data.classes)}

@@ -41,6 +41,7 @@ class BackboneSpec:
     kwargs: dict[str, Any] = field(default_factory=dict)  # passed to timm.create_model
     data_config: dict[str, Any] = field(default_factory=dict)  # overrides: mean, std, crop_pct, interpolation
     label: str = ""  # unique in the study; not part of the identity
+    content: str = ""  # of a checkpoint: digest of the file, so that other weights are another run
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class TrainSpec:
 
     epochs: Annotated[int, Ge(1)] = 10
     min_steps: Annotated[int, Ge(0)] = 0  # small sets get more epochs, until this many optimisation steps
-    batch_size: Annotated[int, Ge(1)] = 32
+    batch_size: Annotated[int, Ge(2)] = 32  # BatchNorm needs two
     optimizer: str = "sgd"  # any of timm's
     optimizer_kwargs: dict[str, Any] = field(default_factory=dict)
     schedule: Literal["cosine", "constant"] = "cosine"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import product
@@ -185,8 +186,15 @@ def _backbone(entry: BackboneEntry, path: Path, i: int) -> BackboneSpec:
         )
     return BackboneSpec(
         entry.name, entry.weights, entry.checkpoint, entry.rename, source, entry.source_train,
-        entry.kwargs, entry.data_config, entry.label or entry.name,
+        entry.kwargs, entry.data_config, entry.label or entry.name, _digest(path.parent, entry.checkpoint),
     )  # fmt: skip
+
+
+def _digest(base: Path, checkpoint: str | None) -> str:
+    if checkpoint is None:
+        return ""
+    with (base / checkpoint).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def _refuse_unmeasurable(made: list[Target], backbones: list[BackboneSpec], path: Path) -> None:
