@@ -157,3 +157,9 @@ def test_other_images_in_a_folder_are_other_runs(tmp_path: Path) -> None:
 def test_two_sizes_that_mean_the_same_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="stands here already"):
         make(tmp_path, TINY_STUDY.replace("n_per_class: [5, 10]", "n_per_class: [12, all]"))
+
+
+@pytest.mark.parametrize("override", ["backbones.0.kwargs.drop_rate=.nan", "backbones.0.kwargs.x=2020-01-01"])
+def test_values_that_json_does_not_know_are_refused(override: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="neither text, number"):
+        make(tmp_path, TINY_STUDY, override)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,10 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Study:
     data = _construct(path, node)
     for override in overrides:
         _override(data, override)
+    try:
+        json.dumps(data, allow_nan=False)  # a run's identity is the hash of its JSON
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{path}: a value that is neither text, number, list nor mapping: {error}") from None
     try:
         return Study.model_validate(data)
     except ValidationError as error:
