@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 def apply(model: nn.Module, phase: Phase) -> None:
     """Turns gradients on for the parameters of the phase's groups and off for all others, then sets modes.
 
-    A module is in train mode where its subtree holds a trainable parameter; one without parameters has the
-    mode of its parent, so dropout inside a frozen part is off. Under `norm_stats="keep"`, layers with running
-    statistics (BatchNorm) are always in eval mode.
+    A module is in train mode where its subtree holds a trainable parameter; one without parameters where its
+    parent is, unless the sibling that it feeds is frozen in part, so dropout inside a frozen part is off.
+    Under `norm_stats="keep"`, layers with running statistics (BatchNorm) are always in eval mode.
     """
     trained = {id(parameter) for group in phase.train for parameter in group.params}
     for parameter in model.parameters():
@@ -72,11 +72,20 @@ def _trains(module: nn.Module, parent: nn.Module | None, keep: bool) -> bool:
         return False
     if trainable or parent is None:
         return any(trainable)
-    if (
-        statistics
-    ):  # without an affine part it has no parameter to say whether it is frozen: only if nothing near is
-        return all(parameter.requires_grad for parameter in parent.parameters())
-    return parent.training
+    if statistics:  # without an affine part it has no parameter to say whether it is frozen
+        return _wholly_trained(parent)
+    # a dropout belongs to what follows it: a ViT's pos_drop to its blocks, its head_drop to the head
+    return parent.training and _wholly_trained(_next_with_parameters(module, parent))
+
+
+def _wholly_trained(module: nn.Module | None) -> bool:
+    return module is None or all(parameter.requires_grad for parameter in module.parameters())
+
+
+def _next_with_parameters(module: nn.Module, parent: nn.Module) -> nn.Module | None:
+    siblings = list(parent.children())
+    following = siblings[siblings.index(module) + 1 :]
+    return next((sibling for sibling in following if any(True for _ in sibling.parameters())), None)
 
 
 def _has_running_statistics(module: nn.Module) -> bool:

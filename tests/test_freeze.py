@@ -155,3 +155,12 @@ def test_a_strange_parameter() -> None:
 def test_rates(value: float) -> None:
     wrong(lambda net: [Group(list(net.parameters()), value)], "learning rate is")
     wrong(lambda net: [Group(list(net.parameters()), 0.1, value)], "weight decay is")
+
+
+@pytest.mark.parametrize("depth", [0, 2, None])
+def test_dropout_at_a_vits_root_belongs_to_what_follows_it(depth: int | None) -> None:
+    model = make("test_vit", pos_drop_rate=0.5, drop_rate=0.5)
+    first = len(model.stages) if depth is None else depth
+    freeze.apply(model, Phase("p", 1, model.groups(0.1, first=first)))
+    assert model.net.pos_drop.training == (depth == 0), "pos_drop acts on the frozen blocks' input"
+    assert model.net.head_drop.training

@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from bench.errors import UserError
+from bench.executors import devices
 from bench.executors.base import Ended, Event, Job, Progress, Started
 
 ATTEMPTS = 2
@@ -43,10 +44,14 @@ class Worker:
 
 
 class LocalPool:
-    """`workers` processes of `threads` threads each, forked from a server that has imported torch already."""
+    """`workers` processes of `threads` threads each, forked from a server that has imported torch already.
+
+    Where there are GPUs, each worker sees one of them, in turn.
+    """
 
     def __init__(self, workers: int, threads: int, preload: str = "bench.worker") -> None:
         self.workers, self.threads = workers, threads
+        self._gpus = devices.cuda_devices()
         self._context = mp.get_context("forkserver")
         self._context.set_forkserver_preload([preload])
         os.environ.update({k: v for k, v in MALLOC.items() if k not in os.environ})
@@ -55,8 +60,9 @@ class LocalPool:
 
     def _start(self, number: int) -> Worker:
         ours, theirs = self._context.Pipe()
+        gpu = self._gpus[number % len(self._gpus)] if self._gpus else None
         process = self._context.Process(
-            target=_work, args=(theirs, self.threads), name=f"worker-{number}", daemon=True
+            target=_work, args=(theirs, self.threads, gpu), name=f"worker-{number}", daemon=True
         )
         process.start()
         theirs.close()
@@ -135,8 +141,10 @@ def _cause(code: int | None) -> str:
     return f"exit code {code}"
 
 
-def _work(pipe: Connection, threads: int) -> None:
-    """The worker's life: jobs from the pipe until it is told to stop or its parent is gone."""
+def _work(pipe: Connection, threads: int, gpu: str | None) -> None:
+    """The worker's life, on one GPU or none: jobs from the pipe until it is told to stop or its parent is gone."""
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # read when CUDA starts, which is in the first job
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_die_with_parent, daemon=True).start()

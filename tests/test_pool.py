@@ -1,0 +1,34 @@
+"""The local pool's workers: what each sees of the machine."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from bench.executors import devices
+from bench.executors.base import Emit, Ended, Job
+from bench.executors.pool import LocalPool
+
+
+def visible(emit: Emit) -> str | None:
+    time.sleep(0.3)  # long enough that both workers get a job
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+def test_each_worker_sees_one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, GPU-abc")
+    assert devices.default_workers() == 2
+    pool = LocalPool(2, threads=1)
+    try:
+        events = list(pool.run(Job(str(i), "tests.test_pool:visible") for i in range(2)))
+    finally:
+        pool.close()
+    assert {e.worker: e.result for e in events if isinstance(e, Ended)} == {0: "3", 1: "GPU-abc"}
+
+
+def test_without_a_gpu_there_is_a_worker_per_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert devices.cuda_devices() == []
+    assert devices.default_workers() == len(os.sched_getaffinity(0))
