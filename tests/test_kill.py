@@ -27,8 +27,18 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
     env.pop("MLFLOW_TRACKING_URI", None)
     with (folder / "log.txt").open("ab") as log:
         return subprocess.Popen(
-            [*BENCH, "run", "tiny.yaml", "--workers", "2"], cwd=folder, env=env, stdout=log, stderr=log
+            [*BENCH, "run", "tiny.yaml", "--workers", "2"],
+            cwd=folder,
+            env=env,
+            stdout=log,
+            stderr=log,
+            preexec_fn=_hear_ctrl_c,
         )
+
+
+def _hear_ctrl_c() -> None:
+    """A shell starts background jobs with SIGINT ignored, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def study_in(folder: Path) -> Path:
