@@ -1,23 +1,43 @@
 """The few types that strategies are written against. Importing this file imports no torch: planning stays fast.
 
-A freezing `Strategy` is a generator of `Phase`s; learning-rate policies and regularisers are `Transform`s of a
-phase. The harness is `for phase in strategy.phases(model, task): fit(model, phase)`, so between two yields a
-strategy sees the trained model.
+A `Strategy` (a freezing schedule, or a whole method) is a generator of `Phase`s; everything else is a `Transform`
+of phases: learning-rate policies, schedules, regularisers, teachers. The harness is
+`for phase in strategy.phases(model, task): fit(model, phase)`, so between two yields a strategy sees the trained
+model. Strategies take `torch` and the names of types from here, so that none of their files imports more.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, dataclass_transform
+
+from bench.errors import UserError
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
     from bench.backbones.model import Model
     from bench.data.task import Task
+else:
+
+    class _Torch:
+        """torch, imported at its first use: reading the knobs of all strategies must not wait for it."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(import_module("torch"), name)
+
+    torch = _Torch()
+    Tensor = nn = Model = Task = Any  # names for annotations, which nobody evaluates
+
+__all__ = [
+    "Batch", "Group", "Hook", "Knob", "Loss", "Model", "Output", "Part", "Phase", "Phases", "Range", "Schedule",
+    "Strategy", "Task", "Tensor", "Transform", "UserError", "cross_entropy", "epoch_spans", "knob", "replace", "torch",
+]  # fmt: skip
 
 HEAD = "head"
 
@@ -26,8 +46,9 @@ HEAD = "head"
 class Group:
     """Parameters trained at one learning rate. A parameter in no group of a phase is frozen (see `bench.freeze`).
 
-    `name` is the stage's name, or "head"; the learning rate is logged as lr/<name>, and policies tell groups
-    apart by it. Weight decay is never applied to biases and normalisation parameters.
+    `name` is the stage's name, "head", or what a method calls modules that it adds; the learning rate is logged as
+    lr/<name>, and policies tell groups apart by it. Weight decay is never applied to biases and normalisation
+    parameters.
     """
 
     params: Sequence[nn.Parameter]
@@ -41,26 +62,54 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Output:
+    """One forward pass. logits: [B, K]. features: [B, D], what the classifier took. maps: by module name, the
+    outputs of timm's feature stages from stem to top, [B, C, H, W] (or [B, tokens, C] in transformers).
+    """
+
+    logits: Tensor
+    features: Tensor
+    maps: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
 class Batch:
     """What one optimisation step sees.
 
-    x: [B, 3, H, W] float, normalised. y: [B] int64 labels. target: [B, K] probabilities (label smoothing applied).
-    weight: [B] per-image weights of the loss (all one unless the study asks for a class-balanced loss).
+    x: [B, 3, H, W] float, normalised. y: [B] int64 labels. target: [B, K] probabilities of the classes (changed by
+    label smoothing and mixup; losses use it, not y). weight: [B] per-image weights of the loss (one unless the study
+    asks for a class-balanced loss). index: [B] int64 positions in `task.train`. weak, strong: [U, 3, H, W] two views
+    of unlabelled images, in phases that ask for them.
     """
 
     x: Tensor
     y: Tensor
     target: Tensor
     weight: Tensor
+    index: Tensor | None = None
+    weak: Tensor | None = None
+    strong: Tensor | None = None
+    _outputs: dict[int, Output] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def output(self, model: Model) -> Output:
+        """The forward pass of x, done once a step and shared by all terms of the loss."""
+        if id(model) not in self._outputs:
+            self._outputs[id(model)] = model.observe(self.x)
+        return self._outputs[id(model)]
 
 
 Loss = Callable[["Model", Batch], "dict[str, Tensor]"]
 """Named terms of the loss, scalars; the loop sums them and logs each."""
 
+Hook = Callable[["Model"], None]
+
+Schedule = Callable[[float], float]
+"""Progress in [0, 1) -> factor on every group's learning rate."""
+
 
 def cross_entropy(model: Model, batch: Batch) -> dict[str, Tensor]:
     """Weighted mean of -sum_k target_k log p_k, with torch's convention for weights: sum(w ce) / sum(w)."""
-    log_p = model(batch.x).float().log_softmax(dim=-1)
+    log_p = batch.output(model).logits.float().log_softmax(dim=-1)
     ce = -(batch.target * log_p).sum(dim=-1)
     return {"ce": (batch.weight * ce).sum() / batch.weight.sum()}
 
@@ -70,6 +119,15 @@ class Phase:
     """Train `train` for `epochs` epochs on `loss`; everything else is frozen.
 
     norm_stats: "keep" runs trainable normalisation layers on their pretrained statistics (eval mode).
+    schedule: of the learning rates; None is the study's. span: the part of the schedule that this phase covers; one
+    that starts past 0 goes on with the optimiser state of the phase before it.
+    unlabeled: unlabelled images per labelled one in each batch.
+    preparation: measures something for later phases. Its epochs are none of the training budget, its time counts as
+    preparation, and transforms leave it alone.
+    batch_maps: change each batch before the loss, in order. backward_hooks, step_hooks: called after the gradients
+    are there, and after each optimiser step. eval_weights: state of `model.net` to evaluate, and to end the phase with
+    (an average, say); None is the trained one.
+    solve: replaces gradient steps: sets the parameters of `train` by itself.
     """
 
     name: str
@@ -77,9 +135,35 @@ class Phase:
     train: Sequence[Group]
     loss: Loss = cross_entropy
     norm_stats: Literal["update", "keep"] = "update"
+    schedule: Schedule | None = None
+    span: tuple[float, float] = (0.0, 1.0)
+    unlabeled: int = 0
+    preparation: bool = False
+    batch_maps: tuple[Callable[[Batch], Batch], ...] = ()
+    backward_hooks: tuple[Hook, ...] = ()
+    step_hooks: tuple[Hook, ...] = ()
+    eval_weights: Callable[[], Mapping[str, Tensor]] | None = None
+    solve: Callable[[Model, Task], None] | None = None
+
+    @property
+    def params(self) -> list[nn.Parameter]:
+        """Everything that trains."""
+        return [parameter for group in self.train for parameter in group.params]
+
+    @property
+    def head_lr(self) -> float:
+        """The learning rate of the head, or else the highest: for modules that a method adds."""
+        rates = [group.lr for group in self.train]
+        return next((group.lr for group in self.train if group.is_head), max(rates))
 
     def map_groups(self, change: Callable[[Group], Group]) -> Phase:
         return replace(self, train=[change(group) for group in self.train])
+
+    def add_group(self, name: str, params: Sequence[nn.Parameter], lr: float | None = None) -> Phase:
+        """The same phase training `params` too, at the head's rate unless `lr` is given."""
+        return replace(
+            self, train=[*self.train, Group(params, self.head_lr if lr is None else lr, name=name)]
+        )
 
     def add_term(self, name: str, term: Callable[[Model, Batch], Tensor]) -> Phase:
         """The same phase with `term` added to its loss under `name`."""
@@ -89,6 +173,23 @@ class Phase:
             return {**base(model, batch), name: term(model, batch)}
 
         return replace(self, loss=loss)
+
+    def map_batch(self, change: Callable[[Batch], Batch]) -> Phase:
+        return replace(self, batch_maps=(*self.batch_maps, change))
+
+    def after_backward(self, hook: Hook) -> Phase:
+        return replace(self, backward_hooks=(*self.backward_hooks, hook))
+
+    def after_step(self, hook: Hook) -> Phase:
+        return replace(self, step_hooks=(*self.step_hooks, hook))
+
+
+Phases = Iterator[Phase]
+
+
+def epoch_spans(epochs: int) -> list[tuple[float, float]]:
+    """The `span`s of one phase per epoch that together are one training run."""
+    return [(i / epochs, (i + 1) / epochs) for i in range(epochs)]
 
 
 @dataclass(frozen=True)
@@ -123,11 +224,23 @@ class Knob:
     range: Range | None
 
 
+@dataclass_transform(frozen_default=True, field_specifiers=(knob,))
 class Part(ABC):
-    """Base of everything in the `strategies` table. Knobs are dataclass fields declared with `knob`."""
+    """Base of everything in the `strategies` table: a frozen dataclass of its knobs, and a method card.
 
-    family: ClassVar[Literal["freeze", "lr", "regularize", "method"]]
+    Card: the module's docstring says what the method does; `source` where it is from; `when` the documents or papers
+    recommend it; `against` what is known against it. Costs are measured (`bench strategies NAME`).
+    """
+
+    family: ClassVar[str]
     source: ClassVar[str] = ""
+    when: ClassVar[str] = ""
+    against: ClassVar[str] = ""
+    excludes: ClassVar[Mapping[str, str]] = {}  # names of transforms that make no sense with this one -> why
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        dataclass(frozen=True)(cls)
 
     @classmethod
     def knobs(cls) -> list[Knob]:
@@ -139,23 +252,47 @@ class Part(ABC):
 
 
 class Strategy(Part):
-    """A freezing schedule (or a whole method): yields the phases of one run."""
+    """A freezing schedule, or a whole method: yields the phases of one run.
+
+    Convention: knobs that do not fit the model are refused (`UserError`) before the first yield. The epochs of all
+    phases but preparations sum to `task.epochs`.
+    """
 
     family = "freeze"
+    keeps_pretrained: ClassVar[bool] = True  # False: all of the body starts from random weights
     trains_body: ClassVar[bool] = True  # False: only the head ever trains
-    keeps_pretrained: ClassVar[bool] = True  # False: the body starts from random weights
+    moves_weights: ClassVar[bool] = True  # False: the body's own weights stay (as under adapters)
+    by_gradient: ClassVar[bool] = True  # False: no gradient steps, so no loss to add to
 
     @abstractmethod
-    def phases(self, model: Model, task: Task) -> Iterator[Phase]:
+    def phases(self, model: Model, task: Task) -> Phases:
         """The phases in order. Raises `UserError` where the knobs do not fit the model (say, k above its stages)."""
+
+    def finish(self, model: Model) -> None:
+        """What is left to do to the trained network before it is evaluated for good, such as merging adapters."""
+        return None
+
+
+NEEDS = {
+    "keeps_pretrained": "all weights start random, so there is nothing pretrained to work on",
+    "trains_body": "the body is frozen, so there is nothing for it to act on",
+    "moves_weights": "the body's own weights stay as they are, so there is nothing for it to act on",
+    "by_gradient": "nothing is trained by gradient steps",
+}
 
 
 class Transform(Part):
-    """A learning-rate policy or a regulariser: turns each phase into another."""
+    """A learning-rate policy, schedule, regulariser, teacher or change of structure: turns phases into others.
 
-    def refuses(self, strategy: type[Strategy], others: Sequence[type[Transform]]) -> str | None:
-        """Why composing with `strategy` and `others` would be meaningless; None where it makes sense."""
-        return None
+    needs: what `Strategy` must promise for this to make sense, as names of its class variables.
+    """
 
-    @abstractmethod
-    def __call__(self, phase: Phase, model: Model, task: Task) -> Phase: ...
+    needs: ClassVar[tuple[str, ...]] = ("by_gradient",)
+
+    def phases(self, phases: Phases, model: Model, task: Task) -> Phases:
+        """Each phase transformed, preparations as they are. Overridden by what adds phases or changes the network."""
+        for phase in phases:
+            yield phase if phase.preparation else self(phase, model, task)
+
+    def __call__(self, phase: Phase, model: Model, task: Task) -> Phase:
+        return phase

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import inspect
+import json
 import sys
 from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import strategies as table
 from bench import compose
 from bench.api import Part
+
+FAMILIES = {
+    "freeze": "freezing schedule",
+    "lr": "learning-rate policy",
+    "schedule": "learning-rate schedule",
+    "regularize": "regularisation",
+    "teacher": "teachers and unlabelled data",
+    "structure": "changes of structure",
+}
+"""The families in the order in which they are listed. `freeze` and methods that stand in its place come first."""
 
 
 def strategies(name: str | None = None) -> list[dict[str, Any]]:
@@ -27,8 +40,22 @@ def _entry(name: str, cls: type[Part]) -> dict[str, Any]:
         "family": cls.family,
         "summary": cls.summary(),
         "source": cls.source,
+        "when": cls.when,
+        "against": cls.against,
         "knobs": knobs,
+        "cost": measured_cost(name),
     }
+
+
+def measured_cost(name: str) -> dict[str, float] | None:
+    """Costs as multiples of plain full fine-tuning's, as measured by `tests/benchmarks/strategy_costs.py`."""
+    return _costs()["strategies"].get(name)
+
+
+@lru_cache(maxsize=1)
+def _costs() -> dict[str, Any]:
+    path = Path(table.__file__).with_name("costs.json")
+    return json.loads(path.read_text()) if path.exists() else {"strategies": {}, "measured": ""}
 
 
 def card(name: str) -> str:
@@ -38,15 +65,28 @@ def card(name: str) -> str:
     text = inspect.getdoc(sys.modules[cls.__module__]) or ""
     knobs = [f"  {k['name']} = {k['default']}{_range(k['range'])}" for k in entry["knobs"]]
     lines = [
-        f"{name} ({entry['family']})",
-        "",
-        entry["summary"],
+        f"{name} ({FAMILIES[entry['family']]})",
         "",
         text,
         "",
-        f"source: {entry['source'] or '-'}",
+        f"source   {entry['source'] or '-'}",
+        f"when     {entry['when']}",
+        f"against  {entry['against']}",
+        f"cost     {cost_text(name)}",
     ]
-    return "\n".join([*lines, "knobs:", *(knobs or ["  none"])])
+    return "\n".join([*lines, "", "knobs:", *(knobs or ["  none"])])
+
+
+def cost_text(name: str) -> str:
+    """The measured cost in words."""
+    cost = measured_cost(name)
+    if cost is None:
+        return "not measured"
+    preparation = f" (of it {cost['preparation']:.2f} preparation)" if cost["preparation"] >= 0.005 else ""
+    return (
+        f"{cost['seconds']:.2f} x the time of plain full fine-tuning{preparation}, "
+        f"{cost['trainable']:.3g} x its trained parameters"
+    )
 
 
 def _range(searched: dict[str, Any] | None) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import strategies
-from bench.api import Part, Phase, Strategy, Transform
+from bench.api import NEEDS, Part, Phases, Strategy, Transform
 from bench.errors import UserError, nearest
 from bench.spec import PartSpec, StrategySpec
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 DEFAULT_LR = "uniform"
 DEFAULT_REGULARIZE = "none"
+AT_MOST_ONE = {"lr": "learning-rate policies", "schedule": "schedules"}
 
 
 class Meaningless(UserError):
@@ -34,24 +35,25 @@ Knobs = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Composed:
-    """A freezing schedule under a learning-rate policy and regularisers; behaves as a strategy."""
+    """A strategy under transforms, the first one applied first; behaves as a strategy."""
 
-    freeze: Strategy
+    strategy: Strategy
     transforms: tuple[Transform, ...]
 
-    def phases(self, model: Model, task: Task) -> Iterator[Phase]:
-        for phase in self.freeze.phases(model, task):
-            for transform in self.transforms:
-                phase = transform(phase, model, task)
-            yield phase
+    def phases(self, model: Model, task: Task) -> Phases:
+        phases = self.strategy.phases(model, task)
+        for transform in self.transforms:
+            phases = transform.phases(phases, model, task)
+        return phases
+
+    def finish(self, model: Model) -> None:
+        self.strategy.finish(model)
 
 
 def build(spec: StrategySpec) -> Composed:
     """The runnable strategy of a spec."""
-    freeze, *transforms = (
-        strategies.get(p.name)(**p.knobs) for p in (spec.freeze, spec.lr, *spec.regularize)
-    )
-    return Composed(freeze, tuple(transforms))
+    strategy, *transforms = (strategies.get(p.name)(**p.knobs) for p in spec.parts)
+    return Composed(strategy, tuple(transforms))
 
 
 def part(name: str) -> type[Part]:
@@ -62,28 +64,31 @@ def part(name: str) -> type[Part]:
 
 
 def parse(expression: str, knobs: Knobs, label: str | None = None) -> StrategySpec:
-    """The spec of `freeze [+ lr policy] [+ regulariser ...]`, knobs resolved to values.
+    """The spec of `freeze [+ lr policy] [+ schedule] [+ regulariser ...]`, knobs resolved to values.
 
     Raises `UserError` for unknown parts and knobs, two parts of a kind, and meaningless compositions.
     """
     names = [name.strip() for name in expression.split("+")]
-    by_family: dict[str, list[str]] = {"freeze": [], "lr": [], "regularize": []}
-    for name in names:
-        family = part(name).family
-        by_family["freeze" if family == "method" else family].append(name)
-    if len(by_family["freeze"]) != 1:
-        found = " and ".join(by_family["freeze"]) or "none"
-        raise UserError(
-            f"{expression!r} needs exactly one freezing schedule (such as full or linear_probe), has {found}"
-        )
-    if len(by_family["lr"]) > 1:
-        raise UserError(f"{expression!r} has two learning-rate policies: {' and '.join(by_family['lr'])}")
-    if len(set(names)) < len(names):
+    classes = {name: part(name) for name in names}
+    if len(classes) < len(names):
         raise UserError(f"{expression!r} names a part twice")
+    freeze = [name for name, cls in classes.items() if issubclass(cls, Strategy)]
+    if len(freeze) != 1:
+        raise UserError(
+            f"{expression!r} needs exactly one freezing schedule or method (such as full or linear_probe), "
+            f"has {' and '.join(freeze) or 'none'}"
+        )
+    by_family = {family: [n for n, c in classes.items() if c.family == family] for family in AT_MOST_ONE}
+    for family, found in by_family.items():
+        if len(found) > 1:
+            raise UserError(f"{expression!r} has two {AT_MOST_ONE[family]}: {' and '.join(found)}")
+    rest = [n for n in names if n not in freeze and classes[n].family not in AT_MOST_ONE]
+    if DEFAULT_REGULARIZE in rest and len(rest) > 1:
+        raise UserError(f"{expression!r}: {DEFAULT_REGULARIZE} excludes other regularisers")
     spec = StrategySpec(
-        freeze=resolve(by_family["freeze"][0], knobs),
-        lr=resolve((by_family["lr"] or [DEFAULT_LR])[0], knobs),
-        regularize=tuple(resolve(name, knobs) for name in by_family["regularize"] or [DEFAULT_REGULARIZE]),
+        freeze=resolve(freeze[0], knobs),
+        lr=tuple(resolve(n, knobs) for n in [*(by_family["lr"] or [DEFAULT_LR]), *by_family["schedule"]]),
+        regularize=tuple(resolve(n, knobs) for n in rest or [DEFAULT_REGULARIZE]),
     )
     if reason := refusal(spec):
         raise Meaningless(canonical_label(spec), reason)
@@ -92,18 +97,22 @@ def parse(expression: str, knobs: Knobs, label: str | None = None) -> StrategySp
 
 def canonical_label(spec: StrategySpec) -> str:
     """The composition without its defaults: "full + l2_sp", not "full + uniform + l2_sp"."""
-    extra = [spec.lr.name, *(p.name for p in spec.regularize)]
-    return " + ".join([spec.freeze.name, *(n for n in extra if n not in (DEFAULT_LR, DEFAULT_REGULARIZE))])
+    extra = [p.name for p in (*spec.lr, *spec.regularize) if p.name not in (DEFAULT_LR, DEFAULT_REGULARIZE)]
+    return " + ".join([spec.freeze.name, *extra])
 
 
 def refusal(spec: StrategySpec) -> str | None:
     """Why this composition is meaningless, or None."""
-    freeze = part(spec.freeze.name)
-    transforms = [part(p.name) for p in (spec.lr, *spec.regularize)]
-    for transform in transforms:
-        others = [t for t in transforms if t is not transform]
-        if reason := transform().refuses(freeze, others):
-            return reason
+    names = [p.name for p in spec.parts if p.name not in (DEFAULT_LR, DEFAULT_REGULARIZE)]
+    classes = [part(name) for name in names]
+    strategy = classes[0]
+    for name, cls in zip(names, classes, strict=True):
+        for need in getattr(cls, "needs", ()):
+            if not getattr(strategy, need):
+                return f"{name} with {names[0]}: {NEEDS[need]}"
+        for other in names:
+            if other in cls.excludes:
+                return f"{name} with {other}: {cls.excludes[other]}"
     return None
 
 
@@ -133,7 +142,7 @@ def _typed(where: str, value: Any, default: Any) -> Any:
 
 def check_knob_table(knobs: Knobs, used: Sequence[StrategySpec]) -> None:
     """Raises `UserError` for knobs of a part that no strategy of the study uses: they would silently do nothing."""
-    names = {p.name for s in used for p in (s.freeze, s.lr, *s.regularize)}
+    names = {p.name for s in used for p in s.parts}
     for name in knobs:
         part(name)
         if name not in names:

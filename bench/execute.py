@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -24,8 +26,9 @@ from bench.seeds import derive
 from bench.similarity import record
 from bench.similarity.frechet import distance
 from bench.spec import BackboneSpec, DatasetSpec, RunSpec, TrainSpec
+from bench.teacher import Teacher
 from bench.train.cost import Clock, EnergyMeter, MemoryMeter, forward_flops
-from bench.train.device import choose
+from bench.train.device import Numerics, choose
 from bench.train.evaluate import score
 from bench.train.loop import Record, Trainer, epoch_budget
 from bench.train.optim import make_optimizer
@@ -78,23 +81,45 @@ def measure_similarity(spec: RunSpec, places: Places) -> float:
 
 
 def preflight(spec: RunSpec, num_classes: int, places: Places, model: Model | None = None) -> Model:
-    """Draws every phase of the strategy without training; raises `UserError` for what could never train.
+    """Draws the first phase of the strategy on a few random images; raises `UserError` for what could never train.
 
-    Found here: nothing trainable, overlapping groups, knobs that do not fit the backbone, unknown optimisers.
-    Returns the model, so that the next strategy of the same backbone need not load it again.
+    Found here: nothing trainable, overlapping groups, knobs that do not fit the backbone, unknown optimisers, no
+    unlabelled images, a teacher that cannot be built. Returns the untouched model, so that the next strategy of the
+    same backbone need not load it again.
     """
     model = model or make_model(spec.backbone, num_classes, spec.train.image_size, places)
-    nothing = ImageSet(torch.empty(0, 3, 1, 1, dtype=torch.uint8), torch.empty(0, dtype=torch.int64))
-    images = spec.n_per_class if isinstance(spec.n_per_class, int) else spec.train.batch_size
-    epochs = epoch_budget(round(images * (1 - spec.train.val_share)) * num_classes, spec.train)
-    task = Task(nothing, nothing, num_classes, epochs)
+    if spec.teacher:
+        make_model(spec.teacher.backbone, num_classes, model.image_size, places)
+    trial = copy.deepcopy(model)
     try:
-        for phase in compose.build(spec.strategy).phases(model, task):
-            freeze.check(model, phase)
-            make_optimizer(phase, spec.train)
+        strategy = compose.build(spec.strategy)
+        phase = next(strategy.phases(trial, _rehearsal(spec, trial)))
+        freeze.check(trial, phase)
+        make_optimizer(phase, spec.train)
+        if phase.unlabeled and spec.n_per_class == "all":
+            raise UserError('it learns from unlabelled images, and n_per_class "all" leaves none')
     except UserError as error:
         raise UserError(f"strategy {spec.strategy.label!r} on {spec.backbone.label}: {error}") from None
     return model
+
+
+def _rehearsal(spec: RunSpec, model: Model) -> Task:
+    """Two random images of each class, under the epoch budget of the real task."""
+    y = torch.arange(model.num_classes).repeat(2)
+    images = ImageSet(
+        torch.randint(256, (len(y), 3, model.image_size, model.image_size), dtype=torch.uint8), y
+    )
+    labelled = spec.n_per_class if isinstance(spec.n_per_class, int) else spec.train.batch_size
+    epochs = epoch_budget(round(labelled * (1 - spec.train.val_share)) * model.num_classes, spec.train)
+    return Task(
+        images,
+        images,
+        model.num_classes,
+        epochs,
+        spec.train.batch_size,
+        images.x,
+        lambda: copy.deepcopy(model),
+    )
 
 
 def execute(spec: RunSpec, places: Places, record: Record, keep: str = "none") -> Outcome:
@@ -110,6 +135,9 @@ def execute(spec: RunSpec, places: Places, record: Record, keep: str = "none") -
         with clock("prepare"):
             prepared = prepare_dataset(spec.dataset, spec.backbone, spec.train.image_size, places)
             task = make_task(prepared, spec)
+            teacher = _teacher(spec, task, numerics, places)
+            if teacher:
+                task = dataclasses.replace(task, teacher=teacher)
             torch.manual_seed(derive(spec.seed, "model"))
             model = make_model(spec.backbone, task.num_classes, spec.train.image_size, places)
             model = model.to(numerics.device, memory_format=torch.channels_last)
@@ -119,11 +147,11 @@ def execute(spec: RunSpec, places: Places, record: Record, keep: str = "none") -
         order = derive(spec.seed, "order")
         trainer = Trainer(model, task, spec.train, numerics, clock, order, record, snapshots=wanted)
         trainer.run(compose.build(spec.strategy))
-        if spec.train.evaluate == "best" and trainer.best:
-            model.net.load_state_dict(trainer.best.weights)
         with clock("eval"):
             scores = _final_scores(trainer, prepared)
     cost = _cost(trainer, clock, memory, energy)
+    if teacher:
+        cost[Metric.TEACHER_SECONDS] = teacher.seconds
     return Outcome(
         scores | cost,
         _device_name(numerics.device),
@@ -133,11 +161,35 @@ def execute(spec: RunSpec, places: Places, record: Record, keep: str = "none") -
 
 
 def make_task(prepared: Prepared, spec: RunSpec) -> Task:
-    """The k-shot subset of a run's seed, split into train and val. The test images are not part of it."""
+    """The k-shot subset of a run's seed, split into train and val; the rest of the pool without its labels.
+
+    The test images are not part of it.
+    """
     split = k_shot(prepared.pool.y, spec.n_per_class, spec.train.val_share, spec.seed, prepared.classes)
     train = prepared.pool.subset(split.train)
-    epochs = epoch_budget(len(train), spec.train)
-    return Task(train, prepared.pool.subset(split.val), len(prepared.classes), epochs)
+    wanted = any(part.knobs.get("unlabeled") for part in spec.strategy.parts)
+    return Task(
+        train,
+        prepared.pool.subset(split.val),
+        len(prepared.classes),
+        epoch_budget(len(train), spec.train),
+        spec.train.batch_size,
+        prepared.pool.x[split.rest(len(prepared.pool))] if wanted else None,
+    )
+
+
+def _teacher(spec: RunSpec, task: Task, numerics: Numerics, places: Places) -> Teacher | None:
+    if not spec.teacher:
+        return None
+    size, _, _ = resolution(
+        spec.backbone,
+        spec.train.image_size,
+        places.base,
+        _source(spec.backbone, spec.train.image_size, places),
+    )
+    torch.manual_seed(derive(spec.seed, "teacher"))
+    model = make_model(spec.teacher.backbone, task.num_classes, size, places)
+    return Teacher(spec.teaching(), model, task, numerics, places.cache)
 
 
 def _final_scores(trainer: Trainer, prepared: Prepared) -> dict[str, float]:

@@ -65,7 +65,7 @@ def _source_jobs(plan: Plan, places: Places) -> list[Job]:
             (b, plan.study.train, places),
             f"{b.label} on {b.source.name}",
         )
-        for b in plan.backbones
+        for b in (*plan.backbones, *plan.teachers)
         if b.source
     ]
 

@@ -38,7 +38,7 @@ RECIPE = {
 }
 """Measured on the embedded world: 6 epochs reach about .95 on its 40 source classes. `source_train` overrides."""
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,9 @@ class Metric:
     TRAIN_SECONDS = "train_seconds"
     EVAL_SECONDS = "eval_seconds"
     TOTAL_SECONDS = "total_seconds"
+    TEACHER_SECONDS = (
+        "teacher_seconds"  # training the teacher, once for all runs that share it; not part of the total
+    )
     IMAGES_PER_SECOND = "train_images_per_second"
     PEAK_MEMORY = "peak_memory_bytes"  # of the device that trains: CUDA allocations, or the process on CPU
     PEAK_HOST_MEMORY = "peak_host_memory_bytes"

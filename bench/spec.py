@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Lt
 
-SPEC_VERSION = 1
+SPEC_VERSION = 2
 """Part of every identity. Raise it when the same spec would train differently than before."""
 
 
@@ -54,19 +54,24 @@ class PartSpec:
 
 @dataclass(frozen=True)
 class StrategySpec:
-    """A composition: freezing schedule, learning-rate policy, regularisers."""
+    """A composition: freezing schedule or method, learning-rate policy and schedule, regularisers and the rest."""
 
     freeze: PartSpec
-    lr: PartSpec
+    lr: tuple[PartSpec, ...]
     regularize: tuple[PartSpec, ...] = ()
     label: str = ""  # unique in the study; not part of the identity
+
+    @property
+    def parts(self) -> tuple[PartSpec, ...]:
+        """All, in the order in which they are applied."""
+        return (self.freeze, *self.lr, *self.regularize)
 
 
 @dataclass(frozen=True)
 class TrainSpec:
     """The training settings that all strategies of a study share."""
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  (read by pydantic: an unknown setting is an error)
+    __pydantic_config__ = {"extra": "forbid"}  # read by pydantic: an unknown setting is an error
 
     epochs: Annotated[int, Ge(1)] = 10
     min_steps: Annotated[int, Ge(0)] = 0  # small sets get more epochs, until this many optimisation steps
@@ -75,7 +80,6 @@ class TrainSpec:
     optimizer_kwargs: dict[str, Any] = field(default_factory=dict)
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup: Annotated[float, Ge(0), Lt(1)] = 0.1  # share of a phase's steps
-    label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0
     class_balance: Literal["none", "loss"] = "none"
     head_bias: Literal["default", "zero", "prior"] = "default"
     augment: Literal["none", "flip", "crop"] = "none"
@@ -83,6 +87,14 @@ class TrainSpec:
     numerics: Literal["auto", "fp32", "bf16"] = "auto"
     val_share: Annotated[float, Gt(0), Lt(1)] = 0.2  # of the n images per class, apart from training
     evaluate: Literal["last", "best"] = "last"  # "best": the epoch with the highest val accuracy
+
+
+@dataclass(frozen=True)
+class TeacherSpec:
+    """A network fine-tuned on a run's own training images before the run, for the run to learn from."""
+
+    backbone: BackboneSpec
+    strategy: StrategySpec
 
 
 @dataclass(frozen=True)
@@ -95,6 +107,7 @@ class RunSpec:
     strategy: StrategySpec
     seed: int
     train: TrainSpec = TrainSpec()
+    teacher: TeacherSpec | None = None  # of strategies that learn from another network
 
     def identity(self) -> dict[str, Any]:
         """The canonical content that is hashed: no labels, and no setting that is at its default.
@@ -102,17 +115,22 @@ class RunSpec:
         So a setting that is added later leaves the runs in existing stores valid; a default that changes must
         raise SPEC_VERSION. Knobs of strategies are in it with their values, defaults or not.
         """
-        strategy = asdict(self.strategy)
-        strategy.pop("label")
+        teacher = {"teacher": self.teaching().identity()} if self.teacher else {}
         return {
             "version": SPEC_VERSION,
             "dataset": _without_defaults(self.dataset),
             "n_per_class": self.n_per_class,
             "backbone": _without_defaults(replace(self.backbone, label="")),
-            "strategy": strategy,
+            "strategy": {k: v for k, v in asdict(self.strategy).items() if k != "label"},
             "seed": self.seed,
             "train": _without_defaults(self.train),
+            **teacher,
         }
+
+    def teaching(self) -> RunSpec:
+        """The run that makes this run's teacher."""
+        assert self.teacher
+        return replace(self, backbone=self.teacher.backbone, strategy=self.teacher.strategy, teacher=None)
 
     @property
     def run_id(self) -> str:

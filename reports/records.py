@@ -95,12 +95,15 @@ def status(run: dict[str, Any] | None) -> Status:
 
 def _parts(strategy: dict[str, Any]) -> dict[str, str | None]:
     """Names of the strategy's freeze, learning-rate and regulariser parts."""
-    names = [_name(part) for part in strategy.get("regularize") or []]
     return {
         "freeze": _name(strategy.get("freeze")),
-        "lr_policy": _name(strategy.get("lr")),
-        "regularize": "+".join(filter(None, names)) or None,
+        "lr_policy": _names(strategy.get("lr")),
+        "regularize": _names(strategy.get("regularize")),
     }
+
+
+def _names(parts: list[Any] | None) -> str | None:
+    return "+".join(filter(None, map(_name, parts or []))) or None
 
 
 def _name(part: dict[str, Any] | str | None) -> str | None:

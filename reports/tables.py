@@ -142,8 +142,7 @@ def knobs(strategies: Sequence[dict[str, Any]]) -> str:
         [
             code(strategy["label"]),
             _part(strategy.get("freeze")),
-            _part(strategy.get("lr")),
-            ", ".join(_part(part) for part in strategy.get("regularize") or []) or NONE,
+            *(", ".join(map(_part, strategy.get(kind) or [])) or NONE for kind in ("lr", "regularize")),
         ]
         for strategy in strategies
     ]

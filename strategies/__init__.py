@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from bench.api import Part
+from bench.api import Part, Strategy
+
+__all__ = ["TABLE", "Strategy", "get"]
 
 TABLE: dict[str, str] = {
     # freezing schedules

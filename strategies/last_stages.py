@@ -1,32 +1,22 @@
 """Last-k stages: train the head and the top of the backbone, keep everything below frozen."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from bench.api import Phase, Strategy, knob
-from bench.errors import UserError
-
-if TYPE_CHECKING:
-    from bench.backbones.model import Model
-    from bench.data.task import Task
+from bench.api import Model, Phase, Phases, Strategy, Task, UserError, knob
 
 
-@dataclass(frozen=True)
 class LastStages(Strategy):
-    """Train the last k stages and the head, freeze the rest; the textbook's advice for small, dissimilar data."""
+    """Train the last k stages and the head, freeze the rest."""
 
     source = "documents 001, 004"
+    when = "The textbook's advice for little data that is dissimilar: keep the general features, relearn the upper ones."
+    against = "How many stages is a matter of trial; on a target unlike the source the lower ones may be what is wrong."
 
     k: int = knob(1, 1, 3)
     lr: float = knob(1e-2, 1e-4, 1e-1, log=True)
 
-    def phases(self, model: Model, task: Task) -> Iterator[Phase]:
-        if not 1 <= self.k <= len(model.stages):
+    def phases(self, model: Model, task: Task) -> Phases:
+        depth = len(model.stages)
+        if not 1 <= self.k <= depth:
             raise UserError(
-                f"last_stages: k is {self.k}, but the backbone has stages 1..{len(model.stages)} to train"
-                " (k = 0 would be linear_probe)"
+                f"last_stages: k is {self.k}, but the backbone has stages 1..{depth} (0: linear_probe)"
             )
-        yield Phase("last", task.epochs, model.groups(self.lr, first=len(model.stages) - self.k))
+        yield Phase("last", task.epochs, model.groups(self.lr, first=depth - self.k))

@@ -1,26 +1,20 @@
 """Linear probe: only the new output layer trains, on features of the frozen pretrained network."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from bench.api import Phase, Strategy, knob
-
-if TYPE_CHECKING:
-    from bench.backbones.model import Model
-    from bench.data.task import Task
+from bench.api import Model, Phase, Phases, Strategy, Task, knob
 
 
-@dataclass(frozen=True)
 class LinearProbe(Strategy):
-    """Freeze the backbone, train the head only; the textbook's advice for small, similar data."""
+    """Freeze the backbone, train the head only, by gradient steps."""
 
-    source = "documents 000, 001, 004"
+    source = "documents 000, 001, 002, 004"
+    when = "The textbook's advice for little data that is similar to the source; the cheapest by far."
+    against = (
+        "The features cannot adapt: behind full fine-tuning wherever the target differs or the data are many."
+    )
     trains_body = False
+    moves_weights = False
 
     lr: float = knob(1e-1, 1e-3, 1.0, log=True)
 
-    def phases(self, model: Model, task: Task) -> Iterator[Phase]:
+    def phases(self, model: Model, task: Task) -> Phases:
         yield Phase("probe", task.epochs, model.groups(self.lr, first=len(model.stages)))

@@ -1,37 +1,29 @@
 """Staged training: freeze the old and train the new, then unfreeze and train jointly at a smaller rate."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from bench.api import Phase, Strategy, knob
-from bench.errors import UserError
-
-if TYPE_CHECKING:
-    from bench.backbones.model import Model
-    from bench.data.task import Task
+from bench.api import Model, Phase, Phases, Strategy, Task, UserError, knob
 
 
-@dataclass(frozen=True)
 class Staged(Strategy):
     """First the head on frozen features, then the last `unfreeze` stages (0: all) jointly; epochs are shared."""
 
-    source = "document 004, recipe one"
+    source = "document 004, recipe one; Howard and Gugger 2020 (fastai's fine_tune)"
+    when = "Document 004: two stages, frozen and then unfrozen, so that a random head cannot spoil the body."
+    against = (
+        "Spends part of the budget on the head alone; a faster head (head_x10) reaches the same in one phase."
+    )
 
     lr: float = knob(5e-3, 1e-4, 1e-1, log=True)
     probe_lr: float = knob(1e-1, 1e-3, 1.0, log=True)
     probe_share: float = knob(0.3, 0.1, 0.7)
     unfreeze: int = knob(0)
 
-    def phases(self, model: Model, task: Task) -> Iterator[Phase]:
+    def phases(self, model: Model, task: Task) -> Phases:
         depth = len(model.stages)
+        probe = max(1, round(self.probe_share * task.epochs))
         if not 0 <= self.unfreeze <= depth:
             raise UserError(
                 f"staged: unfreeze is {self.unfreeze}, but the backbone has {depth} stages (0: all)"
             )
-        probe = max(1, round(self.probe_share * task.epochs))
         if probe >= task.epochs:
             raise UserError(f"staged: {task.epochs} epochs do not leave one for each of the two phases")
         yield Phase("probe", probe, model.groups(self.probe_lr, first=depth))

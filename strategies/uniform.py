@@ -1,22 +1,11 @@
 """Uniform learning rate: every trained group at the strategy's own rate."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from bench.api import Phase, Transform
-
-if TYPE_CHECKING:
-    from bench.backbones.model import Model
-    from bench.data.task import Task
+from bench.api import Transform
 
 
-@dataclass(frozen=True)
 class Uniform(Transform):
     """One learning rate for all trained layers."""
 
     family = "lr"
-
-    def __call__(self, phase: Phase, model: Model, task: Task) -> Phase:
-        return phase
+    when = "The default."
+    against = "The new head wants a higher rate than the pretrained body: the documents all train it faster."

@@ -1,23 +1,15 @@
 """Weight decay: pulls the weights towards zero, biases and normalisation parameters excepted."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
-
-from bench.api import Phase, Transform, knob
-
-if TYPE_CHECKING:
-    from bench.backbones.model import Model
-    from bench.data.task import Task
+from bench.api import Model, Phase, Task, Transform, knob, replace
 
 
-@dataclass(frozen=True)
 class WeightDecay(Transform):
     """The optimiser's weight decay on every trained weight (decoupled in AdamW, an L2 gradient in SGD)."""
 
     family = "regularize"
     source = "document 003"
+    when = "The usual regulariser; document 003 uses 1e-3."
+    against = "Pulls pretrained weights to zero, away from what was learned: Li et al. 2018 pull to the start instead."
 
     decay: float = knob(1e-3, 1e-6, 1e-1, log=True)
 

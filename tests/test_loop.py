@@ -16,9 +16,10 @@ from bench.api import Group, Phase
 from bench.errors import Diverged, UserError
 from bench.seeds import derive
 from bench.spec import TrainSpec
+from bench.train.batches import steps_per_epoch
 from bench.train.cost import forward_flops
 from bench.train.evaluate import score
-from bench.train.loop import epoch_budget, steps_per_epoch
+from bench.train.loop import epoch_budget
 from bench.train.optim import make_optimizer
 from tests.strategies.samples import CLASSES, TRAIN, composed, make_model, make_task, make_trainer
 
@@ -112,7 +113,7 @@ def test_class_balance_weighs_classes_by_rarity() -> None:
     model, task = make_model("test_resnet"), make_task()
     few = task.train.subset(torch.tensor([0, 3, 6, 9, 1, 2]))  # classes 0, 0, 0, 0, 1, 2
     trainer, _ = make_trainer(model, replace(task, train=few), replace(TRAIN, class_balance="loss"))
-    assert trainer._class_weight.tolist() == pytest.approx([0.5, 2.0, 2.0])
+    assert trainer._batches.class_weight.tolist() == pytest.approx([0.5, 2.0, 2.0])
 
 
 @pytest.mark.parametrize(("choice", "expected"), [("zero", 0.0), ("prior", float(np.log(1 / CLASSES)))])

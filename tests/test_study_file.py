@@ -41,8 +41,8 @@ def test_labels_and_defaults_leave_the_identity_alone_and_settings_do_not(tmp_pa
     base = make(tmp_path, TINY_STUDY).runs[0].run_id
     assert make(tmp_path, TINY_STUDY, "datasets.0.label=other").runs[0].run_id == base
     assert make(tmp_path, TINY_STUDY, "datasets.0.similarity=dissimilar").runs[0].run_id == base
-    assert make(tmp_path, TINY_STUDY, "train.label_smoothing=0.0").runs[0].run_id == base
-    assert make(tmp_path, TINY_STUDY, "train.label_smoothing=0.1").runs[0].run_id != base
+    assert make(tmp_path, TINY_STUDY, "train.warmup=0.1").runs[0].run_id == base
+    assert make(tmp_path, TINY_STUDY, "train.warmup=0.2").runs[0].run_id != base
     assert make(tmp_path, TINY_STUDY, "knobs.linear_probe.lr=0.02").runs[0].run_id != base
 
 

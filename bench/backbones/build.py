@@ -11,7 +11,7 @@ from torch import nn
 
 from bench.backbones import names
 from bench.backbones.data_config import DataConfig, resolve
-from bench.backbones.model import Model
+from bench.backbones.model import Model, no_source_head, renew
 from bench.backbones.stages import classifier_modules, classifier_names
 from bench.backbones.weights import LoadReport, load_checkpoint
 from bench.errors import UserError
@@ -48,7 +48,8 @@ def build(
     net = create(pretrained=spec.weights == "pretrained")
     report = _load(net, spec, create, checkpoint)
     _check_size(net, config)
-    return Model(net, create, num_classes, config.mean, config.std, config.image_size, report)
+    source_head = partial(_source_head, spec, config, checkpoint, report)
+    return Model(net, create, num_classes, config.mean, config.std, config.image_size, report, source_head)
 
 
 def resolution(
@@ -90,7 +91,8 @@ def _create(spec: BackboneSpec, num_classes: int, config: DataConfig, pretrained
         raise UserError(f"backbone {spec.name!r}: kwargs {spec.kwargs} do not fit: {error}") from error
     except Exception as error:  # whatever a constructor, or the hub, fails with
         raise UserError(_explain(spec, config, pretrained, error)) from error
-    _renew_head(net)
+    for module in classifier_modules(net):  # pretrained ones too: timm keeps one that happens to fit
+        renew(module)
     return net
 
 
@@ -136,18 +138,19 @@ def _load(
     return load_checkpoint(net, checkpoint, spec.rename)
 
 
-def _renew_head(net: nn.Module) -> None:
-    """Gives the classifier torch's default initialisation, U(-1/sqrt(D), 1/sqrt(D)), whatever the architecture.
+def _source_head(
+    spec: BackboneSpec, config: DataConfig, checkpoint: Path | None, report: LoadReport
+) -> nn.Module:
+    """The classifier that the weights were pretrained with. Raises `UserError` where there is none."""
+    if spec.weights == "pretrained":
+        import timm
 
-    Trap: some constructors draw it from the number of classes instead (timm's EfficientNets and MobileNets from
-    U(-1/sqrt(K), 1/sqrt(K))). On D = 1280 features and few classes the first loss is then near 6 instead of ln K,
-    and its gradient spoils the pretrained body. Also undoes that timm keeps a pretrained classifier where the
-    number of classes happens to be the same.
-    """
-    for module in classifier_modules(net):
-        for layer in module.modules():
-            if isinstance(layer, nn.Linear | nn.Conv2d):
-                layer.reset_parameters()
+        return classifier_modules(timm.create_model(spec.name, pretrained=True, **spec.kwargs))[0]
+    if checkpoint is None or not report.source_classes:
+        return no_source_head()
+    net = _create(spec, report.source_classes, config)
+    load_checkpoint(net, checkpoint, spec.rename, keep_head=True)
+    return classifier_modules(net)[0]
 
 
 def _check_size(net: nn.Module, config: DataConfig) -> None:

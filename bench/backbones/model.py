@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from bench.api import Group
+from bench.api import Group, Output
 from bench.backbones.report import LoadReport
-from bench.backbones.stages import Stage, split
+from bench.backbones.stages import Stage, classifier_modules, split
 from bench.errors import UserError
 
 __all__ = ["Model", "Stage"]
@@ -23,12 +25,29 @@ class _Shared(dict[str, Tensor]):
         return self
 
 
+def renew(head: nn.Module) -> None:
+    """Gives a classifier torch's default initialisation, U(-1/sqrt(D), 1/sqrt(D)), whatever the architecture.
+
+    Trap: some constructors draw it from the number of classes instead (timm's EfficientNets and MobileNets from
+    U(-1/sqrt(K), 1/sqrt(K))). On D = 1280 features and few classes the first loss is then near 6 instead of ln K,
+    and its gradient spoils the pretrained body.
+    """
+    for layer in head.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            layer.reset_parameters()
+
+
+def no_source_head() -> nn.Module:
+    raise UserError("the backbone comes without the classifier that it was pretrained with")
+
+
 class Model(nn.Module):
     """Wraps a timm net. Parameter names, in stages too, are as in `named_parameters()`: "net.<timm's name>".
 
-    stages: body, from the stem up. head: the classifier alone. pretrained: the body's parameters by name as
-    they were loaded (L2-SP's w0); it follows the model to its device, is no part of `state_dict()`, and stays
-    what it was when weights are reinitialised.
+    stages: body, from the stem up. head: the classifier alone. extra: modules that a method adds for training only;
+    they are in no stage. pretrained: the body's tensors, buffers too, by name as they were loaded (L2-SP's w0); it
+    follows the model to its device, is no part of `state_dict()`, and stays what it was when weights are
+    reinitialised. source_head: makes the classifier of the pretraining, on its device of loading (the CPU).
     """
 
     def __init__(
@@ -40,40 +59,133 @@ class Model(nn.Module):
         std: tuple[float, ...],
         image_size: int,
         load_report: LoadReport,
+        source_head: Callable[[], nn.Module] = no_source_head,
     ) -> None:
         """`create` builds another net of the same architecture with fresh random weights."""
         super().__init__()
         self.net = net
+        self.extra = nn.ModuleDict()
         self._create = create
+        self._load_source_head = source_head
         self.num_classes = num_classes
         self.mean, self.std, self.image_size = mean, std, image_size
         self.load_report = load_report
         self.on_new_head: Callable[[Model], None] | None = None  # applied to every head drawn from now on
-        self.stages, self.head = split(net, prefix="net.")
-        body = [name for stage in self.stages for name in stage.param_names]
-        self.pretrained = _Shared({name: self.get_parameter(name).detach().clone() for name in body})
+        self.restructured()
+        tensors = dict([*self.named_parameters(), *self.named_buffers()])
+        body = [name for stage in self.stages for name in (*stage.param_names, *stage.buffer_names)]
+        self.pretrained = _Shared({name: tensors[name].detach().clone() for name in body})
+
+    def restructured(self) -> None:
+        """To be called after modules of `net` were replaced: finds its stages and head anew."""
+        self.stages, self.head = split(self.net, prefix="net.")
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, 3, H, W] -> logits [B, K]."""
         return self.net(x)
 
-    def features(self, x: Tensor) -> Tensor:
-        """x [B, 3, H, W] -> pooled features [B, D] that the classifier takes, in the model's current mode."""
-        return self.net.forward_head(self.net.forward_features(x), pre_logits=True).flatten(1)
+    def observe(self, x: Tensor) -> Output:
+        """x [B, 3, H, W] -> logits with what they were made of, in one pass, in the model's current mode."""
+        maps: dict[str, Tensor] = {}
+        features: list[Tensor] = []
+        with self._taps(maps, features):
+            logits = self.net(x)
+        return Output(logits, features[0].flatten(1), maps)
+
+    @contextmanager
+    def _taps(self, maps: dict[str, Tensor], features: list[Tensor]) -> Iterator[None]:
+        def tap(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
+            def hook(module: nn.Module, args: Any, output: Tensor) -> None:
+                maps[name] = output
+
+            return hook
+
+        handles = [self.net.get_submodule(name).register_forward_hook(tap(name)) for name in self.map_names()]
+        handles.append(
+            self.classifier.register_forward_pre_hook(lambda module, args: features.append(args[0]))
+        )
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def map_names(self) -> list[str]:
+        """The modules whose outputs timm takes for features, from stem to top; empty where it names none."""
+        info = getattr(self.net, "feature_info", None) or []
+        modules = dict(self.net.named_modules())
+        return [entry["module"] for entry in info if entry["module"] in modules]
+
+    def see(self, x: Tensor, other: Model) -> Tensor:
+        """Logits for images that are normalised for `other`, which may have another mean and spread."""
+        if (self.mean, self.std) == (other.mean, other.std):
+            return self(x)
+        mean, std, other_mean, other_std = (
+            x.new_tensor(values)[:, None, None] for values in (self.mean, self.std, other.mean, other.std)
+        )
+        return self((x * other_std + other_mean - mean) / std)
+
+    @property
+    def classifier(self) -> nn.Module:
+        """The module that turns features into logits."""
+        return classifier_modules(self.net)[0]
+
+    @property
+    def feature_dim(self) -> int:
+        """D, the number of features that the classifier takes."""
+        return next(
+            m.weight.shape[1] for m in self.classifier.modules() if isinstance(m, nn.Linear | nn.Conv2d)
+        )
+
+    @torch.no_grad()
+    def eval_output(self, x: Tensor) -> Output:
+        """`observe` in eval mode and without gradients: for measurements between phases. Modes are left as they were."""
+        was_training = [module for module in self.modules() if module.training]
+        self.eval()
+        output = self.observe(x)
+        for module in was_training:
+            module.training = True
+        return output
+
+    def pretrained_copy(self) -> Model:
+        """A frozen copy in eval mode whose body is as it was loaded (the head is as it is now)."""
+        reference = copy.deepcopy(self)
+        tensors = dict([*reference.named_parameters(), *reference.named_buffers()])
+        with torch.no_grad():
+            for name, value in self.pretrained.items():
+                tensors[name].copy_(value)
+        return reference.requires_grad_(False).eval()
+
+    def source_head(self) -> nn.Module:
+        """The frozen classifier of the pretraining, on features: [B, D] -> [B, source classes].
+
+        Raises `UserError` where the weights came without one.
+        """
+        head = self._load_source_head().requires_grad_(False).eval()
+        return head.to(next(self.parameters()).device)
 
     def stage_parameters(self, stage: Stage) -> list[nn.Parameter]:
         return [self.get_parameter(name) for name in stage.param_names]
 
-    def groups(self, lr: float, first: int = 0, head_lr: float | None = None) -> list[Group]:
-        """A group per stage from index `first` up at `lr`, and the head at `head_lr`, else also at `lr`.
+    def groups(
+        self, lr: float, first: int = 0, only: Callable[[str, nn.Parameter], bool] | None = None
+    ) -> list[Group]:
+        """A group per stage from index `first` up, and the head, all at `lr`.
 
-        Raises `UserError` where `first` is not in 0..number of stages (which leaves only the head).
+        only: takes (name, parameter); parameters of the body for which it is false stay frozen. Raises `UserError`
+        where `first` is not in 0..number of stages (which leaves only the head).
         """
         self._check_first(first)
-        rates = [(stage, lr) for stage in self.stages[first:]] + [
-            (self.head, lr if head_lr is None else head_lr)
-        ]
-        return [Group(self.stage_parameters(s), rate, name=s.name) for s, rate in rates if s.param_names]
+        groups = []
+        for stage in (*self.stages[first:], self.head):
+            params = [
+                p
+                for name, p in zip(stage.param_names, self.stage_parameters(stage), strict=True)
+                if stage is self.head or only is None or only(name, p)
+            ]
+            if params:
+                groups.append(Group(params, lr, name=stage.name))
+        return groups
 
     @torch.no_grad()
     def reinitialise(self, first: int = 0) -> None:
@@ -87,9 +199,24 @@ class Model(nn.Module):
         fresh = self._create()
         tensors = dict([*self.named_parameters(), *self.named_buffers()])
         fresh_tensors = dict([*fresh.named_parameters(prefix="net"), *fresh.named_buffers(prefix="net")])
+        renew(self.classifier)
         for stage in (*self.stages[first:], self.head):
             for name in (*stage.param_names, *stage.buffer_names):
-                tensors[name].copy_(fresh_tensors[name])
+                own, drawn = tensors[name], fresh_tensors.get(name)
+                if stage is not self.head or (drawn is not None and drawn.shape == own.shape):
+                    own.copy_(drawn)  # a head that a method has put in the old one's place is renewed only
+        if self.on_new_head:
+            self.on_new_head(self)
+
+    def reinitialise_head(self) -> None:
+        self.reinitialise(first=len(self.stages))
+
+    def replace_head(self, head: nn.Module) -> None:
+        """Puts `head` ([B, D] -> [B, K]) in the classifier's place."""
+        name = next(name for name, module in self.net.named_modules() if module is self.classifier)
+        parent, _, attribute = name.rpartition(".")
+        setattr(self.net.get_submodule(parent), attribute, head.to(next(self.parameters()).device))
+        self.restructured()
         if self.on_new_head:
             self.on_new_head(self)
 

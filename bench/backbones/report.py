@@ -13,6 +13,7 @@ class LoadReport:
 
     mismatched: (name, shape in the checkpoint, shape in the network); these are not loaded.
     head: the checkpoint's own classifier, left out even where it would fit: its classes are not the task's.
+    source_classes: how many classes that classifier tells apart; 0 where there is none.
     body_share: share of the body's weights (elements of its parameters) that were loaded.
     """
 
@@ -21,6 +22,7 @@ class LoadReport:
     unexpected: list[str] = field(default_factory=list)
     mismatched: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = field(default_factory=list)
     head: list[str] = field(default_factory=list)
+    source_classes: int = 0
     body_share: float = 0.0
     source: str = ""
 

@@ -39,7 +39,7 @@ def load_checkpoint(
     state = remap(read_state(path), {name: tuple(tensor.shape) for name, tensor in own.items()}, rename or {})
     state = convert(state, net)
     body = {name: p.numel() for name, p in net.named_parameters() if name not in classifier}
-    report = _compare(state, own, set() if keep_head else classifier, body, Path(path).name)
+    report = _compare(state, own, classifier, keep_head, body, Path(path).name)
     if not report.body_share:
         raise UserError(f"{path}: no weight of the body fits {type(net).__name__}. {_both_keys(state, own)}")
     fitting = {name: state[name].to(own[name].dtype) for name in report.loaded}
@@ -122,7 +122,15 @@ def _is_weight(name: Any, value: Any) -> bool:
     return isinstance(name, str) and isinstance(value, Tensor) and value.layout == torch.strided
 
 
-def _compare(state: State, own: State, left_out: set[str], body: dict[str, int], source: str) -> LoadReport:
+def _classes(state: State, classifier: set[str]) -> int:
+    """How many classes the checkpoint's own classifier tells apart; 0 where it has none."""
+    return next((len(state[name]) for name in sorted(classifier) if name in state and state[name].ndim), 0)
+
+
+def _compare(
+    state: State, own: State, classifier: set[str], keep_head: bool, body: dict[str, int], source: str
+) -> LoadReport:
+    left_out = set() if keep_head else classifier
     shared = [name for name in own if name in state]
     fits = [name for name in shared if state[name].shape == own[name].shape]
     loaded = [name for name in fits if name not in left_out]
@@ -133,6 +141,7 @@ def _compare(state: State, own: State, left_out: set[str], body: dict[str, int],
         unexpected=[name for name in state if name not in own],
         mismatched=wrong,
         head=[name for name in fits if name in left_out],
+        source_classes=_classes(state, classifier),
         body_share=sum(body.get(name, 0) for name in loaded) / max(1, sum(body.values())),
         source=source,
     )

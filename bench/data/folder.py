@@ -53,7 +53,7 @@ class Folder(Family):
 
     name, prefix = "folder:PATH", "folder:"
     summary = "your own images: PATH/<class>/*.jpg, or PATH/train/<class>/ and PATH/test/<class>/"
-    options = {  # noqa: RUF012
+    options = {
         "test_share": Option(
             float, 0.3, "held out of each class if there is no test folder", low=0.01, high=0.9
         )

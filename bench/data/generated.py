@@ -126,7 +126,7 @@ class Digits(Family):
 
     name = prefix = "sklearn/digits"
     summary = "1,797 handwritten digits of 8 x 8 pixels, real and embedded: dissimilar to photographs"
-    options: dict[str, Option] = {}  # noqa: RUF012
+    options: dict[str, Option] = {}
 
     def inspect(self, request: Request) -> DatasetInfo:
         from bench.data.digits import CLASS_COUNTS, TEST_COUNT, pool_counts

@@ -26,6 +26,12 @@ class Split:
     train: Tensor
     val: Tensor
 
+    def rest(self, size: int) -> Tensor:
+        """[size - n_train - n_val] int64: the other images of a pool of `size`, in stored order."""
+        free = torch.ones(size, dtype=torch.bool)
+        free[self.train], free[self.val] = False, False
+        return free.nonzero().flatten()
+
 
 def k_shot(
     labels: Tensor,

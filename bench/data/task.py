@@ -1,27 +1,64 @@
-"""What a strategy may know of a run's data: training and validation images, never test."""
+"""What a strategy may know of a run's data: training, validation and unlabelled images, never test."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from torch import Tensor
+import torch
+from torch import Tensor
+from torch.nn import functional as F
 
-    from bench.data.images import ImageSet
+from bench.api import Batch
+from bench.backbones.model import Model
+from bench.data.augment import normalise
+from bench.data.images import ImageSet, centre_crop
+from bench.errors import UserError
+
+
+def no_teacher() -> Model:
+    raise UserError("this strategy needs a teacher, and there is none here")
 
 
 @dataclass(frozen=True)
 class Task:
-    """The target task of one run. `epochs` is the training budget that the phases of a strategy share."""
+    """The target task of one run. `epochs` is the training budget that the phases of a strategy share.
+
+    unlabeled: [N, 3, S, S] uint8, the images of the dataset that are in no split of this run, without their labels.
+    teacher: a network already fine-tuned on this very task, made on the first call of any run that needs it.
+    """
 
     train: ImageSet
     val: ImageSet
     num_classes: int
     epochs: int
+    batch_size: int = 32
+    unlabeled: Tensor | None = None
+    teacher: Callable[[], Model] = no_teacher
 
     @cached_property
     def class_counts(self) -> Tensor:
         """[K] int64: training images of each class."""
         return self.train.class_counts(self.num_classes)
+
+    def batches(self, model: Model, limit: int | None = None, seed: int | None = None) -> Iterator[Batch]:
+        """Training images as they are (centre crop, normalised) on the model's device, `limit` batches at most.
+
+        In stored order, so that results can be looked up by `Batch.index`; shuffled where there is a `seed`. For
+        measurements that a strategy makes before or between its phases.
+        """
+        device = next(model.parameters()).device
+        n = len(self.train)
+        order = (
+            torch.arange(n)
+            if seed is None
+            else torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+        )
+        for index in order.split(self.batch_size)[:limit]:
+            y = self.train.y[index].to(device)
+            x = normalise(
+                centre_crop(self.train.x[index], model.image_size).to(device), model.mean, model.std
+            )
+            target = F.one_hot(y, self.num_classes).float()
+            yield Batch(x, y, target, torch.ones(len(y), device=device), index.to(device))

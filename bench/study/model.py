@@ -181,6 +181,10 @@ class Study(BaseModel):
     question: str = Field("", description="what the study is to settle, in a sentence")
     datasets: list[DatasetEntry] = Field(min_length=1)
     backbones: list[BackboneEntry] = Field(min_length=1)
+    teachers: list[BackboneEntry] = Field(
+        [],
+        description="networks that only teach: a `teacher` knob names one of these, or a backbone, by its label",
+    )
     strategies: list[StrategyEntry] = Field(min_length=1)
     seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1, description="a list, or how many (from 0)")
     knobs: Knobs = Field({}, description="part -> knob -> value, for all strategies")

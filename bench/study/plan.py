@@ -14,7 +14,7 @@ from bench.backbones import names
 from bench.data import registry
 from bench.errors import UserError, nearest
 from bench.schema import CELLS
-from bench.spec import BackboneSpec, DatasetSpec, RunSpec, StrategySpec
+from bench.spec import BackboneSpec, DatasetSpec, RunSpec, StrategySpec, TeacherSpec
 from bench.study import targets
 from bench.study.load import locate, located
 from bench.study.model import TEXTBOOK, BackboneEntry, Study
@@ -61,6 +61,7 @@ class Plan:
     targets: list[Target]
     strategies: list[StrategySpec]
     backbones: list[BackboneSpec]
+    teachers: list[BackboneSpec]
     left_out: dict[str, str]  # label -> why a product of axes was left out
     rule: dict[str, str | None]  # cell -> label of the strategy that the rule picks
 
@@ -110,9 +111,10 @@ def make(study: Study, path: Path, cache: Path) -> Plan:
     """
     strategies, left_out = _strategies(study, path)
     made = [targets.make(entry, study, path, i) for i, entry in enumerate(study.datasets)]
-    backbones = [_backbone(b, path, i) for i, b in enumerate(study.backbones)]
+    backbones = [_backbone(b, path, "backbones", i) for i, b in enumerate(study.backbones)]
+    teachers = [_backbone(b, path, "teachers", i) for i, b in enumerate(study.teachers)]
     _refuse_twins([target.label for target in made], path, "datasets")
-    _refuse_twins([b.label for b in backbones], path, "backbones")
+    _refuse_twins([b.label for b in [*backbones, *teachers]], path, "backbones and teachers")
     _refuse_twins([s.label for s in strategies], path, "strategies")
     _refuse_unmeasurable(made, backbones, path)
     runs = [
@@ -127,11 +129,12 @@ def make(study: Study, path: Path, cache: Path) -> Plan:
         for seed in study.seeds  # seeds outermost: an unfinished study has every cell, at fewer seeds
         for target in made
         for (n, images), backbone, strategy in product(target.images.items(), backbones, strategies)
-        for spec in [RunSpec(target.spec, n, backbone, strategy, seed, study.train)]
+        for teacher in [_teacher(strategy, backbone, [*backbones, *teachers], path)]
+        for spec in [RunSpec(target.spec, n, backbone, strategy, seed, study.train, teacher)]
     ]
     _refuse_doubles(runs, path)
     rule = _rule(study, strategies, path)
-    return Plan(study, path, cache, runs, made, strategies, backbones, left_out, rule)
+    return Plan(study, path, cache, runs, made, strategies, backbones, teachers, left_out, rule)
 
 
 def size(images_per_class: int, study: Study) -> str:
@@ -173,21 +176,41 @@ def _expand(
             left_out[error.label] = error.reason
 
 
-def _backbone(entry: BackboneEntry, path: Path, i: int) -> BackboneSpec:
-    with located(path, "backbones", i, "name"):
+def _backbone(entry: BackboneEntry, path: Path, section: str, i: int) -> BackboneSpec:
+    with located(path, section, i, "name"):
         names.check(entry.name)
     source = DatasetSpec(entry.source.name, entry.source.options) if entry.source else None
     if source:
-        with located(path, "backbones", i, "source"):
+        with located(path, section, i, "source"):
             source = replace(source, content=registry.inspect(source, path.parent).content)
     if entry.checkpoint and not (path.parent / entry.checkpoint).is_file():
         raise UserError(
-            f"{locate(path, 'backbones', i, 'checkpoint')}: no such file: {path.parent / entry.checkpoint}"
+            f"{locate(path, section, i, 'checkpoint')}: no such file: {path.parent / entry.checkpoint}"
         )
     return BackboneSpec(
         entry.name, entry.weights, entry.checkpoint, entry.rename, source, entry.source_train,
         entry.kwargs, entry.data_config, entry.label or entry.name, _digest(path.parent, entry.checkpoint),
     )  # fmt: skip
+
+
+def _teacher(
+    strategy: StrategySpec, backbone: BackboneSpec, known: list[BackboneSpec], path: Path
+) -> TeacherSpec | None:
+    """Whom a strategy with a `teacher` knob learns from: the network of that label, or else its own backbone's twin.
+
+    The teacher is fully fine-tuned at the rate `teacher_lr`.
+    """
+    part = next((p for p in strategy.parts if "teacher" in p.knobs), None)
+    if part is None:
+        return None
+    by_label = {b.label: b for b in known}
+    label = part.knobs["teacher"] or backbone.label
+    if label not in by_label:
+        raise UserError(
+            f"{path}: {part.name}.teacher: {label!r} is none of the study's backbones and teachers"
+            f"{nearest(label, list(by_label))}"
+        )
+    return TeacherSpec(by_label[label], compose.parse("full", {"full": {"lr": part.knobs["teacher_lr"]}}))
 
 
 def _digest(base: Path, checkpoint: str | None) -> str:
@@ -213,8 +236,9 @@ def _rule(study: Study, strategies: list[StrategySpec], path: Path) -> dict[str,
         if label not in labels:
             where = locate(path, "matrix", "rule", cell)
             raise UserError(f"{where}: {label!r} is no strategy of this study{nearest(label, labels)}")
+    plainest = sorted(strategies, key=lambda s: len(s.parts) + (s.label != compose.canonical_label(s)))
     first = {
-        cell: next((s.label for s in strategies if s.freeze.name == name), None)
+        cell: next((s.label for s in plainest if s.freeze.name == name), None)
         for cell, name in TEXTBOOK.items()
     }
     return {cell: study.matrix.rule.get(cell, first[cell]) for cell in CELLS}

@@ -143,7 +143,7 @@ def run_tags(row: dict[str, Any], spec: RunSpec) -> dict[str, str]:
         Tag.RUN_ID: row["run_id"],
         **{key: str(row[key]) for key in keys},
         Tag.FREEZE: spec.strategy.freeze.name,
-        Tag.LR_POLICY: spec.strategy.lr.name,
+        Tag.LR_POLICY: " + ".join(p.name for p in spec.strategy.lr),
         Tag.REGULARIZE: " + ".join(p.name for p in spec.strategy.regularize),
     }
 
@@ -152,10 +152,15 @@ def flatten(spec: RunSpec) -> dict[str, Any]:
     """Every setting of a run as MLflow parameters: knobs as knob.<part>.<name>, the rest as train.*, dataset.*, ..."""
     strategy = spec.strategy
     flat: dict[str, Any] = {"n_per_class": spec.n_per_class, "seed": spec.seed, "strategy": strategy.label}
-    for part in (strategy.freeze, strategy.lr, *strategy.regularize):
+    for part in strategy.parts:
         flat |= {f"knob.{part.name}.{key}": value for key, value in part.knobs.items()}
     flat |= {f"train.{key}": value for key, value in asdict(spec.train).items()}
-    for prefix, section in (("dataset", asdict(spec.dataset)), ("backbone", asdict(spec.backbone))):
+    sections = {
+        "dataset": spec.dataset,
+        "backbone": spec.backbone,
+        "teacher": spec.teacher.backbone if spec.teacher else None,
+    }
+    for prefix, section in ((name, asdict(part)) for name, part in sections.items() if part):
         flat |= {
             f"{prefix}.{k}": json.dumps(v) if isinstance(v, dict) else v
             for k, v in section.items()

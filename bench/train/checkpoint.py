@@ -26,10 +26,24 @@ class Snapshot:
 
     @classmethod
     def take(
-        cls, model: Model, optimizer: optim.Optimizer, epoch: int, phase: str, accuracy: float, nll: float
+        cls,
+        model: Model,
+        optimizer: optim.Optimizer | None,
+        epoch: int,
+        phase: str,
+        accuracy: float,
+        nll: float,
     ) -> Snapshot:
         weights = {k: v.detach().to("cpu", copy=True).contiguous() for k, v in model.net.state_dict().items()}
-        return cls(epoch, phase, weights, _to_cpu(optimizer.state_dict()), accuracy, nll)
+        state = _to_cpu(optimizer.state_dict()) if optimizer else {}
+        return cls(epoch, phase, weights, state, accuracy, nll)
+
+    def fits(self, model: Model) -> bool:
+        """Whether the network still has the tensors that were kept."""
+        now = model.net.state_dict()
+        return now.keys() == self.weights.keys() and all(
+            now[k].shape == v.shape for k, v in self.weights.items()
+        )
 
     def better_than(self, other: Snapshot | None) -> bool:
         """Higher validation accuracy; on a tie lower validation NLL; else the earlier epoch stays."""

@@ -4,35 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, optim
-from torch.nn import functional as F
 
 from bench import freeze
-from bench.api import Batch, Phase
+from bench.api import Phase
 from bench.backbones.model import Model
 from bench.compose import Composed
-from bench.data.augment import augment
 from bench.data.images import ImageSet
 from bench.data.task import Task
 from bench.errors import Diverged
 from bench.schema import Metric
 from bench.spec import TrainSpec
+from bench.train.batches import Batches, steps_per_epoch
 from bench.train.checkpoint import Snapshot
 from bench.train.cost import Clock
 from bench.train.device import Numerics
 from bench.train.evaluate import predict, score
-from bench.train.optim import make_optimizer, make_schedule, set_learning_rates
+from bench.train.optim import carry_over, make_optimizer, make_schedule, set_learning_rates
 
 Record = Callable[[int, int, dict[str, float]], None]
 """(epoch from 1, epochs of the whole run, metrics of that epoch) -> None; must not block."""
-
-
-def steps_per_epoch(images: int, batch_size: int) -> int:
-    """Whole batches only (a last batch of one image breaks BatchNorm); a set smaller than a batch is one batch."""
-    return max(1, images // batch_size)
 
 
 def epoch_budget(images: int, train: TrainSpec) -> int:
@@ -57,38 +52,75 @@ class Trainer:
     epoch: int = 0
     images_seen: int = 0
     trainable: int = 0
-    _generator: torch.Generator = field(init=False)
+    _batches: Batches = field(init=False)
+    _optimizer: optim.Optimizer | None = None
 
     def __post_init__(self) -> None:
-        self._generator = torch.Generator().manual_seed(self.seed)
-        device = self.numerics.device
-        self._x, self._y = self.task.train.x.to(device), self.task.train.y.to(device)
-        counts = self.task.class_counts.to(device).float()
-        balanced = self.train.class_balance == "loss"
-        self._class_weight = (
-            counts.sum() / (len(counts) * counts.clamp(min=1)) if balanced else torch.ones_like(counts)
-        )
+        self._batches = Batches(self.task, self.train, self.numerics.device, self.seed)
 
     def run(self, strategy: Composed) -> None:
-        """All phases in order. Raises `Diverged` at the end of the first epoch whose loss is not finite."""
-        for phase in strategy.phases(self.model, self.task):
+        """All phases in order. Raises `Diverged` at the end of the first epoch whose loss is not finite.
+
+        What a strategy does between its phases counts as preparation.
+        """
+        phases = strategy.phases(self.model, self.task)
+        while True:
+            with self.clock("prepare"):
+                phase = next(phases, None)
+            if phase is None:
+                break
             self.fit(phase)
+        if self.train.evaluate == "best" and self.best:
+            self.model.net.load_state_dict(self.best.weights)
+        with self.clock("prepare"):
+            strategy.finish(self.model)
 
     def fit(self, phase: Phase) -> None:
         freeze.check(self.model, phase)
-        optimizer = make_optimizer(phase, self.train)
-        steps = phase.epochs * steps_per_epoch(len(self._y), self.train.batch_size)
-        factor = make_schedule(self.train, steps)
-        self.trainable = max(self.trainable, sum(p.numel() for g in phase.train for p in g.params))
+        self.trainable = max(self.trainable, sum(p.numel() for p in phase.params))
         freeze.apply(self.model, phase)
+        if self.best and not self.best.fits(self.model):
+            self.best = None  # the network has another shape now: what it was cannot be evaluated any more
+        if phase.solve:
+            self._solve(phase)
+        else:
+            self._descend(phase)
+        if phase.eval_weights:
+            self.model.net.load_state_dict(phase.eval_weights())
+
+    def _solve(self, phase: Phase) -> None:
+        assert phase.solve
+        with self.clock("train"):
+            phase.solve(self.model, self.task)
+        self.images_seen += len(self.task.train)
+        self.epoch += phase.epochs
+        self._evaluate(phase, None, {})
+
+    def _descend(self, phase: Phase) -> None:
+        start, end = phase.span
+        optimizer = make_optimizer(phase, self.train)
+        if start > 0 and self._optimizer:
+            carry_over(self._optimizer, optimizer)
+        self._optimizer = optimizer
+        steps = phase.epochs * self._batches.steps
+        schedule = phase.schedule or make_schedule(self.train, round(steps / (end - start)))
         for epoch in range(phase.epochs):
-            done = epoch * steps // phase.epochs
-            with self.clock("train"):
-                metrics = self._epoch(phase, optimizer, lambda i, done=done: factor((done + i) / steps))
-            self.epoch += 1
+            first = epoch * self._batches.steps
+
+            def factor(i: int, first: int = first) -> float:
+                return schedule(start + (end - start) * (first + i) / steps)
+
+            with self.clock("prepare" if phase.preparation else "train"):
+                metrics = self._epoch(phase, optimizer, factor)
+            self.epoch += not phase.preparation
             self._check_finite(metrics[Metric.TRAIN_LOSS], "the training loss", phase, metrics)
-            with self.clock("eval"):
-                logits = self.predict(self.task.val)
+            if not phase.preparation:
+                self._evaluate(phase, optimizer, metrics)
+
+    def _evaluate(self, phase: Phase, optimizer: optim.Optimizer | None, metrics: dict[str, float]) -> None:
+        """Scores on the validation images, and the snapshots, at the end of an epoch."""
+        with self.clock("eval"), self._eval_weights(phase):
+            logits = self.predict(self.task.val)
             self._check_finite(logits.abs().max().item(), "the largest output of the network", phase, metrics)
             scores = score(logits, self.task.val.y)
             metrics |= {Metric.VAL_ACCURACY_EPOCH: scores.accuracy, Metric.VAL_NLL_EPOCH: scores.nll}
@@ -98,6 +130,19 @@ class Trainer:
                     self.model, optimizer, self.epoch, phase.name, scores.accuracy, scores.nll
                 )
                 self.best = self.last if self.last.better_than(self.best) else self.best
+
+    @contextmanager
+    def _eval_weights(self, phase: Phase) -> Iterator[None]:
+        """The phase's weights for evaluation in the network's place."""
+        if not phase.eval_weights:
+            yield
+            return
+        trained = {name: value.clone() for name, value in self.model.net.state_dict().items()}
+        self.model.net.load_state_dict(phase.eval_weights())
+        try:
+            yield
+        finally:
+            self.model.net.load_state_dict(trained)
 
     def predict(self, images: ImageSet) -> Tensor:
         """Logits [N, K], in batches no larger than the training's: evaluation must not set the memory peak."""
@@ -117,31 +162,28 @@ class Trainer:
         """
         terms: dict[str, Tensor] = {}
         correct = torch.zeros((), device=self.numerics.device)
-        seen = 0
+        seen, steps = 0, 0
         rates: dict[str, float] = {}
-        hits: list[Tensor] = []
-        handle = self.model.register_forward_hook(lambda m, i, logits: hits.append(logits.detach()))
-        try:
-            for i, batch in enumerate(self._batches()):
-                set_learning_rates(optimizer, factor(i))
-                rates = {
-                    f"lr/{g['name']}": max(g["lr"], rates.get(f"lr/{g['name']}", 0.0))
-                    for g in optimizer.param_groups
-                }
-                with self.numerics.autocast():
-                    losses = phase.loss(self.model, batch)
-                sum(losses.values()).backward()  # type: ignore[union-attr]
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
-                for name, value in losses.items():
-                    terms[name] = terms.get(name, 0) + value.detach().float()
-                correct += (hits[0].argmax(-1) == batch.y).sum()
-                hits.clear()
-                seen += len(batch.y)
-        finally:
-            handle.remove()
-        self.images_seen += seen
-        mean = {name: (value / (i + 1)).item() for name, value in terms.items()}
+        for batch in self._batches.epoch(self.model, phase):
+            set_learning_rates(optimizer, factor(steps))
+            for group in optimizer.param_groups:
+                name = f"lr/{group['name']}"
+                rates[name] = max(group["lr"], rates.get(name, 0.0))
+            with self.numerics.autocast():
+                losses = phase.loss(self.model, batch)
+            sum(losses.values()).backward()  # type: ignore[union-attr]
+            for hook in phase.backward_hooks:
+                hook(self.model)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            for hook in phase.step_hooks:
+                hook(self.model)
+            for name, value in losses.items():
+                terms[name] = terms.get(name, 0) + value.detach().float()
+            correct += (batch.output(self.model).logits.detach().argmax(-1) == batch.y).sum()
+            seen, steps = seen + len(batch.y), steps + 1
+        self.images_seen += seen * (not phase.preparation)
+        mean = {name: (value / steps).item() for name, value in terms.items()}
         named = (
             {f"{Metric.TRAIN_LOSS}_{name}": value for name, value in mean.items()} if len(mean) > 1 else {}
         )
@@ -151,20 +193,3 @@ class Trainer:
             **named,
             **rates,
         }
-
-    def _batches(self) -> Iterator[Batch]:
-        n, size = len(self._y), self.train.batch_size
-        order = torch.randperm(n, generator=self._generator).to(self._y.device)
-        for i in range(steps_per_epoch(n, size)):
-            index = order[i * size : (i + 1) * size]
-            yield self._batch(index)
-
-    def _batch(self, index: Tensor) -> Batch:
-        model, y = self.model, self._y[index]
-        x = augment(
-            self._x[index], self.train.augment, model.image_size, model.mean, model.std, self._generator
-        )
-        target = F.one_hot(y, self.task.num_classes).float()
-        smoothing = self.train.label_smoothing
-        target = target * (1 - smoothing) + smoothing / self.task.num_classes
-        return Batch(x, y, target, self._class_weight[y])

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 from timm.optim import create_optimizer_v2, list_optimizers
 from torch import nn, optim
 
-from bench.api import Group, Phase
+from bench.api import Group, Phase, Schedule
 from bench.errors import UserError, nearest
 from bench.spec import TrainSpec
-
-Schedule = Callable[[float], float]
-"""Progress through a phase in [0, 1) -> factor on every group's learning rate."""
-
 
 RESERVED = {"lr", "weight_decay", "params"}
 
@@ -68,6 +63,14 @@ def make_schedule(train: TrainSpec, steps: int) -> Schedule:
         return ramp * decay
 
     return factor
+
+
+def carry_over(old: optim.Optimizer, new: optim.Optimizer) -> None:
+    """Momentum and second moments of the parameters that both train; the others start without."""
+    for group in new.param_groups:
+        for parameter in group["params"]:
+            if parameter in old.state:
+                new.state[parameter] = old.state[parameter]
 
 
 def set_learning_rates(optimizer: optim.Optimizer, factor: float) -> None:

@@ -29,7 +29,7 @@ def test_features_are_what_the_classifier_takes(name: str) -> None:
     classifier = model.net.get_classifier()
     x = torch.randn(2, 3, model.image_size, model.image_size)
     with torch.no_grad():
-        features, logits = model.features(x), model(x)
+        features, logits = model.observe(x).features, model(x)
     assert features.ndim == 2
     if isinstance(classifier, torch.nn.Module):
         torch.testing.assert_close(classifier(features), logits)
@@ -39,8 +39,8 @@ def test_features_are_what_the_classifier_takes(name: str) -> None:
 def test_groups(name: str) -> None:
     model = make(name)
     n = len(model.stages)
-    groups = model.groups(0.1, first=n - 2, head_lr=1.0)
-    assert [(g.name, g.lr) for g in groups] == [(f"stage{n - 2}", 0.1), (f"stage{n - 1}", 0.1), ("head", 1.0)]
+    groups = model.groups(0.1, first=n - 2)
+    assert [(g.name, g.lr) for g in groups] == [(f"stage{n - 2}", 0.1), (f"stage{n - 1}", 0.1), ("head", 0.1)]
     assert [g.is_head for g in groups] == [False, False, True]
     everything = [id(p) for g in model.groups(0.1) for p in g.params]
     assert sorted(everything) == sorted(id(p) for p in model.parameters())
@@ -86,7 +86,7 @@ def test_reinitialise_follows_the_seed() -> None:
 
 def test_pretrained_is_the_body_at_the_start() -> None:
     model = make()
-    body = {name for stage in model.stages for name in stage.param_names}
+    body = {name for stage in model.stages for name in (*stage.param_names, *stage.buffer_names)}
     start = weights(model)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -101,9 +101,10 @@ def test_pretrained_follows_the_model_but_is_not_part_of_it() -> None:
     model = make()
     assert len(model.state_dict()) == len(model.net.state_dict())
     half = copy.deepcopy(model).to(torch.float64, memory_format=torch.channels_last)
-    assert {tensor.dtype for tensor in half.pretrained.values()} == {torch.float64}
+    dtypes = {tensor.dtype for tensor in half.pretrained.values()}
+    assert dtypes == {torch.float64, torch.int64}, "counters of batches stay integers"
     assert half.pretrained["net.layer1.0.conv1.weight"].is_contiguous(memory_format=torch.channels_last)
-    assert {tensor.dtype for tensor in model.pretrained.values()} == {torch.float32}
+    assert {tensor.dtype for tensor in model.pretrained.values()} == {torch.float32, torch.int64}
 
 
 def test_copies() -> None:

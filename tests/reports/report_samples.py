@@ -85,7 +85,7 @@ def document(
             {
                 "label": label,
                 "freeze": {"name": label, "knobs": {}},
-                "lr": {"name": "constant", "knobs": {"lr": 0.01}},
+                "lr": [{"name": "constant", "knobs": {"lr": 0.01}}],
                 "regularize": [],
             }
             for label in strategies

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import nn
 
+import strategies
 from bench import compose
+from bench.api import Batch, Phase
 from bench.backbones.build import build
 from bench.backbones.model import Model
 from bench.data.images import ImageSet
@@ -19,24 +23,49 @@ from bench.train.loop import Trainer
 NETWORKS = ["test_resnet", "test_efficientnet", "test_convnext", "test_vit"]
 SIZE = 32
 CLASSES = 3
+SOURCE_CLASSES = 7
 TRAIN = TrainSpec(epochs=4, batch_size=12, optimizer="adamw", numerics="fp32", warmup=0.0)
 
 
-def make_model(network: str, seed: int = 0) -> Model:
+def make_model(network: str, seed: int = 0, **kwargs: float) -> Model:
     """Random weights stand in for pretrained ones; no zero-initialised last BatchNorm, which would hide gradients."""
     torch.manual_seed(seed)
-    kwargs = {"zero_init_last": False} if network == "test_resnet" else {}
-    spec = BackboneSpec(network, "random", kwargs=kwargs)
-    return build(spec, CLASSES, SIZE, Path(".")).to(memory_format=torch.channels_last)
+    extra = {"zero_init_last": False} if network == "test_resnet" else {}
+    spec = BackboneSpec(network, "random", kwargs={**extra, **kwargs})
+    model = build(spec, CLASSES, SIZE, Path(".")).to(memory_format=torch.channels_last)
+    model._load_source_head = source_head(model.feature_dim)
+    return model
+
+
+def source_head(features: int) -> Callable[[], nn.Module]:
+    """Stands in for the classifier that pretrained weights come with: always the same one."""
+
+    def load() -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(77)
+            return nn.Linear(features, SOURCE_CLASSES)
+
+    return load
 
 
 def make_task(images: int = 36, epochs: int = 4) -> Task:
-    """Three classes told apart by their colour, so that a few steps suffice to learn."""
-    generator = torch.Generator().manual_seed(1)
+    """Three classes told apart by their colour, so that a few steps suffice to learn; as many images without labels."""
     y = torch.arange(images) % CLASSES
-    x = torch.randint(0, 100, (images, 3, SIZE, SIZE), generator=generator, dtype=torch.uint8)
-    x[torch.arange(images), y] += 120
-    return Task(ImageSet(x, y), ImageSet(x[:9], y[:9]), CLASSES, epochs)
+    x = coloured(y, seed=1)
+    unlabeled = coloured(torch.arange(24) % CLASSES, seed=2)
+    return Task(ImageSet(x, y), ImageSet(x[:9], y[:9]), CLASSES, epochs, 12, unlabeled, make_teacher)
+
+
+def coloured(y: torch.Tensor, seed: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randint(0, 100, (len(y), 3, SIZE, SIZE), generator=generator, dtype=torch.uint8)
+    x[torch.arange(len(y)), y] += 120
+    return x
+
+
+def make_teacher() -> Model:
+    with torch.random.fork_rng(devices=[]):
+        return make_model("test_efficientnet", seed=8).requires_grad_(False).eval()
 
 
 def make_trainer(
@@ -49,5 +78,43 @@ def make_trainer(
     return trainer, log
 
 
-def composed(expression: str, **knobs: dict[str, float]) -> compose.Composed:
+def composed(expression: str, **knobs: dict[str, object]) -> compose.Composed:
     return compose.build(compose.parse(expression, knobs))
+
+
+def first_phase(expression: str, model: Model, task: Task | None = None, **knobs: dict[str, object]) -> Phase:
+    return next(composed(expression, **knobs).phases(model, task or make_task()))
+
+
+def a_batch(n: int = 4, unlabeled: int = 0) -> Batch:
+    generator = torch.Generator().manual_seed(2)
+    x = torch.randn(n, 3, SIZE, SIZE, generator=generator)
+    y = torch.arange(n) % CLASSES
+    views = (
+        [torch.randn(unlabeled, 3, SIZE, SIZE, generator=generator) for _ in range(2)]
+        if unlabeled
+        else [None] * 2
+    )
+    target = nn.functional.one_hot(y, CLASSES).float()
+    return Batch(x, y, target, torch.ones(n), torch.arange(n), *views)
+
+
+def is_strategy(name: str) -> bool:
+    return issubclass(strategies.get(name), strategies.Strategy)
+
+
+STRATEGIES = [name for name in strategies.TABLE if is_strategy(name)]
+TRANSFORMS = [name for name in strategies.TABLE if not is_strategy(name)]
+
+GENTLE = {"lr": 3e-3, "head_lr": 1e-2, "probe_lr": 1e-2, "policy_lr": 1e-2, "teacher_lr": 3e-3}
+"""Learning rates at which the tiny networks learn in twelve steps, for knobs of these names."""
+
+
+def gentle(expression: str) -> compose.Composed:
+    """The expression at its defaults but for the rates: those are meant for real networks and SGD."""
+    names = expression.split(" + ")
+    knobs = {
+        name: {k.name: GENTLE[k.name] for k in strategies.get(name).knobs() if k.name in GENTLE}
+        for name in names
+    }
+    return composed(expression, **{name: values for name, values in knobs.items() if values})

@@ -11,18 +11,7 @@ import torch
 from bench import freeze
 from bench.api import Batch, cross_entropy
 from bench.train.optim import make_optimizer, make_schedule
-from tests.strategies.samples import CLASSES, SIZE, TRAIN, composed, make_model, make_task
-
-
-def a_batch(n: int = 4) -> Batch:
-    generator = torch.Generator().manual_seed(2)
-    x = torch.randn(n, 3, SIZE, SIZE, generator=generator)
-    y = torch.arange(n) % CLASSES
-    return Batch(x, y, torch.nn.functional.one_hot(y, CLASSES).float(), torch.ones(n))
-
-
-def first_phase(expression: str, model: torch.nn.Module, **knobs: dict[str, float]):
-    return next(iter(composed(expression, **knobs).phases(model, make_task())))
+from tests.strategies.samples import CLASSES, TRAIN, a_batch, composed, first_phase, make_model, make_task
 
 
 def test_l2_sp_is_the_papers_penalty() -> None:

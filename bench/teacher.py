@@ -1,0 +1,58 @@
+"""Teachers: networks fine-tuned on a run's own training images. Each is trained once and kept, by content."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from bench import compose
+from bench.backbones.model import Model
+from bench.data.task import Task
+from bench.seeds import derive
+from bench.spec import RunSpec
+from bench.train.cost import Clock
+from bench.train.device import Numerics
+from bench.train.loop import Trainer
+
+
+@dataclass
+class Teacher:
+    """Makes the teacher of one run when it is called. `seconds`: what training it took, in this run or an earlier one."""
+
+    spec: RunSpec  # of the teacher's own training
+    model: Model  # with its pretrained weights
+    task: Task
+    numerics: Numerics
+    cache: Path
+    seconds: float = 0.0
+
+    def __call__(self) -> Model:
+        """Frozen and in eval mode, on the run's device."""
+        path = self.cache / "teachers" / f"{self.spec.run_id}.safetensors"
+        model = self.model.to(self.numerics.device, memory_format=torch.channels_last)
+        if not path.exists():
+            self._train(model, path)
+        with safe_open(path, framework="pt") as file:
+            self.seconds = float(file.metadata()["seconds"])
+        model.net.load_state_dict(load_file(path))
+        return model.requires_grad_(False).eval()
+
+    def _train(self, model: Model, path: Path) -> None:
+        start = time.perf_counter()
+        order = derive(self.spec.seed, "teacher-order")
+        task = replace(self.task, unlabeled=None)
+        trainer = Trainer(
+            model, task, self.spec.train, self.numerics, Clock(self.numerics), order, lambda e, n, m: None
+        )
+        trainer.run(compose.build(self.spec.strategy))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f"{path.name}.{os.getpid()}")
+        weights = {k: v.cpu().contiguous() for k, v in model.net.state_dict().items()}
+        save_file(weights, aside, metadata={"seconds": repr(time.perf_counter() - start)})
+        os.replace(aside, path)
