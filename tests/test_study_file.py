@@ -55,7 +55,7 @@ def test_axes_expand_to_the_product_without_the_meaningless(tmp_path: Path) -> N
     assert {s.label for s in planned.strategies} == {
         "scratch", "linear_probe", "full", "full + l2_sp", "full + head_x10", "full + head_x10 + l2_sp",
     }  # fmt: skip
-    assert "no pretrained weights" in planned.left_out["scratch + l2_sp"]
+    assert "nothing pretrained" in planned.left_out["scratch + l2_sp"]
     assert set(planned.left_out) >= {"scratch + head_x10", "linear_probe + head_x10", "linear_probe + l2_sp"}
 
 
@@ -95,8 +95,8 @@ MISTAKES = {  # name -> (old, new, what the message must hold)
     "knob of a wrong type": ("linear_probe: {lr: 0.01}", "linear_probe: {lr: fast}", ["linear_probe.lr", "fast", "float"]),
     "negative rate": ("linear_probe: {lr: 0.01}", "linear_probe: {lr: -1}", ["linear_probe.lr", "-1"]),
     "knobs of an absent strategy": ("  full: {lr", "  scratch: {lr: 0.1}\n  full: {lr", ["scratch", "no strategy of the study uses"]),
-    "meaningless composition": ("- full + head_x10", "- scratch + l2_sp", ["scratch + l2_sp", "no pretrained weights"]),
-    "two freezing schedules": ("- full + head_x10", "- full + scratch", ["exactly one freezing schedule"]),
+    "meaningless composition": ("- full + head_x10", "- scratch + l2_sp", ["scratch + l2_sp", "nothing pretrained"]),
+    "two freezing schedules": ("- full + head_x10", "- full + scratch", ["exactly one freezing schedule", "full and scratch"]),
     "n too large": ("n_per_class: [5, 10]", "n_per_class: [5, 500]", [":7:", "500", "12"]),
     "n too small to validate": ("n_per_class: [5]", "n_per_class: [2]", ["validation", "at least 5"]),
     "a duplicate key": ("seeds: 2", "seeds: 2\nseeds: 3", ["'seeds' stands twice"]),
