@@ -5,7 +5,7 @@ PYTHON ?= python3
 UV := .uv/bin/uv
 BENCH := .venv/bin/bench
 
-.PHONY: setup quickstart test test-long lint schema constraints clean
+.PHONY: setup quickstart test test-long lint schema docs constraints clean
 
 setup: .venv/.installed
 
@@ -34,6 +34,9 @@ lint: setup
 
 schema: setup
 	$(BENCH) schema > studies/study.schema.json
+
+docs: setup
+	$(BENCH) strategies --markdown > docs/strategies.md
 
 # New pins: versions only, no addresses.
 constraints: | $(UV)

@@ -169,16 +169,20 @@ def runs(
 
 @app.command()
 def strategies(
-    name: Annotated[str | None, typer.Argument(help="one of them, in full")] = None, as_json: Json = False
+    name: Annotated[str | None, typer.Argument(help="one of them, in full")] = None,
+    as_json: Json = False,
+    markdown: Annotated[bool, typer.Option(help="all of them in full, as the page in docs/")] = False,
 ) -> None:
-    """List the freezing schedules, learning-rate policies and regularisers that a study can compose."""
+    """List what a study can compose; with a name, its method card."""
     from bench import catalogue
 
     entries = catalogue.strategies(name)
     if as_json:
         _print_json(entries)
+    elif markdown:
+        print(catalogue.page(), end="")
     elif name:
-        out.print(catalogue.card(name), highlight=False, markup=False)
+        out.print(catalogue.card(name), highlight=False, markup=False, soft_wrap=True)
     else:
         _print_table([{k: e[k] for k in ("name", "family", "summary")} for e in entries])
 
