@@ -15,6 +15,7 @@ from bench.schema import Metric, Tag
 from bench.store import redacted
 from reports import tables, text, words
 from reports.html import to_html
+from reports.ranking import rank
 from reports.records import Study, default_store, read
 from reports.verdict import Cell, judge_study, scratch_label
 
@@ -82,6 +83,7 @@ def _context(study: Study, name: str, cells: Sequence[Cell], figures: dict[str, 
         "verdicts": tables.verdicts(cells),
         "differences": tables.differences(cells),
         "strategies": tables.strategies(cells),
+        "ranking": tables.ranking(rank(document, rows), [cell.name for cell in cells]),
         "costs": tables.costs(rows),
         "without_result": tables.without_result(rows),
         "scratch": scratch_label(document),

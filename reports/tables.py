@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from bench.schema import CELLS, Metric, Status
+from reports.ranking import Ranked
 from reports.records import Row
 from reports.stats import Mean
 from reports.text import NONE, code, escape, interval, percent, points, quantity, seconds, table
@@ -48,6 +49,27 @@ def strategies(cells: Sequence[Cell]) -> str:
     labels = list(dict.fromkeys(s for cell in cells for s in cell.strategies))
     header = ["strategy", *(cell_title(cell.name) for cell in cells)]
     return table(header, [[code(label), *(_mean(cell, label) for cell in cells)] for label in labels])
+
+
+def ranking(ranked: Sequence[Ranked], cells: Sequence[str]) -> str:
+    """Every strategy against the baseline, best first; '' where there is nothing to rank."""
+    if not ranked:
+        return ""
+    header = ["strategy", "accuracy", "minus baseline", "95 %", *map(cell_title, cells), "time", "seeds"]
+    return table(header, [_ranked(found, cells) for found in ranked])
+
+
+def _ranked(found: Ranked, cells: Sequence[str]) -> list[str]:
+    mean = found.interval
+    return [
+        code(found.strategy),
+        percent(found.accuracy),
+        points(mean.mean, sign=True),
+        NONE if isnan(mean.low) else interval(mean.low, mean.high, sign=True),
+        *(points(found.by_cell[cell], sign=True) if cell in found.by_cell else NONE for cell in cells),
+        NONE if found.time is None else f"{found.time:.2f} ×",
+        str(mean.n),
+    ]
 
 
 def _mean(cell: Cell, label: str) -> str:

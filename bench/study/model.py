@@ -166,6 +166,10 @@ class Matrix(BaseModel):
         description="measured Fréchet distance at the stem up to which a dataset counts as similar",
     )
     margin: float = Field(0.01, gt=0, lt=1, description="accuracy within which two strategies count as equal")
+    baseline: str | None = Field(
+        None,
+        description="label of the strategy that all are ranked against; default: the plainest full fine-tuning",
+    )
     rule: dict[Cell, str] = Field(
         {},
         description="cell -> label of the strategy that the rule picks; default: the textbook's, where the study has it",

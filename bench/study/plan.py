@@ -64,6 +64,7 @@ class Plan:
     teachers: list[BackboneSpec]
     left_out: dict[str, str]  # label -> why a product of axes was left out
     rule: dict[str, str | None]  # cell -> label of the strategy that the rule picks
+    baseline: str | None  # label of the strategy that all are ranked against
 
     @property
     def unmeasured(self) -> bool:
@@ -85,6 +86,7 @@ class Plan:
                 "small_at_most": study.matrix.small_at_most,
                 "margin": study.matrix.margin,
                 "rule": self.rule,
+                "baseline": self.baseline,
             },
             "datasets": [
                 {
@@ -133,8 +135,8 @@ def make(study: Study, path: Path, cache: Path) -> Plan:
         for spec in [RunSpec(target.spec, n, backbone, strategy, seed, study.train, teacher)]
     ]
     _refuse_doubles(runs, path)
-    rule = _rule(study, strategies, path)
-    return Plan(study, path, cache, runs, made, strategies, backbones, teachers, left_out, rule)
+    rule, baseline = _rule(study, strategies, path), _baseline(study, strategies, path)
+    return Plan(study, path, cache, runs, made, strategies, backbones, teachers, left_out, rule, baseline)
 
 
 def size(images_per_class: int, study: Study) -> str:
@@ -236,12 +238,23 @@ def _rule(study: Study, strategies: list[StrategySpec], path: Path) -> dict[str,
         if label not in labels:
             where = locate(path, "matrix", "rule", cell)
             raise UserError(f"{where}: {label!r} is no strategy of this study{nearest(label, labels)}")
-    plainest = sorted(strategies, key=lambda s: len(s.parts) + (s.label != compose.canonical_label(s)))
-    first = {
-        cell: next((s.label for s in plainest if s.freeze.name == name), None)
-        for cell, name in TEXTBOOK.items()
-    }
+    first = {cell: _plainest(strategies, name) for cell, name in TEXTBOOK.items()}
     return {cell: study.matrix.rule.get(cell, first[cell]) for cell in CELLS}
+
+
+def _baseline(study: Study, strategies: list[StrategySpec], path: Path) -> str | None:
+    label, labels = study.matrix.baseline, [s.label for s in strategies]
+    if label is not None and label not in labels:
+        where = locate(path, "matrix", "baseline")
+        raise UserError(f"{where}: {label!r} is no strategy of this study{nearest(label, labels)}")
+    return label or _plainest(strategies, "full")
+
+
+def _plainest(strategies: list[StrategySpec], freeze: str) -> str | None:
+    """The label of the strategy with that freezing schedule and the least besides."""
+    found = [s for s in strategies if s.freeze.name == freeze]
+    plain = sorted(found, key=lambda s: (len(s.parts), s.label != compose.canonical_label(s)))
+    return plain[0].label if plain else None
 
 
 def _refuse_twins(labels: list[str], path: Path, section: str) -> None:
