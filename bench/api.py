@@ -31,12 +31,18 @@ else:
         def __getattr__(self, name: str) -> Any:
             return getattr(import_module("torch"), name)
 
-    torch = _Torch()
-    Tensor = nn = Model = Task = Any  # names for annotations, which nobody evaluates
+    class _Names:
+        """`nn.Module` and the like in annotations, which mean nothing at run time."""
+
+        def __getattr__(self, name: str) -> Any:
+            return Any
+
+    torch, nn = _Torch(), _Names()
+    Tensor = Model = Task = Any
 
 __all__ = [
     "Batch", "Group", "Hook", "Knob", "Loss", "Model", "Output", "Part", "Phase", "Phases", "Range", "Schedule",
-    "Strategy", "Task", "Tensor", "Transform", "UserError", "cross_entropy", "epoch_spans", "knob", "replace", "torch",
+    "Strategy", "Task", "Tensor", "Transform", "UserError", "cross_entropy", "epoch_spans", "knob", "nn", "replace", "torch",
 ]  # fmt: skip
 
 HEAD = "head"

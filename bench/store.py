@@ -92,7 +92,7 @@ def study_document(uri: str, experiment: str, runs: Sequence[dict[str, Any]] | N
 
 def redacted(uri: str) -> str:
     """`uri` without user name and password, for messages and reports."""
-    return re.sub(r"//[^/@]*@", "//…@", uri)
+    return re.sub(r"(?<!sqlite)://\S*@", "://…@", uri)  # up to the last @: a password may hold one
 
 
 def sqlite_path(uri: str) -> Path | None:

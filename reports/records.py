@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.places import store_uri
 from bench.schema import END_METRICS, Metric, Purpose, Status, Tag
 from bench.store import read_runs, study_document
 
@@ -51,14 +51,9 @@ class Study:
     runs: list[dict[str, Any]]
 
 
-def default_store() -> str:
-    """The tracking URI that MLflow itself would use."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
-
-
 def read(name: str, store: str | None = None) -> Study:
     """The study `name` as it stands in the store now. Raises `UserError` where there is none."""
-    uri = store or default_store()
+    uri = store_uri(store)
     runs = read_runs(uri, name)
     return join(study_document(uri, name, runs), runs)
 

@@ -16,7 +16,7 @@ from bench.store import redacted
 from reports import tables, text, words
 from reports.html import to_html
 from reports.ranking import rank
-from reports.records import Study, default_store, read
+from reports.records import Study, read
 from reports.verdict import Cell, judge_study, scratch_label
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -24,8 +24,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 def write(name: str, store: str | None, out: Path) -> Path:
     """Write the report of study `name` into `out/name` and return that folder."""
-    uri = store or default_store()
-    return write_study(read(name, uri), name, out)
+    return write_study(read(name, store), name, out)
 
 
 def write_study(study: Study, name: str, out: Path) -> Path:

@@ -112,7 +112,8 @@ def costs(rows: Sequence[Row]) -> str:
     for row in rows:
         if row["status"] == Status.FINISHED:
             groups[row["cell"], row["strategy"]].append(row)
-    order = sorted(groups.items(), key=lambda group: CELLS.index(group[0][0]))
+    place = {name: i for i, name in enumerate(CELLS)}  # what is not measured yet comes last
+    order = sorted(groups.items(), key=lambda group: place.get(group[0][0], len(CELLS)))
     lines = [
         [
             cell_title(cell),

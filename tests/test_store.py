@@ -189,6 +189,10 @@ def test_sqlite_path(uri: str, expected: Path | None) -> None:
 
 def test_passwords_are_not_shown() -> None:
     assert store.redacted("postgresql://me:p:w@host/db") == "postgresql://…@host/db"
+    assert (
+        store.redacted("bench run --store mysql://me:p@s/s@host/db x.yaml")
+        == "bench run --store mysql://…@host/db x.yaml"
+    )
     assert store.redacted("sqlite:////a/b@c.db") == "sqlite:////a/b@c.db"
 
 

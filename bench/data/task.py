@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -48,17 +49,26 @@ class Task:
         In stored order, so that results can be looked up by `Batch.index`; shuffled where there is a `seed`. For
         measurements that a strategy makes before or between its phases.
         """
-        device = next(model.parameters()).device
         n = len(self.train)
+        shuffled = seed is not None
         order = (
-            torch.arange(n)
-            if seed is None
-            else torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+            torch.randperm(n, generator=torch.Generator().manual_seed(seed)) if shuffled else torch.arange(n)
         )
         for index in order.split(self.batch_size)[:limit]:
-            y = self.train.y[index].to(device)
-            x = normalise(
-                centre_crop(self.train.x[index], model.image_size).to(device), model.mean, model.std
-            )
-            target = F.one_hot(y, self.num_classes).float()
-            yield Batch(x, y, target, torch.ones(len(y), device=device), index.to(device))
+            yield self._as_they_are(self.train, index, model)
+
+    def features(self, model: Model, images: ImageSet) -> tuple[np.ndarray, np.ndarray]:
+        """Features [N, D] float64 that the classifier takes, in eval mode, and labels [N], of the images as they are."""
+        batches = (
+            self._as_they_are(images, index, model)
+            for index in torch.arange(len(images)).split(self.batch_size)
+        )
+        features = [model.eval_output(batch.x).features.cpu() for batch in batches]
+        return torch.cat(features).double().numpy(), images.y.numpy()
+
+    def _as_they_are(self, images: ImageSet, index: Tensor, model: Model) -> Batch:
+        device = next(model.parameters()).device
+        y = images.y[index].to(device)
+        x = normalise(centre_crop(images.x[index], model.image_size).to(device), model.mean, model.std)
+        target = F.one_hot(y, self.num_classes).float()
+        return Batch(x, y, target, torch.ones(len(y), device=device), index.to(device))

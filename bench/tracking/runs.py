@@ -43,6 +43,7 @@ class RunLog:
         self.client, self.mlflow_run_id = client, mlflow_run_id
         self._queue: queue.SimpleQueue[Point | None] = queue.SimpleQueue()
         self._error: Exception | None = None
+        self._ended = False
         self._thread = threading.Thread(target=self._send, name="metrics", daemon=True)
         self._thread.start()
         self._monitor = (
@@ -58,7 +59,13 @@ class RunLog:
             self._queue.put(Point(key, float(value), now, step))
 
     def finish(self, status: Status, metrics: dict[str, float], error: str | None = None) -> None:
-        """Send everything, then the status: a run that says "finished" has all its numbers. Raises what sending raised."""
+        """Send everything, then the status: a run that says "finished" has all its numbers. Raises what sending raised.
+
+        Only the first call's status counts: a signal that arrives while a finished run is being closed does not turn
+        it into a killed one.
+        """
+        if self._ended:
+            return
         self.record(0, metrics)
         if self._monitor:
             _last_sample(self._monitor)
@@ -67,6 +74,7 @@ class RunLog:
         self._thread.join()
         if self._error:
             raise self._error
+        self._ended = True
         tags = [RunTag(Tag.STATUS, status)] + ([RunTag(Tag.ERROR, error[:5000])] if error else [])
         self.client.log_batch(self.mlflow_run_id, tags=tags)
         self.client.set_terminated(self.mlflow_run_id, MLFLOW_STATUS[status])
