@@ -83,6 +83,7 @@ def parse(expression: str, knobs: Knobs, label: str | None = None) -> StrategySp
         if len(found) > 1:
             raise UserError(f"{expression!r} has two {AT_MOST_ONE[family]}: {' and '.join(found)}")
     rest = [n for n in names if n not in freeze and classes[n].family not in AT_MOST_ONE]
+    rest.sort(key=lambda n: _surgery(n, classes[n]))
     if DEFAULT_REGULARIZE in rest and len(rest) > 1:
         raise UserError(f"{expression!r}: {DEFAULT_REGULARIZE} excludes other regularisers")
     spec = StrategySpec(
@@ -93,6 +94,14 @@ def parse(expression: str, knobs: Knobs, label: str | None = None) -> StrategySp
     if reason := refusal(spec):
         raise Meaningless(canonical_label(spec), reason)
     return StrategySpec(spec.freeze, spec.lr, spec.regularize, label or canonical_label(spec))
+
+
+def _surgery(name: str, cls: type[Part]) -> int:
+    """Sorts changes of structure last, in the table's order: the last transform is the outermost, and the first to act.
+
+    So the network has its final shape before any other part looks at it, however the expression was written.
+    """
+    return list(strategies.TABLE).index(name) if cls.family == "structure" else -1
 
 
 def canonical_label(spec: StrategySpec) -> str:

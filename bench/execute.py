@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -129,6 +128,8 @@ def execute(spec: RunSpec, places: Places, record: Record, keep: str = "none") -
     Raises `Diverged` for a loss that is not finite, `UserError` for input that does not work.
     """
     numerics = choose(spec.train)
+    if spec.teacher:
+        _make_teacher(spec, numerics, places)  # before the meters start: it serves all runs that share it
     clock, memory, energy = Clock(numerics), MemoryMeter(numerics.device), EnergyMeter(numerics.device)
     memory.start()
     with clock("total"):
@@ -141,7 +142,8 @@ def execute(spec: RunSpec, places: Places, record: Record, keep: str = "none") -
             torch.manual_seed(derive(spec.seed, "model"))
             model = make_model(spec.backbone, task.num_classes, spec.train.image_size, places)
             model = model.to(numerics.device, memory_format=torch.channels_last)
-            model.on_new_head = partial(_init_head_bias, task=task, train=spec.train)
+            # not a partial: copies of the model would copy the task, images and all
+            model.on_new_head = lambda model: _init_head_bias(model, task, spec.train)
             model.on_new_head(model)
         wanted = keep != "none" or spec.train.evaluate == "best"
         order = derive(spec.seed, "order")
@@ -178,10 +180,17 @@ def make_task(prepared: Prepared, spec: RunSpec) -> Task:
     )
 
 
+def _make_teacher(spec: RunSpec, numerics: Numerics, places: Places) -> None:
+    prepared = prepare_dataset(spec.dataset, spec.backbone, spec.train.image_size, places)
+    teacher = _teacher(spec, make_task(prepared, spec), numerics, places)
+    assert teacher
+    teacher.ready()
+
+
 def _teacher(spec: RunSpec, task: Task, numerics: Numerics, places: Places) -> Teacher | None:
     if not spec.teacher:
         return None
-    size, _, _ = resolution(
+    size, crop_pct, interpolation = resolution(
         spec.backbone,
         spec.train.image_size,
         places.base,
@@ -189,7 +198,15 @@ def _teacher(spec: RunSpec, task: Task, numerics: Numerics, places: Places) -> T
     )
     torch.manual_seed(derive(spec.seed, "teacher"))
     model = make_model(spec.teacher.backbone, task.num_classes, size, places)
-    return Teacher(spec.teaching(), model, task, numerics, places.cache)
+    # it is trained on the student's images, so how they were decoded is part of what it is
+    own = spec.teaching()
+    config = {**own.backbone.data_config, "crop_pct": crop_pct, "interpolation": interpolation}
+    own = dataclasses.replace(
+        own,
+        backbone=dataclasses.replace(own.backbone, data_config=config),
+        train=dataclasses.replace(own.train, image_size=size),
+    )
+    return Teacher(own, model, task, numerics, places.cache)
 
 
 def _final_scores(trainer: Trainer, prepared: Prepared) -> dict[str, float]:

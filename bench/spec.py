@@ -121,7 +121,7 @@ class RunSpec:
             "dataset": _without_defaults(self.dataset),
             "n_per_class": self.n_per_class,
             "backbone": _without_defaults(replace(self.backbone, label="")),
-            "strategy": {k: v for k, v in asdict(self.strategy).items() if k != "label"},
+            "strategy": _without_labels(self.strategy),
             "seed": self.seed,
             "train": _without_defaults(self.train),
             **teacher,
@@ -135,6 +135,14 @@ class RunSpec:
     @property
     def run_id(self) -> str:
         return content_hash(self.identity())
+
+
+def _without_labels(strategy: StrategySpec) -> dict[str, Any]:
+    """Neither its own label nor that of its teacher, which has an identity of its own."""
+    content = {k: v for k, v in asdict(strategy).items() if k != "label"}
+    for part in (content["freeze"], *content["lr"], *content["regularize"]):
+        part["knobs"].pop("teacher", None)
+    return content
 
 
 def _without_defaults(spec: Any) -> dict[str, Any]:

@@ -13,7 +13,9 @@ from safetensors.torch import load_file, save_file
 
 from bench import compose
 from bench.backbones.model import Model
+from bench.data.store import locked
 from bench.data.task import Task
+from bench.errors import Diverged
 from bench.seeds import derive
 from bench.spec import RunSpec
 from bench.train.cost import Clock
@@ -34,23 +36,33 @@ class Teacher:
 
     def __call__(self) -> Model:
         """Frozen and in eval mode, on the run's device."""
-        path = self.cache / "teachers" / f"{self.spec.run_id}.safetensors"
+        path = self.ready()
         model = self.model.to(self.numerics.device, memory_format=torch.channels_last)
-        if not path.exists():
-            self._train(model, path)
         with safe_open(path, framework="pt") as file:
             self.seconds = float(file.metadata()["seconds"])
         model.net.load_state_dict(load_file(path))
         return model.requires_grad_(False).eval()
 
-    def _train(self, model: Model, path: Path) -> None:
+    def ready(self) -> Path:
+        """The file of its weights, trained now if no earlier run did; other processes wait for it."""
+        path = self.cache / "teachers" / f"{self.spec.run_id}.safetensors"
+        with locked(path.parent / ".locks" / path.stem):
+            if not path.exists():
+                self._train(path)
+        return path
+
+    def _train(self, path: Path) -> None:
         start = time.perf_counter()
+        model = self.model.to(self.numerics.device, memory_format=torch.channels_last)
         order = derive(self.spec.seed, "teacher-order")
         task = replace(self.task, unlabeled=None)
         trainer = Trainer(
             model, task, self.spec.train, self.numerics, Clock(self.numerics), order, lambda e, n, m: None
         )
-        trainer.run(compose.build(self.spec.strategy))
+        try:
+            trainer.run(compose.build(self.spec.strategy))
+        except Diverged as error:
+            raise Diverged(f"its teacher, {self.spec.backbone.label}: {error}") from None
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = path.with_name(f"{path.name}.{os.getpid()}")
         weights = {k: v.cpu().contiguous() for k, v in model.net.state_dict().items()}

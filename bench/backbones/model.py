@@ -72,13 +72,28 @@ class Model(nn.Module):
         self.load_report = load_report
         self.on_new_head: Callable[[Model], None] | None = None  # applied to every head drawn from now on
         self.restructured()
-        tensors = dict([*self.named_parameters(), *self.named_buffers()])
-        body = [name for stage in self.stages for name in (*stage.param_names, *stage.buffer_names)]
-        self.pretrained = _Shared({name: tensors[name].detach().clone() for name in body})
+        self._remember()
 
     def restructured(self) -> None:
         """To be called after modules of `net` were replaced: finds its stages and head anew."""
         self.stages, self.head = split(self.net, prefix="net.")
+
+    def operate(self, surgery: Callable[[nn.Module], object]) -> None:
+        """Changes the structure of `net`, and `pretrained` in the same way.
+
+        surgery(net): works in place, alike on the net as it is and on one with the pretrained weights.
+        """
+        reference = self.pretrained_copy()
+        for model in (reference, self):
+            surgery(model.net)
+            model.restructured()
+        reference._remember()
+        self.pretrained = reference.pretrained
+
+    def _remember(self) -> None:
+        tensors = dict([*self.named_parameters(), *self.named_buffers()])
+        body = [name for stage in self.stages for name in (*stage.param_names, *stage.buffer_names)]
+        self.pretrained = _Shared({name: tensors[name].detach().clone() for name in body})
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, 3, H, W] -> logits [B, K]."""
@@ -111,9 +126,12 @@ class Model(nn.Module):
                 handle.remove()
 
     def map_names(self) -> list[str]:
-        """The modules whose outputs timm takes for features, from stem to top; empty where it names none."""
+        """The modules whose outputs timm takes for features, from stem to top; empty where it names none.
+
+        Not the empty sequences that timm leaves in the place of stages that were cut off.
+        """
         info = getattr(self.net, "feature_info", None) or []
-        modules = dict(self.net.named_modules())
+        modules = {n: m for n, m in self.net.named_modules() if not isinstance(m, nn.Sequential) or len(m)}
         return [entry["module"] for entry in info if entry["module"] in modules]
 
     def see(self, x: Tensor, other: Model) -> Tensor:

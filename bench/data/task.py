@@ -22,6 +22,11 @@ def no_teacher() -> Model:
     raise UserError("this strategy needs a teacher, and there is none here")
 
 
+def steps_per_epoch(images: int, batch_size: int) -> int:
+    """Whole batches only (a last batch of one image breaks BatchNorm); a set smaller than a batch is one batch."""
+    return max(1, images // batch_size)
+
+
 @dataclass(frozen=True)
 class Task:
     """The target task of one run. `epochs` is the training budget that the phases of a strategy share.
@@ -43,6 +48,10 @@ class Task:
         """[K] int64: training images of each class."""
         return self.train.class_counts(self.num_classes)
 
+    @property
+    def steps_per_epoch(self) -> int:
+        return steps_per_epoch(len(self.train), self.batch_size)
+
     def batches(self, model: Model, limit: int | None = None, seed: int | None = None) -> Iterator[Batch]:
         """Training images as they are (centre crop, normalised) on the model's device, `limit` batches at most.
 
@@ -59,12 +68,17 @@ class Task:
 
     def features(self, model: Model, images: ImageSet) -> tuple[np.ndarray, np.ndarray]:
         """Features [N, D] float64 that the classifier takes, in eval mode, and labels [N], of the images as they are."""
-        batches = (
-            self._as_they_are(images, index, model)
-            for index in torch.arange(len(images)).split(self.batch_size)
-        )
-        features = [model.eval_output(batch.x).features.cpu() for batch in batches]
+        features = [model.eval_output(batch.x).features.cpu() for batch in self._all(images, model)]
         return torch.cat(features).double().numpy(), images.y.numpy()
+
+    def accuracy(self, model: Model, images: ImageSet) -> float:
+        """The share of the images, as they are, that the model classifies rightly in eval mode."""
+        guesses = ((model.eval_output(batch.x).logits.argmax(-1), batch.y) for batch in self._all(images, model))
+        return sum((guess == y).sum().item() for guess, y in guesses) / len(images)
+
+    def _all(self, images: ImageSet, model: Model) -> Iterator[Batch]:
+        for index in torch.arange(len(images)).split(self.batch_size):
+            yield self._as_they_are(images, index, model)
 
     def _as_they_are(self, images: ImageSet, index: Tensor, model: Model) -> Batch:
         device = next(model.parameters()).device

@@ -12,14 +12,9 @@ from bench.api import Batch, Phase
 from bench.backbones.model import Model
 from bench.data.augment import augment
 from bench.data.strong import strong_view, weak_view
-from bench.data.task import Task
+from bench.data.task import Task, steps_per_epoch
 from bench.errors import UserError
 from bench.spec import TrainSpec
-
-
-def steps_per_epoch(images: int, batch_size: int) -> int:
-    """Whole batches only (a last batch of one image breaks BatchNorm); a set smaller than a batch is one batch."""
-    return max(1, images // batch_size)
 
 
 class Batches:

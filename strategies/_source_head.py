@@ -1,0 +1,51 @@
+"""The classifier of the pretraining, kept and trained beside the new head (LwF, Co-Tuning)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from bench.api import Batch, Model, Phase, Task, Tensor, UserError, torch
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from bench.data.images import ImageSet
+
+
+def keep_source_head(name: str, model: Model) -> nn.Module:
+    """The classifier of the pretraining, [B, D] -> [B, source classes], now an extra module of the model.
+
+    Raises `UserError` where there is none, or where the network, changed by then, gives it no such features.
+    """
+    head = model.source_head()
+    takes = next(p.shape[1] for p in head.parameters() if p.ndim > 1)
+    if takes != model.feature_dim:
+        raise UserError(
+            f"{name}: the classifier of the pretraining takes {takes} features, the network gives {model.feature_dim}"
+        )
+    model.extra["source_head"] = head
+    return head
+
+
+def source_logits(head: nn.Module, images: ImageSet, model: Model, task: Task) -> Tensor:
+    """[N, source classes]: what network and `head`, as they are now, say of the images, unaugmented, in eval mode."""
+    features, _ = task.features(model, images)
+    with torch.no_grad():
+        return head(torch.from_numpy(features).to(next(head.parameters())))
+
+
+def soft_cross_entropy(target: Tensor, logits: Tensor) -> Tensor:
+    """Mean over the batch of -sum_k target_k log softmax(logits)_k."""
+    return -(target * logits.float().log_softmax(dim=-1)).sum(dim=-1).mean()
+
+
+def train_along(phase: Phase, head: nn.Module, name: str, term: Callable[[Model, Batch], Tensor]) -> Phase:
+    """`phase` with `term` in its loss and `head` trained at the body's highest rate.
+
+    Preparations and phases that train the new head alone are left as they are: under them the features stay.
+    """
+    rates = [group.lr for group in phase.train if not group.is_head]
+    if phase.preparation or not rates:
+        return phase
+    return phase.add_group("source_head", list(head.parameters()), max(rates)).add_term(name, term)

@@ -1,0 +1,60 @@
+"""Logistic-regression probe: the convex optimum of the head on frozen features, its strength chosen on validation.
+
+    min_W  C sum_i CE(W z_i, y_i) + 1/2 ||W||^2,   z: features standardised on the training images
+
+by L-BFGS, for 41 values of C from 1e-6 to 1e4; the one with the highest validation accuracy (ties: the smallest C) is fitted
+again on training and validation images, and folded, with the standardisation, into the head's weights.
+"""
+
+from bench.api import Model, Phase, Phases, Strategy, Task, UserError, torch
+
+
+class LogReg(Strategy):
+    """L-BFGS logistic regression on frozen features, C chosen on validation, refitted on both."""
+
+    source = "Radford et al. 2021, arXiv:2103.00020 (A.3); Kornblith et al. 2019, arXiv:1805.08974"
+    when = "The field's convention for judging features; no learning rate to tune, and over in seconds."
+    against = (
+        "No augmentation, and no more than a linear probe can do. Trains on the validation images too, once."
+    )
+    trains_body = False
+    moves_weights = False
+    by_gradient = False
+
+    def phases(self, model: Model, task: Task) -> Phases:
+        if not isinstance(model.classifier, torch.nn.Linear):
+            raise UserError(
+                f"logreg: the head is a {type(model.classifier).__name__}, but must be one linear layer"
+            )
+        yield Phase("logreg", task.epochs, model.groups(0.0, first=len(model.stages)), solve=solve)
+
+
+def solve(model: Model, task: Task) -> None:
+    """Sets the weight [K, D] and bias [K] of the head."""
+    import numpy as np
+
+    train, val = (task.features(model, images) for images in (task.train, task.val))
+    mean, spread = train[0].mean(0), train[0].std(0) + 1e-6
+    (x, y), (x_val, y_val) = (((z - mean) / spread, y) for z, y in (train, val))
+    grid = np.logspace(-6, 4, 41)
+    scores = [((x_val @ w.T + b).argmax(1) == y_val).mean() for w, b in solutions(x, y, grid)]
+    best = grid[int(np.argmax(scores))]  # the first of equals: the smallest C
+    ((weight, bias),) = solutions(np.concatenate([x, x_val]), np.concatenate([y, y_val]), [best])
+    with torch.no_grad():
+        model.classifier.weight.copy_(torch.as_tensor(weight / spread))
+        model.classifier.bias.copy_(torch.as_tensor(bias - weight @ (mean / spread)))
+
+
+def solutions(x, y, grid):
+    """For each C, ascending, the weight [K, D] and bias [K] of the softmax regression on x [N, D], y [N]."""
+    import numpy as np
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(max_iter=1000, tol=1e-5, warm_start=True)
+    for c in grid:
+        found = model.set_params(C=c).fit(x, y)
+        if len(found.classes_) > 2:
+            yield found.coef_.copy(), found.intercept_.copy()
+        else:  # of two classes scikit-learn keeps the difference
+            halves = np.array([-0.5, 0.5])
+            yield halves[:, None] * found.coef_, halves * found.intercept_

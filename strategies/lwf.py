@@ -1,0 +1,45 @@
+"""LwF, learning without forgetting (Li and Hoiem, 2016): keep answering as the pretrained network did.
+
+    loss = CE + weight * T^2 * CE(softmax(s0(x) / T), softmax(s(x) / T))
+
+s is the source classifier on the features; s0 its outputs on the (un-augmented) training images, recorded before anything
+is trained. It trains along, as the old task's head does in the paper. T^2 keeps the gradient's size independent of T.
+"""
+
+from bench.api import Batch, Model, Phase, Phases, Task, Tensor, Transform, knob, torch
+
+
+class LwF(Transform):
+    """Distil the pretrained network's recorded outputs on the target images through its own classifier."""
+
+    family = "regularize"
+    source = "Li and Hoiem 2016, arXiv:1606.09282"
+    when = "The paper: to keep the old task too; TLlib: as a regulariser at 15 % of CUB 5 points above plain tuning."
+    against = "What the source's classes say of dissimilar images is noise; needs the source's classifier."
+    needs = ("by_gradient", "keeps_pretrained", "trains_body")
+    excludes = {name: "a mixture's outputs were not recorded" for name in ("mixup", "cutmix")} | {
+        "truncate": "the source's classifier reads features that truncation has cut off"
+    }
+
+    weight: float = knob(1.0, 0.1, 10.0, log=True)
+    temperature: float = knob(2.0, 1.0, 8.0)
+
+    def phases(self, phases: Phases, model: Model, task: Task) -> Phases:
+        head = model.source_head()
+        recorded = torch.cat([head(model.eval_output(b.x).features) for b in task.batches(model)])
+        soft = (recorded / self.temperature).softmax(dim=-1)
+        model.extra["source_head"] = head
+        yield from super().phases((self._distilled(p, model, soft) for p in phases), model, task)
+
+    def _distilled(self, phase: Phase, model: Model, soft: Tensor) -> Phase:
+        if phase.preparation:
+            return phase
+
+        def lwf(model: Model, batch: Batch) -> Tensor:
+            logits = model.extra["source_head"](batch.output(model).features).float() / self.temperature
+            ce = -(soft[batch.index] * logits.log_softmax(dim=-1)).sum(dim=-1).mean()
+            return self.weight * self.temperature**2 * ce
+
+        return phase.add_group("source_head", list(model.extra["source_head"].parameters())).add_term(
+            "lwf", lwf
+        )

@@ -1,0 +1,27 @@
+"""Parameter sharing: keep the first k pretrained stages as they are, re-initialise the others and train them."""
+
+from bench.api import Model, Phase, Phases, Strategy, Task, UserError, knob
+
+
+class SharedPrefix(Strategy):
+    """Share the first k stages, frozen; train new random weights in all stages above."""
+
+    source = "document 000; Yosinski et al. 2014, arXiv:1411.1792 (frozen transfer, AnB)"
+    when = "Document 000's outlook: where only the low-level features are thought to carry over."
+    against = "Yosinski et al.: cutting between co-adapted layers loses accuracy that fine-tuning them keeps."
+
+    excludes = {
+        name: "it pulls towards pretrained weights that the upper stages have thrown away"
+        for name in ("l2_sp", "delta", "reg_sl", "lwf", "co_tuning")
+    }
+
+    k: int = knob(2, 1, 4)
+    lr: float = knob(3e-2, 1e-3, 1.0, log=True)
+
+    def phases(self, model: Model, task: Task) -> Phases:
+        if not 1 <= self.k < len(model.stages):
+            raise UserError(
+                f"shared_prefix: k is {self.k}, use 1..{len(model.stages) - 1} (0 would be scratch)"
+            )
+        model.reinitialise(first=self.k)
+        yield Phase("rest", task.epochs, model.groups(self.lr, first=self.k))

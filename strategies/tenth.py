@@ -1,0 +1,26 @@
+"""The rule of a tenth (document 004): pretrained layers at a tenth of the rate that training from scratch would use.
+
+The head, which does start from scratch, trains at the from-scratch rate itself, as in document 003.
+"""
+
+from bench.api import Model, Phase, Task, Transform, knob, replace
+
+
+class Tenth(Transform):
+    """Body at a tenth of the from-scratch rate, head at that rate; replaces the strategy's own rate."""
+
+    family = "lr"
+    source = "documents 003, 004"
+    when = "Document 004: always, as a start."
+    against = (
+        "A rule of thumb: on dissimilar, large sets the best rate of the body is often the from-scratch rate."
+    )
+    needs = ("by_gradient", "trains_body", "keeps_pretrained")
+
+    scratch_lr: float = knob(1e-1, 1e-3, 1.0, log=True)
+    factor: float = knob(0.1)
+
+    def __call__(self, phase: Phase, model: Model, task: Task) -> Phase:
+        return phase.map_groups(
+            lambda g: replace(g, lr=self.scratch_lr * (1.0 if g.is_head else self.factor))
+        )
