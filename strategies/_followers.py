@@ -1,4 +1,4 @@
-"""A copy of a network that follows it slowly: a teacher, or an encoder of keys."""
+"""A copy of a network that follows it slowly: an average, a teacher, or an encoder of keys."""
 
 import copy
 from collections.abc import Callable
@@ -9,13 +9,14 @@ from bench.api import nn, torch
 class Follower:
     """`module` is a frozen copy; `decay` takes the number of the step, from 1, and is what each step keeps of it.
 
-    Parameters follow. Statistics do not: the copy runs in the modes of the original, so its trained BatchNorm layers
-    use those of the batches that it sees, and keep a running record of them.
+    Parameters follow; statistics too where asked for (an average that is only evaluated), counters are copied then. A
+    copy that is run in training keeps its own: in the modes of the original, its trained BatchNorm layers use those
+    of the batches that it sees.
     """
 
-    def __init__(self, original: nn.Module, decay: Callable[[int], float]) -> None:
+    def __init__(self, original: nn.Module, decay: Callable[[int], float], statistics: bool = False) -> None:
         self.module = copy.deepcopy(original).requires_grad_(False)
-        self.decay, self.step = decay, 0
+        self.decay, self.statistics, self.step = decay, statistics, 0
 
     def in_mode_of(self, original: nn.Module) -> nn.Module:
         """The copy, each layer in train or eval mode as that of the original is."""
@@ -29,3 +30,6 @@ class Follower:
         with torch.no_grad():
             for name, own in self.module.named_parameters():
                 own.lerp_(original.get_parameter(name), weight)  # leaves what is equal as it is, bit for bit
+            for name, own in self.module.named_buffers() if self.statistics else ():
+                new = original.get_buffer(name)
+                own.lerp_(new, weight) if own.is_floating_point() else own.copy_(new)

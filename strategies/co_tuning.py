@@ -23,6 +23,7 @@ class CoTuning(Transform):
     excludes = {
         "lwf": "both train the one kept source head, towards different targets",
         "truncate": "the source head reads features that truncation has cut off",
+        "trans_tailor": "the source head reads features that pruning has removed",
     }
 
     strength: float = knob(2.3, 0.1, 10.0, log=True)

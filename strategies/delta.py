@@ -24,7 +24,10 @@ class Delta(Transform):
         "MobileNetV2. A second forward pass per step, and with attention a long preparation on wide networks."
     )
     needs = ("by_gradient", "keeps_pretrained", "trains_body")
-    excludes = {"weight_decay": "DELTA switches weight decay off and has its own penalty on the head"}
+    excludes = {
+        "weight_decay": "DELTA switches weight decay off and has its own penalty on the head",
+        "trans_tailor": "a pruned network's maps have other channels than the pretrained one's",
+    }
 
     alpha: float = knob(0.01, 1e-6, 1.0, log=True)
     beta: float = knob(0.01, 1e-4, 1.0, log=True)

@@ -16,7 +16,9 @@ class Distill(Transform):
     family = "teacher"
     source = "Hinton et al. 2015, arXiv:1503.02531; Furlanello et al. 2018, arXiv:1805.04770; document 000"
     when = "A larger network that is too costly to deploy knows the task better; the same one again gains a little too."
-    against = "The teacher has to be trained first (teacher_seconds); one that overfitted says what the labels say."
+    against = (
+        "The teacher has to be trained first (teacher_seconds); one that overfitted says what the labels say."
+    )
 
     teacher: str = knob("")
     teacher_lr: float = knob(1e-2, 1e-4, 1e-1, log=True)

@@ -3,11 +3,11 @@
     w_avg = d w_avg + (1 - d) w  after every step,   d = min(decay, (1 + t) / (10 + t))
 
 so that in short runs the average forgets where it began. BatchNorm's statistics are averaged too, counters copied. With
-several phases, each has its own average, from which the next one goes on.
+several phases, each has its own average, unless they go on with one run (their spans): then there is one for all.
 """
 
-from bench.api import Model, Phase, Task, Transform, knob, replace
-from strategies._averages import Average
+from bench.api import Model, Phases, Task, Transform, knob, replace
+from strategies._followers import Follower
 
 
 class EMA(Transform):
@@ -21,6 +21,14 @@ class EMA(Transform):
 
     decay: float = knob(0.99, 0.9, 0.9999)
 
-    def __call__(self, phase: Phase, model: Model, task: Task) -> Phase:
-        average = Average(model.net, lambda step: min(self.decay, (1 + step) / (10 + step)))
-        return replace(phase.after_step(average.update), eval_weights=average.net.state_dict)
+    def phases(self, phases: Phases, model: Model, task: Task) -> Phases:
+        average = None
+        for phase in phases:
+            if phase.preparation:
+                yield phase
+                continue
+            if average is None or phase.span[0] == 0:
+                average = Follower(model.net, lambda step: min(self.decay, (1 + step) / (10 + step)), True)
+            phase = phase.after_step(lambda model, average=average: average.follow(model.net))
+            # in between the run goes on from its own weights
+            yield replace(phase, eval_weights=average.module.state_dict) if phase.span[1] == 1 else phase

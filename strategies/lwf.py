@@ -18,7 +18,8 @@ class LwF(Transform):
     against = "What the source's classes say of dissimilar images is noise; needs the source's classifier."
     needs = ("by_gradient", "keeps_pretrained", "trains_body")
     excludes = {name: "a mixture's outputs were not recorded" for name in ("mixup", "cutmix")} | {
-        "truncate": "the source's classifier reads features that truncation has cut off"
+        "truncate": "the source's classifier reads features that truncation has cut off",
+        "trans_tailor": "the source's classifier reads features that pruning has removed",
     }
 
     weight: float = knob(1.0, 0.1, 10.0, log=True)

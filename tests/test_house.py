@@ -58,7 +58,7 @@ def test_only_figures_draw() -> None:
 
 def test_reports_know_the_store_and_no_torch() -> None:
     assert not users("torch", ("reports",)) and not users("timm", ("reports",))
-    allowed = ("bench.schema", "bench.store", "bench.errors")
+    allowed = ("bench.schema", "bench.store", "bench.places", "bench.errors")
     for path in files("reports"):
         used = {name for name in imports(path) if name == "bench" or name.startswith("bench.")}
         assert all(name == "bench" or name.startswith(allowed) for name in used), f"{path}: {used}"
@@ -80,6 +80,34 @@ def test_the_harness_knows_no_particular_strategy() -> None:
 def test_strategies_are_short() -> None:
     for path in files("strategies"):
         assert len(path.read_text().splitlines()) <= 80, f"{path} is long for one method"
+
+
+def test_no_six_lines_stand_twice_in_the_strategies() -> None:
+    seen: dict[tuple[str, ...], str] = {}
+    for path in files("strategies"):
+        lines = [line.strip() for line in path.read_text().splitlines() if line.strip()]
+        for i in range(len(lines) - 5):
+            block, here = tuple(lines[i : i + 6]), f"{path.name}: {lines[i]}"
+            assert block not in seen, f"{here} stands also in {seen[block]}"
+            seen[block] = here
+
+
+def test_the_page_of_strategies_is_current() -> None:
+    from bench import catalogue
+
+    assert (ROOT / "docs" / "strategies.md").read_text() == catalogue.page(), "run `make docs`"
+
+
+CATALOGUE = (
+    "import sys; from bench import catalogue; catalogue.strategies(); assert 'torch' not in sys.modules"
+)
+
+
+def test_reading_the_knobs_of_all_strategies_loads_no_torch() -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", CATALOGUE], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 0, result.stderr
 
 
 PLAN = "import sys; from bench.cli import app; app(['plan', 'studies/quickstart.yaml', '--json'], standalone_mode=False); "

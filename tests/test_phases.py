@@ -65,6 +65,18 @@ def test_preparation_is_none_of_the_budget_and_none_of_the_training_time() -> No
     assert trainer.clock.seconds["prepare"] > trainer.clock.seconds["train"]
 
 
+def test_training_sees_the_same_images_in_the_same_order_after_a_preparation() -> None:
+    orders = []
+    for prepare in (False, True):
+        model, seen = make_model("test_vit"), []
+        head = model.groups(0.0, first=len(model.stages))
+        train = Phase("train", 2, head).map_batch(lambda b, seen=seen: seen.append(b.index) or b)
+        phases = [Phase("measure", 3, head, preparation=True)] * prepare + [train]
+        run(model, *phases, epochs=2)
+        orders.append(torch.cat(seen))
+    assert torch.equal(*orders)
+
+
 def test_transforms_leave_preparations_alone() -> None:
     model, task = make_model("test_vit"), make_task()
     strategy = composed("full + head_x10 + l2_sp")

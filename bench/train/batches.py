@@ -24,7 +24,7 @@ class Batches:
         self.task, self.train, self.device = task, train, device
         self.x, self.y = task.train.x.to(device), task.train.y.to(device)
         self._unlabeled: Tensor | None = None
-        self._generator = Generator().manual_seed(seed)
+        self._seed, self._generator = seed, Generator().manual_seed(seed)
         # of its own, so that a strategy with unlabelled images sees the labelled ones in the same order as others
         self._generator_u = Generator().manual_seed(seed + 1)
         counts = task.class_counts.to(device).float()
@@ -33,26 +33,29 @@ class Batches:
             counts.sum() / (len(counts) * counts.clamp(min=1)) if balanced else torch.ones_like(counts)
         )
 
+    def generator(self, phase: Phase) -> Generator:
+        """Preparations draw from their own: the training after them sees the order that all strategies see."""
+        return Generator().manual_seed(self._seed + 2) if phase.preparation else self._generator
+
     @property
     def steps(self) -> int:
         return steps_per_epoch(len(self.y), self.train.batch_size)
 
-    def epoch(self, model: Model, phase: Phase) -> Iterator[Batch]:
-        size = self.train.batch_size
-        order = torch.randperm(len(self.y), generator=self._generator).to(self.device)
+    def epoch(self, model: Model, phase: Phase, generator: Generator | None = None) -> Iterator[Batch]:
+        """One pass over the labelled images. `generator`: by default that of the training."""
+        size, generator = self.train.batch_size, generator or self._generator
+        order = torch.randperm(len(self.y), generator=generator).to(self.device)
         for i in range(self.steps):
-            batch = self._labelled(model, order[i * size : (i + 1) * size])
+            batch = self._labelled(model, order[i * size : (i + 1) * size], generator)
             if phase.unlabeled:
                 batch = self._beside(model, batch, phase.unlabeled * len(batch.y))
             for change in phase.batch_maps:
                 batch = change(batch)
             yield batch
 
-    def _labelled(self, model: Model, index: Tensor) -> Batch:
+    def _labelled(self, model: Model, index: Tensor, generator: Generator) -> Batch:
         y = self.y[index]
-        x = augment(
-            self.x[index], self.train.augment, model.image_size, model.mean, model.std, self._generator
-        )
+        x = augment(self.x[index], self.train.augment, model.image_size, model.mean, model.std, generator)
         target = F.one_hot(y, self.task.num_classes).float()
         return Batch(x, y, target, self.class_weight[y], index)
 

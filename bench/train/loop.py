@@ -103,6 +103,7 @@ class Trainer:
             carry_over(self._optimizer, optimizer)
         self._optimizer = optimizer
         steps = phase.epochs * self._batches.steps
+        generator = self._batches.generator(phase)
         schedule = phase.schedule or make_schedule(self.train, round(steps / (end - start)))
         for epoch in range(phase.epochs):
             first = epoch * self._batches.steps
@@ -111,7 +112,7 @@ class Trainer:
                 return schedule(start + (end - start) * (first + i) / steps)
 
             with self.clock("prepare" if phase.preparation else "train"):
-                metrics = self._epoch(phase, optimizer, factor)
+                metrics = self._epoch(phase, optimizer, factor, generator)
             self.epoch += not phase.preparation
             self._check_finite(metrics[Metric.TRAIN_LOSS], "the training loss", phase, metrics)
             if not phase.preparation:
@@ -154,7 +155,11 @@ class Trainer:
             raise Diverged(f"{what} is {value} in epoch {self.epoch} ({phase.name})")
 
     def _epoch(
-        self, phase: Phase, optimizer: optim.Optimizer, factor: Callable[[int], float]
+        self,
+        phase: Phase,
+        optimizer: optim.Optimizer,
+        factor: Callable[[int], float],
+        generator: torch.Generator,
     ) -> dict[str, float]:
         """One pass over the training images. Sums stay on the device: one synchronisation an epoch.
 
@@ -164,7 +169,7 @@ class Trainer:
         correct = torch.zeros((), device=self.numerics.device)
         seen, steps = 0, 0
         rates: dict[str, float] = {}
-        for batch in self._batches.epoch(self.model, phase):
+        for batch in self._batches.epoch(self.model, phase, generator):
             set_learning_rates(optimizer, factor(steps))
             for group in optimizer.param_groups:
                 name = f"lr/{group['name']}"

@@ -2,45 +2,30 @@
 
 from __future__ import annotations
 
+import copy
 from bisect import bisect_left
 
 import torch
-from torch import Tensor, nn
 
-from bench.api import Model
+from bench.api import Model, UserError
 from strategies.layers.channels import Unit, couplings, remove, together
-from strategies.layers.filters import Scores, hooked
-
-
-def multiply_adds(model: Model) -> dict[str, float]:
-    """Of each convolution and linear layer of the body, for one image."""
-    found: dict[str, float] = {}
-
-    def add(name: str, layer: nn.Module, out: Tensor) -> None:
-        found[name] = found.get(name, 0.0) + out.numel() * layer.weight[0].numel()
-
-    with hooked(model, add):
-        model.eval_output(blank(model))
-    return found
-
-
-def blank(model: Model) -> Tensor:
-    """One image, black."""
-    device = next(model.parameters()).device
-    return torch.zeros(1, 3, model.image_size, model.image_size, device=device)
+from strategies.layers.filters import Scores, filter_layers
+from strategies.layers.work import blank, multiply_adds, work_left
 
 
 def cut(model: Model, scores: Scores, target: float) -> None:
     """Removes channels until no more than `target` multiply-adds are left: the lowest scores first, over all layers.
 
-    At most half of any layer's channels go at once. Modules with attention heads keep all outputs, and what is added to
-    those stays whole with them.
+    At most half of any layer's channels go at once. The features that the head takes stay, so that other parts find what
+    they expect; modules with attention heads keep all outputs, and what is added to those stays whole with them.
     """
     heads = [m for m in model.net.modules() if hasattr(m, "num_heads") and m is not model.net]
+    head = {name for name, m in model.net.named_modules() if m in set(model.classifier.modules())}
     ranked: list[tuple[float, Unit]] = []
     for units in couplings(model.net, blank(model), [model.classifier, *heads]):
-        ordered = sorted(((score(unit, scores), unit) for unit in units), key=lambda pair: pair[0])
-        ranked += ordered[: len(ordered) // 2]
+        if not any(site.name in head for site in units[0]):
+            ordered = sorted(((score(unit, scores), unit) for unit in units), key=lambda pair: pair[0])
+            ranked += ordered[: len(ordered) // 2]
     units = [unit for _, unit in sorted(ranked, key=lambda pair: pair[0])]
     work = multiply_adds(model)
 
@@ -62,11 +47,16 @@ def score(unit: Unit, scores: Scores) -> float:
     return sum(values) / len(values)
 
 
-def work_left(model: Model, work: dict[str, float], gone: Unit) -> float:
-    left = dict(work)
-    for site, channels in gone.items():
-        if site.name in left:
-            layer = model.net.get_submodule(site.name)
-            inputs = layer.weight.shape[1] * getattr(layer, "groups", 1)
-            left[site.name] *= 1 - len(channels) / (layer.weight.shape[0] if site.output else inputs)
-    return sum(left.values())
+def rehearse(model: Model, share: float) -> float:
+    """The multiply-adds of the network. Raises `UserError` where `share` of them cannot be cut."""
+    trial, kind = copy.deepcopy(model), type(model.net).__name__
+    norms = {n: m.weight.detach().flatten(1).norm(dim=1).tolist() for n, m in filter_layers(model).items()}
+    work = sum(multiply_adds(model).values())
+    try:
+        cut(trial, norms, (1 - share) * work)
+        left = sum(multiply_adds(trial).values())
+    except Exception as error:  # whatever torch_pruning, or the network after it, fails with
+        raise UserError(f"trans_tailor: torch_pruning cannot cut a {kind}: {error}") from error
+    if left > (1 - share) * work:
+        raise UserError(f"trans_tailor: of a {kind}, {share:.0%} of the work a round is more than can be cut")
+    return work

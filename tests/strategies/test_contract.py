@@ -7,7 +7,7 @@ import torch
 
 import strategies
 from bench import compose
-from bench.api import Phase
+from bench.api import Phase, replace
 from bench.backbones.model import Model
 from bench.errors import UserError
 from tests.strategies.samples import (
@@ -24,7 +24,13 @@ from tests.strategies.samples import (
 EXPRESSIONS = STRATEGIES + [f"full + {name}" for name in TRANSFORMS]
 """Every strategy alone, and every transform on the full fine-tune."""
 
-IMPOSSIBLE: dict[tuple[str, str], str] = {}
+SMALLEST = 1e-6
+"""A rate below it (auto_rgn's, in proportion to gradients that a layer scale of 1e-6 makes tiny) moves no float32."""
+
+IMPOSSIBLE: dict[tuple[str, str], str] = {
+    ("full + stoch_norm", "test_convnext"): "no BatchNorm",
+    ("full + stoch_norm", "test_vit"): "no BatchNorm",
+}
 """(expression, network) -> what the refusal says, where the method does not allow the network."""
 
 
@@ -63,14 +69,15 @@ def test_frozen_stays_bit_identical_and_the_rest_learns(expression: str, network
         for name in frozen_names(model, trained):
             assert torch.equal(after[name], before[name]), f"{name} is frozen in {phase.name}, but changed"
         moved |= {name for name in trained if not torch.equal(after[name], before[name])}
-        meant |= trained
+        meant |= trained_names(model, replace(phase, train=[g for g in phase.train if g.lr > SMALLEST]))
         epochs += phase.epochs * (not phase.preparation)
     strategy.finish(model)
-    assert moved == meant, f"in a group, but never moved: {sorted(meant - moved)}"
+    assert moved >= meant, f"in a group, but never moved: {sorted(meant - moved)}"
     assert epochs == task.epochs, "the strategy does not spend its epoch budget"
     # a penalty on movement starts at zero, and a mixture of images is harder than an image
     ce = [epoch.get("train/loss_ce", epoch.get("train/loss")) for epoch in log]
-    assert len(ce) == 1 or ce[-1] < ce[0], "the loss does not fall"
+    later = ce[len(ce) // 2 :]  # more than one: how hard an epoch is varies where images are mixed at random
+    assert len(ce) == 1 or sum(later) / len(later) < ce[0], "the loss does not fall"
     assert torch.isfinite(trainer.predict(task.val)).all()
 
 
