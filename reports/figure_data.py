@@ -48,6 +48,31 @@ def strategy_order(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(row["strategy"] for row in rows))
 
 
+MOST = 12
+"""So many strategies can be told apart in one figure."""
+
+
+def drawn(rows: Sequence[Row], cells: Sequence[Cell], baseline: str | None) -> list[str]:
+    """The strategies that figures tell apart, in the plan's order: all, or of many the rule's picks, the baseline and
+    the best of each cell, in turn, until there are MOST.
+    """
+    order = strategy_order(rows)
+    if len(order) <= MOST:
+        return order
+    chosen = list(dict.fromkeys(s for s in [*(cell.rule for cell in cells), baseline] if s in order))
+    best = [sorted(cell.strategies, key=lambda s: -_mean(cell, s)) for cell in cells]
+    for place in range(len(order)):
+        for found in best:
+            if len(chosen) < MOST and place < len(found) and found[place] not in chosen:
+                chosen.append(found[place])
+    return [name for name in order if name in chosen]
+
+
+def _mean(cell: Cell, strategy: str) -> float:
+    mean = cell.means[strategy]
+    return mean.mean if mean.n else -1.0
+
+
 def panels(rows: Sequence[Row]) -> list[Panel]:
     """One panel per dataset and backbone that have results."""
     several = len({row["backbone"] for row in rows}) > 1

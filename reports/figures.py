@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from reports.figure_data import costs, panels, strategy_order
+from reports.figure_data import costs, drawn, panels
 from reports.figures_cost import cost
 from reports.figures_curves import curves
 from reports.figures_forest import forest
@@ -25,11 +25,13 @@ def draw(
 
     What an earlier report left there is removed first.
     """
-    rule, order = document["matrix"], strategy_order(rows)
+    rule = document["matrix"]
+    order = drawn(rows, cells, rule.get("baseline"))
+    chosen = [row for row in rows if row["strategy"] in order]
     with style():
         made = {
             "matrix": matrix(cells, document),
-            "curves": curves(panels(rows), order, rule["small_at_most"]),
+            "curves": curves(panels(chosen), order, rule["small_at_most"]),
             "forest": forest(cells, rule["margin"]),
             "ranking": ranking(rank(document, rows), rule.get("baseline"), rule["margin"]),
             "cost": cost([(cell, costs(rows, cell)) for cell in cells], order),

@@ -26,8 +26,14 @@ RING = {
 }
 
 
+DOT = {"marker": ".", "linestyle": "none", "color": FAINT, "markersize": 6}
+
+
 def cost(shown: Sequence[tuple[Cell, list[Cost]]], strategies: Sequence[str]) -> Figure | None:
-    """None where no training time is known. Ring: the rule's pick; line: what no other strategy beats."""
+    """None where no training time is known. Ring: the rule's pick; line: what no other strategy beats.
+
+    Strategies that are not among `strategies` are dots.
+    """
     shown = [(cell, found) for cell, found in shown if found]
     if not shown:
         return None
@@ -52,7 +58,8 @@ def _panel(axes: Axes, cell: Cell, found: Sequence[Cost], look: dict[str, Look])
     edge = frontier(found)
     axes.plot([c.seconds for c in edge], [100 * c.accuracy for c in edge], color=FAINT, linewidth=1, zorder=1)
     for c in found:
-        axes.plot(c.seconds, 100 * c.accuracy, **look[c.strategy].point, zorder=3)
+        marker = look[c.strategy].point if c.strategy in look else DOT
+        axes.plot(c.seconds, 100 * c.accuracy, **marker, zorder=3 if c.strategy in look else 2)
         if c.strategy == cell.rule:
             axes.plot(c.seconds, 100 * c.accuracy, **RING)
     _time_axis(axes, [c.seconds for c in found])

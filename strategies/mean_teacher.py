@@ -3,7 +3,8 @@
     loss = CE + w(t) mean_u mean_k (p_student(strong_u) - p_teacher(weak_u))^2,   w(t) = weight exp(-5 (1 - t / ramp)^2)
     teacher = d teacher + (1 - d) student  after each step,   d = min(1 - 1 / (step + 1), decay)
 
-The teacher is what is evaluated, and what a phase ends with. As in the authors' code only parameters are averaged: the
+The teacher is what is evaluated, and what a run ends with, or each of several runs in a row; the phases of one run (their
+spans) share a teacher, and only the last is evaluated by it. As in the authors' code only parameters are averaged: the
 teacher runs in train mode, its BatchNorm layers on statistics of the weak views, which are those that it is evaluated with
 (frozen layers keep theirs). Unlike there, the two views are a weak and a strong one instead of two of the same kind,
 labelled images (which have one view) are left out of the agreement, and ramp is a share of the run.

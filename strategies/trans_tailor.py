@@ -20,11 +20,10 @@ class TransTailor(Strategy):
     family = "structure"
     source = "Liu et al. 2021, arXiv:2103.01542; document 001"
     when = "Document 001: keep only the filters that the target needs. The paper: better and 20 % cheaper on Dogs."
-    against = "No official code confirms the gain; every cut costs epochs, and few validation images cannot judge one."
-    excludes = {
-        name: "it follows the network with a copy, whose structure a cut would leave behind"
-        for name in ("ema", "mean_teacher", "bi_tuning")
-    }
+    against = "No official code confirms the gain; few validation images cannot judge a cut; preparing cuts takes time."
+    excludes = dict.fromkeys(
+        ("bi_tuning", "ema", "mean_teacher"), "its copy of the network cannot follow one that loses filters"
+    )
 
     lr: float = knob(1e-2, 1e-4, 1e-1, log=True)
     share: float = knob(0.2, 0.05, 0.5)

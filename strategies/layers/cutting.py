@@ -16,16 +16,14 @@ from strategies.layers.work import blank, multiply_adds, work_left
 def cut(model: Model, scores: Scores, target: float) -> None:
     """Removes channels until no more than `target` multiply-adds are left: the lowest scores first, over all layers.
 
-    At most half of any layer's channels go at once. The features that the head takes stay, so that other parts find what
-    they expect; modules with attention heads keep all outputs, and what is added to those stays whole with them.
+    At most half of any layer's channels go at once. Modules with attention heads keep all outputs, and what is added to
+    those stays whole with them.
     """
     heads = [m for m in model.net.modules() if hasattr(m, "num_heads") and m is not model.net]
-    head = {name for name, m in model.net.named_modules() if m in set(model.classifier.modules())}
     ranked: list[tuple[float, Unit]] = []
     for units in couplings(model.net, blank(model), [model.classifier, *heads]):
-        if not any(site.name in head for site in units[0]):
-            ordered = sorted(((score(unit, scores), unit) for unit in units), key=lambda pair: pair[0])
-            ranked += ordered[: len(ordered) // 2]
+        ordered = sorted(((score(unit, scores), unit) for unit in units), key=lambda pair: pair[0])
+        ranked += ordered[: len(ordered) // 2]
     units = [unit for _, unit in sorted(ranked, key=lambda pair: pair[0])]
     work = multiply_adds(model)
 

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/strategy_costs.py [NAME ...] > strategies/costs.json
 
-resnet18 at 64 px with random weights, 96 images of 10 classes, batches of 32, four epochs, one thread. Only ratios are
+resnet18 at 64 px with random weights, 64 images of 10 classes, batches of 32, four epochs, one thread. Only ratios are
 kept; what a strategy does before and between its phases counts. Not part of the cost: training a teacher, which all
 runs of a task share.
 """
@@ -33,7 +33,7 @@ from bench.train.device import choose
 from bench.train.loop import Trainer
 from tests.strategies.samples import source_head
 
-NETWORK, SIZE, CLASSES, IMAGES, EPOCHS, ROUNDS = "resnet18", 64, 10, 96, 4, 3
+NETWORK, SIZE, CLASSES, IMAGES, EPOCHS, ROUNDS = "resnet18", 64, 10, 64, 4, 3
 TRAIN = TrainSpec(epochs=EPOCHS, batch_size=32, optimizer="momentum", numerics="fp32")
 
 

@@ -328,10 +328,17 @@ def test_a_run_ends_with_the_teacher_and_is_evaluated_by_it() -> None:
 
 def test_one_teacher_goes_through_a_run_of_several_phases_and_each_new_run_has_another() -> None:
     model, task = make_model("test_resnet"), make_task(epochs=4)
-    *inner, last = (p.eval_weights for p in composed("gradual + mean_teacher").phases(model, task))
+    weights, inner = [model.net.get_parameter("fc.weight").detach().clone()], []
+    for phase in composed("gradual + mean_teacher").phases(model, task):
+        disturb(model)
+        step(phase, model)
+        weights.append(model.net.get_parameter("fc.weight").detach().clone())
+        inner.append(phase.eval_weights)
+    *inner, last = inner
     assert inner == [None] * 3, "the student goes on with its own weights"
-    start = model.net.state_dict()
-    assert all(torch.equal(v, start[k]) for k, v in last().items())
+    torch.testing.assert_close(
+        last()["fc.weight"], torch.stack(weights).mean(0), msg="not the mean of all steps"
+    )
     probe, joint = (p.eval_weights for p in composed("staged + mean_teacher").phases(model, task))
     assert probe.__self__ is not joint.__self__
 
@@ -396,6 +403,8 @@ class Reference:
 
 def test_bi_tuning_is_the_authors_loss_through_steps_that_fill_and_overflow_the_queue() -> None:
     model = make_model("test_vit").eval()
+    with torch.no_grad():
+        model.classifier.bias.copy_(torch.tensor([1.0, -1.0, 2.0]))
     knobs = {"queue": 3, "momentum": 0.6, "temperature": 0.2, "weight": 1.5, "dim": 16}
     phase = first_phase("full + bi_tuning", model, bi_tuning=knobs)
     reference = Reference(model, size=3, momentum=0.6, temperature=0.2)
@@ -445,6 +454,18 @@ def test_bi_tuning_leaves_a_phase_of_the_head_alone_as_it_is() -> None:
     assert [g.name for g in probe.train] == ["head"]
     assert joint.train[-1].name == "bi_tuning_projector"
     assert joint.train[-1].lr == joint.head_lr
+
+
+def test_the_keys_of_bi_tuning_go_through_a_run_of_several_phases() -> None:
+    """A queue without keys has nothing to say: the loss is zero in a run's first step, and only there."""
+    model, task = make_model("test_resnet"), make_task(epochs=4)
+    found = []
+    for phase in composed("gradual + bi_tuning").phases(model, task):
+        loss = phase.loss(model, a_batch())
+        step(phase, model)
+        found.append(loss["bi_tuning"].item() if "bi_tuning" in loss else None)
+    assert found[:2] == [None, 0.0], "the first phase trains the head alone"
+    assert all(value > 0.01 for value in found[2:])
 
 
 def test_bi_tuning_refuses_what_it_cannot_contrast() -> None:
