@@ -247,7 +247,8 @@ def _kept(trainer: Trainer, keep: str, train: TrainSpec) -> dict[str, Snapshot]:
 
 def _init_head_bias(model: Model, task: Task, train: TrainSpec) -> None:
     """Zero, or the log of the class prior: with unbalanced labels the head then starts at the base rates."""
-    biases = [p for p in model.stage_parameters(model.head) if p.ndim == 1]
+    # of the output layer alone, where the head has others too
+    biases = [p for p in model.stage_parameters(model.head) if p.shape == (model.num_classes,)]
     if train.head_bias == "default":
         return
     counts = task.class_counts.float().clamp(min=0.5)

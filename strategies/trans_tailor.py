@@ -2,9 +2,10 @@
 
 Each round fine-tunes, learns a scale alpha for each filter on the target loss with the network frozen, scores filters
 |alpha dL/dalpha| (relative to the layer's mean; coupled filters, which can only go together, by their mean), cuts the
-lowest of all layers, and multiplies the scales into the filters that stay. Rounds share the epochs equally; learning the
-scales is preparation. Where a round's validation accuracy is more than `tolerance` below the best before it, the last cut
-is taken back and the rest of the epochs fine-tune. Of a transformer only hidden units of the MLPs can go.
+lowest of all layers, up to eight of a layer at a time (odd numbers save no time), and multiplies the scales into the
+filters that stay. Rounds share the epochs equally, at most one each; learning the scales is preparation. Where a round's
+validation accuracy is more than `tolerance` below the best before it, the last cut is taken back and the rest of the
+epochs fine-tune. Of a transformer only hidden units of the MLPs can go.
 The authors published no code and others' disagree, hence "-like".
 """
 

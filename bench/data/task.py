@@ -73,7 +73,9 @@ class Task:
 
     def accuracy(self, model: Model, images: ImageSet) -> float:
         """The share of the images, as they are, that the model classifies rightly in eval mode."""
-        guesses = ((model.eval_output(batch.x).logits.argmax(-1), batch.y) for batch in self._all(images, model))
+        guesses = (
+            (model.eval_output(batch.x).logits.argmax(-1), batch.y) for batch in self._all(images, model)
+        )
         return sum((guess == y).sum().item() for guess, y in guesses) / len(images)
 
     def _all(self, images: ImageSet, model: Model) -> Iterator[Batch]:

@@ -34,9 +34,8 @@ class Snapshot:
         accuracy: float,
         nll: float,
     ) -> Snapshot:
-        weights = {k: v.detach().to("cpu", copy=True).contiguous() for k, v in model.net.state_dict().items()}
         state = _to_cpu(optimizer.state_dict()) if optimizer else {}
-        return cls(epoch, phase, weights, state, accuracy, nll)
+        return cls(epoch, phase, weights_of(model), state, accuracy, nll)
 
     def fits(self, model: Model) -> bool:
         """Whether the network still has the tensors that were kept."""
@@ -59,6 +58,11 @@ class Snapshot:
             {"optimizer": self.optimizer, "epoch": self.epoch, "phase": self.phase}, folder / "optimizer.tmp"
         )
         (folder / "optimizer.tmp").rename(folder / "optimizer.pt")
+
+
+def weights_of(model: Model) -> dict[str, Tensor]:
+    """A copy of the network's tensors in host memory."""
+    return {k: v.detach().to("cpu", copy=True).contiguous() for k, v in model.net.state_dict().items()}
 
 
 def _to_cpu(value: Any) -> Any:

@@ -20,7 +20,7 @@ from bench.errors import Diverged
 from bench.schema import Metric
 from bench.spec import TrainSpec
 from bench.train.batches import Batches, steps_per_epoch
-from bench.train.checkpoint import Snapshot
+from bench.train.checkpoint import Snapshot, weights_of
 from bench.train.cost import Clock
 from bench.train.device import Numerics
 from bench.train.evaluate import predict, score
@@ -74,6 +74,9 @@ class Trainer:
             self.model.net.load_state_dict(self.best.weights)
         with self.clock("prepare"):
             strategy.finish(self.model)
+        tested = self.best if self.train.evaluate == "best" else self.last
+        if tested and not tested.fits(self.model):
+            tested.weights = weights_of(self.model)  # merged adapters, say: what is kept is what is tested
 
     def fit(self, phase: Phase) -> None:
         freeze.check(self.model, phase)

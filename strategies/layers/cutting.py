@@ -12,25 +12,32 @@ from strategies.layers.channels import Unit, couplings, remove, together
 from strategies.layers.filters import Scores, filter_layers
 from strategies.layers.work import blank, multiply_adds, work_left
 
+LOTS = (8, 4, 2, 1)
+"""Channels that go at a time, at most a quarter of a layer: processors work in such widths, odd ones save no time."""
+
 
 def cut(model: Model, scores: Scores, target: float) -> None:
     """Removes channels until no more than `target` multiply-adds are left: the lowest scores first, over all layers.
 
-    At most half of any layer's channels go at once. Modules with attention heads keep all outputs, and what is added to
-    those stays whole with them.
+    In lots of a layer, ranked by their means, and at most half of a layer in one call. Modules with attention heads keep
+    all outputs, and what is added to those stays whole with them.
     """
     heads = [m for m in model.net.modules() if hasattr(m, "num_heads") and m is not model.net]
-    ranked: list[tuple[float, Unit]] = []
+    lots: list[tuple[float, list[Unit]]] = []
     for units in couplings(model.net, blank(model), [model.classifier, *heads]):
-        ordered = sorted(((score(unit, scores), unit) for unit in units), key=lambda pair: pair[0])
-        ranked += ordered[: len(ordered) // 2]
-    units = [unit for _, unit in sorted(ranked, key=lambda pair: pair[0])]
+        scored = sorted(((score(unit, scores), unit) for unit in units), key=lambda pair: pair[0])
+        size = next((lot for lot in LOTS if 4 * lot <= len(scored)), 1)
+        for i in range(0, len(scored) // 2 - size + 1, size):
+            values, members = zip(*scored[i : i + size], strict=True)
+            lots.append((sum(values) / size, list(members)))
+    ranked = [lot for _, lot in sorted(lots, key=lambda pair: pair[0])]
     work = multiply_adds(model)
 
-    def left(n: int) -> float:
-        return work_left(model, work, together(units[:n]))
+    def first(n: int) -> Unit:
+        return together(unit for lot in ranked[:n] for unit in lot)
 
-    gone = together(units[: bisect_left(range(len(units)), True, key=lambda n: left(n) <= target)])
+    enough = bisect_left(range(len(ranked)), True, key=lambda n: work_left(model, work, first(n)) <= target)
+    gone = first(enough)
     model.operate(lambda net: remove(net, gone))
     model.net.to(memory_format=torch.channels_last)  # what was cut has the plain layout
 
