@@ -171,7 +171,8 @@ def _regret(regret: float, comparisons: Sequence[Comparison]) -> dict[str, float
     if not known:
         return {"regret": math.nan, "regret_low": math.nan, "regret_high": math.nan}
     low, high = max(c.low for c in known), max(c.high for c in known)
-    return {"regret": regret, "regret_low": max(0.0, low), "regret_high": max(0.0, high)}
+    # two seeds give intervals of thousands of points; accuracies are fractions
+    return {"regret": regret, "regret_low": max(0.0, low), "regret_high": min(1.0, max(0.0, high))}
 
 
 def scratch_label(document: dict[str, Any]) -> str | None:

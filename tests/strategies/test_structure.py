@@ -118,6 +118,18 @@ def test_truncate_counts_the_same_stages_as_freezing_does(network: str) -> None:
         assert kept == list(theirs.param_names)
 
 
+def test_truncate_takes_one_stage_off_where_timm_counts_by_resolution() -> None:
+    model, whole, x = make_model("mobilenetv3_small_050"), make_model("mobilenetv3_small_050"), images()
+    assert len(whole.stages) > len(whole.net.feature_info) + 1
+    first_phase("full + truncate", model)
+    last = whole.eval().net.blocks[-2]
+    taken: list[torch.Tensor] = []
+    last.register_forward_hook(lambda module, args, out: taken.append(out))
+    whole(x)
+    torch.testing.assert_close(model.eval_output(x).features, taken[0].detach().mean(dim=(2, 3)))
+    assert len(model.stages) == len(whole.stages) - 1
+
+
 def test_truncate_refuses_what_cannot_go() -> None:
     for k in (0, 5, 99):
         with pytest.raises(UserError, match=r"k is .* 1\.\.4 can go"):
@@ -378,7 +390,8 @@ def test_each_image_goes_through_the_blocks_that_its_policy_picks(network: str) 
 
 def test_spot_tune_trains_the_policy_and_one_copy_beside_a_frozen_one() -> None:
     model = make_model("test_resnet")
-    phase = first_phase("spot_tune", model, spot_tune={"lr": 0.2, "policy_lr": 0.03})
+    phase = first_phase("spot_tune", model, spot_tune={"lr": 0.2, "policy_lr": 0.03, "temperature": 2.0})
+    assert model.net.policy.temperature == 2
     rates = {g.name: g.lr for g in phase.train}
     assert rates.pop("policy") == 0.03 and set(rates.values()) == {0.2}
     freeze.check(model, phase)
@@ -612,6 +625,23 @@ def test_scales_are_learned_with_the_network_frozen() -> None:
     trainer.fit(scales)
     assert all(torch.equal(v, before[n]) for n, v in model.net.state_dict().items())
     assert any((p != 1).any() for p in scales.params)
+
+
+def test_what_the_scales_learned_stays_in_the_filters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With nothing cut, the round goes on from the network as it was under its scales."""
+    monkeypatch.setattr(cutting, "cut", lambda *args: None)
+    monkeypatch.setattr(cutting, "rehearse", lambda *args: 1.0)
+    model, task, x = make_model("test_vit"), make_task(images=12, epochs=2), images()
+    trainer, _ = make_trainer(model, task)
+    phases = gentle("trans_tailor").phases(model, task)
+    for _ in range(2):
+        trainer.fit(next(phases))
+    with torch.no_grad():
+        for scale in model.extra["scales"]:
+            scale.uniform_(0.5, 1.5)
+    expected = logits(model, x)
+    next(phases)
+    torch.testing.assert_close(logits(model, x), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_pruning_saves_time() -> None:
