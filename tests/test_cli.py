@@ -142,7 +142,7 @@ BAD = {  # ten kinds of bad input: (edit of the tiny study, what the message mus
     "wrong knob": (("full: {lr: 0.001}", "full: {lr: fast}"), "expected float"),
     "n larger than the class": (("n_per_class: [5, 10]", "n_per_class: [99]"), "only 12"),
     "no weights": (("    source: {name", "    kwargs: {name"), "exactly one origin of its weights"),
-    "meaningless composition": (("- full + head_x10", "- scratch + l2_sp"), "no pretrained weights"),
+    "meaningless composition": (("- full + head_x10", "- scratch + l2_sp"), "nothing pretrained"),
     "broken YAML": (("seeds: 2", "seeds: [2"), "not valid YAML"),
     "empty class": (("- name: world/glyph\n    options: {pool_per_class: 12, test_per_class: 5}", "- name: folder:images"), "class 'dog' has no images"),
     "nothing that fits the network": (("- linear_probe", "- linear_probe\n  - {use: last_stages, knobs: {last_stages: {k: 9}}}"), "has stages"),
