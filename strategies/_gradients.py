@@ -6,7 +6,7 @@ from bench.api import Batch, Model, Phase, torch
 
 
 def relative_gradient_norms(model: Model, phase: Phase, batches: Iterable[Batch]) -> dict[str, float]:
-    """||mean gradient|| / ||weights|| of each group of `phase`, normalisation parameters and biases left out.
+    """||sum of gradients|| / ||weights|| of each group of `phase`, normalisation parameters and biases left out.
 
     In eval mode, on the phase's loss. A group of such parameters alone has the ratio 0.
     """

@@ -2,8 +2,11 @@
 
 After each interval, with g_l the gradient accumulated over it by stage l, the change |‖g_l‖_before - ‖g_l‖| / ‖g_l‖_before
 is compared: the active stages below the first one whose change reaches their median are frozen. An interval is one
-epoch here. The head always trains.
+epoch here, so the earliest border comes after two. The last stage and the head always train. The norm is Euclidean; the
+authors' code sums absolute values. Activations at the border are not cached.
 """
+
+from statistics import median
 
 from bench.api import Model, Phase, Phases, Strategy, Task, epoch_spans, knob, torch
 
@@ -47,7 +50,5 @@ def next_border(before: list[float] | None, norms: list[float], first: int) -> i
         return first
     active = range(first, len(norms))
     change = {i: abs(before[i] - norms[i]) / before[i] if before[i] else 0.0 for i in active}
-    ordered = sorted(change.values())
-    middle = len(ordered) // 2
-    median = ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
-    return next(i for i in active if change[i] >= median)
+    middle = median(change.values())
+    return next(i for i in active if change[i] >= middle)

@@ -2,7 +2,10 @@
 
     lr_i = lr * r_i / max_j r_j,   r_i = ||g_i|| / ||theta_i||
 
-over five batches before the epoch, BatchNorm's parameters left out of the norms. The head counts as one more stage.
+over five batches before the epoch, in eval mode. The head counts as one more stage. Unlike the authors' code, a rate is
+that of a stage and not of each tensor; g is the sum over the batches, where they average the ratios of each; biases are
+left out of the norms with the normalisation parameters, and both train, at the rate of their stage, where BatchNorm's
+are frozen there; the optimiser's state is carried from epoch to epoch.
 """
 
 from bench.api import Model, Phase, Phases, Strategy, Task, epoch_spans, knob, replace

@@ -1,10 +1,13 @@
 """Gradual unfreezing (ULMFiT; Howard and Ruder, 2018): one more stage per epoch, from the top.
 
 Epoch 1 trains the head, epoch 2 the last stage too, and so on until everything trains. One learning-rate schedule runs
-over the whole. With fewer epochs than that takes, several stages are unfrozen at once; the last epoch trains all.
+over the whole, where the paper's code starts one for each stage. With fewer epochs than stages to unfreeze, several are
+unfrozen at once, so that the last epoch trains all. Epochs that train the same stages are one phase.
 """
 
-from bench.api import Model, Phase, Phases, Strategy, Task, epoch_spans, knob
+from itertools import groupby
+
+from bench.api import Model, Phase, Phases, Strategy, Task, knob
 
 
 class Gradual(Strategy):
@@ -23,5 +26,8 @@ class Gradual(Strategy):
         pace = max(1.0, depth / max(1, epochs - 1))
         frozen = [max(0, depth - round(epoch * pace)) for epoch in range(epochs)]
         frozen[-1] = 0
-        for first, span in zip(frozen, epoch_spans(epochs), strict=True):
-            yield Phase(f"from {first}", 1, model.groups(self.lr, first=first), span=span)
+        done = 0
+        for first, same in groupby(frozen):
+            start, done = done, done + len(list(same))
+            groups, span = model.groups(self.lr, first=first), (start / epochs, done / epochs)
+            yield Phase(f"from {first}", done - start, groups, span=span)

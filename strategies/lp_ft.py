@@ -1,7 +1,8 @@
 """LP-FT (Kumar et al., 2022): linear probe first, then full fine-tuning from that head.
 
 A random head sends large, arbitrary gradients into the pretrained features and distorts them; from a trained one they
-stay close. The paper's probe is trained to convergence; here it gets a share of the budget that all strategies have.
+stay close. The paper's probe is trained to convergence; here it takes gradient steps for a share (by default
+half) of the budget that all strategies have. Each of the two phases runs through the learning-rate schedule.
 """
 
 from bench.api import Model, Phase, Phases, Strategy, Task, UserError, knob
@@ -12,7 +13,9 @@ class LPFT(Strategy):
 
     source = "Kumar et al. 2022, arXiv:2202.10054"
     when = "The paper: good features and a shifted test set; at small n at least as good as full fine-tuning."
-    against = "With the head at ten times the rate, plain fine-tuning distorts little too, and spends all epochs on it."
+    against = (
+        "Half the epochs train the head alone; its larger norm harms calibration (Tomihari and Sato 2024)."
+    )
 
     probe_lr: float = knob(1e-1, 1e-3, 1.0, log=True)
     lr: float = knob(3e-3, 1e-5, 1e-1, log=True)

@@ -1,4 +1,9 @@
-"""One cycle (Smith and Topin, 2018), as in fastai: a cosine from lr/div up to lr, then a cosine down to nearly zero."""
+"""One cycle (Smith and Topin, 2018), as in torch and fastai 1: a cosine from lr/div up to lr, then one down to nearly zero.
+
+    lr/div -> lr over the share `rise` of the steps,   lr -> lr/(div * final_div) over the rest
+
+fastai 2 rises over .25 and ends at lr/1e5, 6e-6 of the peak away from here.
+"""
 
 from math import cos, pi
 

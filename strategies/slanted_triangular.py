@@ -1,6 +1,8 @@
 """Slanted triangular rates (ULMFiT; Howard and Ruder, 2018): a short linear rise, a long linear fall.
 
-lr(t) = lr * (1 + p (ratio - 1)) / ratio,   p = t / cut  up to the cut,  then  1 - (t - cut) / (1 - cut)
+    lr(t) = lr * (1 + p (ratio - 1)) / ratio,   p = t / cut  up to the cut,  then  1 - (t - cut) / (1 - cut)
+
+with t the share of the steps done; the paper rounds the cut down to a whole step, which is none in short runs.
 """
 
 from bench.api import Model, Phase, Task, Transform, knob, replace

@@ -1,4 +1,7 @@
-"""Surgical fine-tuning (Lee et al., 2023): tune one chosen stage and the head, freeze all others."""
+"""Surgical fine-tuning (Lee et al., 2023): tune one chosen stage, freeze all others.
+
+Unlike in the paper, whose target classes are the source's, the head is new here, and so it trains too.
+"""
 
 from bench.api import Model, Phase, Phases, Strategy, Task, UserError, knob
 

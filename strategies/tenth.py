@@ -1,6 +1,7 @@
 """The rule of a tenth (document 004): pretrained layers at a tenth of the rate that training from scratch would use.
 
-The head, which does start from scratch, trains at the from-scratch rate itself, as in document 003.
+The head, which does start from scratch, trains at the from-scratch rate itself, as in document 003. Modules that a method
+adds keep the rate that it gives them.
 """
 
 from bench.api import Model, Phase, Task, Transform, knob, replace
@@ -16,11 +17,12 @@ class Tenth(Transform):
         "A rule of thumb: on dissimilar, large sets the best rate of the body is often the from-scratch rate."
     )
     needs = ("by_gradient", "trains_body", "keeps_pretrained")
+    excludes = {"shared_prefix": "all that trains there starts from random weights, at the from-scratch rate"}
 
     scratch_lr: float = knob(1e-1, 1e-3, 1.0, log=True)
     factor: float = knob(0.1)
 
     def __call__(self, phase: Phase, model: Model, task: Task) -> Phase:
-        return phase.map_groups(
-            lambda g: replace(g, lr=self.scratch_lr * (1.0 if g.is_head else self.factor))
-        )
+        rates = {stage.name: self.factor * self.scratch_lr for stage in model.stages}
+        rates[model.head.name] = self.scratch_lr
+        return phase.map_groups(lambda g: replace(g, lr=rates.get(g.name, g.lr)))
