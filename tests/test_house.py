@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -122,12 +122,13 @@ def test_planning_imports_nothing_heavy() -> None:
 
 
 def test_planning_starts_within_two_seconds() -> None:
-    """The best of three: other work on the machine may slow one."""
+    """Of processor time, the best of three: other work on the machine would stretch the clock's."""
     seconds = []
     for _ in range(3):
-        start = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([sys.executable, "-c", PLAN], cwd=ROOT, capture_output=True, timeout=60, check=True)
-        seconds.append(time.perf_counter() - start)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(seconds) < 2, seconds
 
 
