@@ -1,4 +1,4 @@
-"""One cycle (Smith and Topin, 2018), as in torch and fastai 1: a cosine from lr/div up to lr, then one down to nearly zero.
+"""One cycle (Smith and Topin, 2018), as in torch and fastai 1: a cosine up from lr/div, then one to nearly zero.
 
     lr/div -> lr over the share `rise` of the steps,   lr -> lr/(div * final_div) over the rest
 

@@ -49,6 +49,18 @@ def test_a_run_in_spans_is_the_run_in_one_phase(network: str) -> None:
     assert [m["lr/head"] for m in whole_log] == pytest.approx([m["lr/head"] for m in parts_log])
 
 
+def test_a_preparation_between_two_parts_of_a_run_leaves_its_optimiser_alone() -> None:
+    results = []
+    for measured in (False, True):
+        model = make_model("test_vit")
+        head = model.groups(0.0, first=len(model.stages))
+        first, second = (Phase(str(s), 2, model.groups(3e-3), span=s) for s in epoch_spans(2))
+        between = [Phase("measure", 1, head, preparation=True)] * measured
+        run(model, first, *between, second)
+        results.append(model.state_dict())
+    assert all(torch.equal(results[0][k], results[1][k]) for k in results[0])
+
+
 def test_a_phase_that_starts_anew_forgets_the_optimisers_state() -> None:
     model = make_model("test_vit")
     trainer, _ = run(model, *(Phase(n, 2, model.groups(3e-3)) for n in "ab"))

@@ -104,7 +104,8 @@ class Trainer:
         optimizer = make_optimizer(phase, self.train)
         if start > 0 and self._optimizer:
             carry_over(self._optimizer, optimizer)
-        self._optimizer = optimizer
+        if not phase.preparation:  # a measurement between two parts of a run does not end it
+            self._optimizer = optimizer
         steps = phase.epochs * self._batches.steps
         generator = self._batches.generator(phase)
         schedule = phase.schedule or make_schedule(self.train, round(steps / (end - start)))

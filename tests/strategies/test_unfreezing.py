@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from itertools import accumulate, pairwise
 
 import pytest
 import torch
@@ -14,23 +15,27 @@ from tests.strategies.samples import composed, first_phase, make_model, make_tas
 
 
 @pytest.mark.parametrize(
-    ("epochs", "first"),
-    [(8, [5, 4, 3, 2, 1, 0, 0, 0]), (6, [5, 4, 3, 2, 1, 0]), (3, [5, 3, 0]), (2, [5, 0]), (1, [0])],
+    ("epochs", "phases"),
+    [
+        (8, [(5, 1), (4, 1), (3, 1), (2, 1), (1, 1), (0, 3)]),
+        (6, [(5, 1), (4, 1), (3, 1), (2, 1), (1, 1), (0, 1)]),
+        (4, [(5, 1), (3, 1), (2, 1), (0, 1)]),
+        (3, [(5, 1), (3, 1), (0, 1)]),
+        (2, [(5, 1), (0, 1)]),
+        (1, [(0, 1)]),
+    ],
 )
-def test_gradual_unfreezes_from_the_top_and_ends_with_everything(epochs: int, first: list[int]) -> None:
+def test_gradual_unfreezes_from_the_top_and_ends_with_everything(
+    epochs: int, phases: list[tuple[int, int]]
+) -> None:
+    """(first stage that trains, epochs): one more an epoch, or as many more as it takes; one schedule over all."""
     model = make_model("test_resnet")
-    phases = list(composed("gradual").phases(model, make_task(epochs=epochs)))
-    assert [len(model.stages) - len(p.train) + 1 for p in phases] == pytest.approx(first, abs=1)
-    assert len(phases[-1].train) == len(model.stages) + 1
-    assert [p.span for p in phases] == [
-        (pytest.approx(i / epochs), pytest.approx((i + 1) / epochs)) for i in range(epochs)
-    ]
-
-
-def test_gradual_opens_one_stage_an_epoch() -> None:
-    model = make_model("test_resnet")
-    phases = composed("gradual").phases(model, make_task(epochs=8))
-    assert [len(p.train) for p in phases] == [1, 2, 3, 4, 5, 6, 6, 6]
+    found = list(composed("gradual").phases(model, make_task(epochs=epochs)))
+    stages = [stage.name for stage in model.stages]
+    assert [[g.name for g in p.train] for p in found] == [[*stages[first:], "head"] for first, _ in phases]
+    assert [p.epochs for p in found] == [count for _, count in phases]
+    ends = [end / epochs for end in accumulate((count for _, count in phases), initial=0)]
+    assert [p.span for p in found] == list(pairwise(ends))
 
 
 def test_lp_ft_tunes_from_the_probed_head() -> None:
