@@ -2,8 +2,8 @@
 
 After each interval, with g_l the gradient accumulated over it by stage l, the change |‖g_l‖_before - ‖g_l‖| / ‖g_l‖_before
 is compared: the active stages below the first one whose change reaches their median are frozen. An interval is one
-epoch here, so the third is the first that can have less to train. The last stage and the head always train. The norm is Euclidean; the
-authors' code sums absolute values. Activations at the border are not cached.
+epoch here, so the third is the first that can have less to train. The last stage and the head always train. The norm is
+Euclidean; the authors' code sums absolute values. Activations at the border are not cached.
 """
 
 from statistics import median

@@ -1,8 +1,8 @@
 """LP-FT (Kumar et al., 2022): linear probe first, then full fine-tuning from that head.
 
 A random head sends large, arbitrary gradients into the pretrained features and distorts them; from a trained one they
-stay close. The paper's probe is trained to convergence; here it takes gradient steps for a share (by default
-half) of the budget that all strategies have. Each of the two phases runs through the learning-rate schedule.
+stay close. The paper's probe is trained to convergence; here it takes gradient steps for a share (half, by
+default) of the budget that all strategies have. Each of the two phases runs through the learning-rate schedule.
 """
 
 from bench.api import Model, Phase, Phases, Strategy, Task, UserError, knob

@@ -1,7 +1,7 @@
 """The rule of a tenth (document 004): pretrained layers at a tenth of the rate that training from scratch would use.
 
-The head, which does start from scratch, trains at the from-scratch rate itself, as in document 003. Modules that a method
-adds keep the rate that it gives them.
+The head, which does start from scratch, trains at the from-scratch rate itself, as in document 003. Modules that a
+method adds keep the rate that it gives them.
 """
 
 from bench.api import Model, Phase, Task, Transform, knob, replace
