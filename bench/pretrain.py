@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from bench import compose
 from bench.backbones.build import build, resolution
 from bench.data.images import ImageSet
-from bench.data.prepare import Resolution, load, prepare
+from bench.data.prepare import Resolution, load, load_test, prepare
 from bench.data.task import Task
 from bench.errors import Diverged, UserError, nearest
 from bench.seeds import derive
@@ -115,13 +115,14 @@ def _train(
     assert spec.source
     strategy, train = _settings(spec, recipe)
     data = load(prepare(spec.source, Resolution(size, size), base, cache))
+    test = load_test(data.path)
     config = _data_config(data.pool)
     random = dataclasses.replace(spec, weights="random", data_config={**config, **spec.data_config})
     numerics = choose(train)
     torch.manual_seed(derive(0, "source"))
     model = build(random, len(data.classes), size, base)
     model = model.to(numerics.device, memory_format=torch.channels_last)
-    few = data.test.subset(torch.arange(min(200, len(data.test))))  # watched only: nothing is selected on it
+    few = test.subset(torch.arange(min(200, len(test))))  # watched only: nothing is selected on it
     task = Task(data.pool, few, len(data.classes), train.epochs)
     clock, order = Clock(numerics), derive(0, "source-order")
     start = time.perf_counter()
@@ -133,7 +134,7 @@ def _train(
             f"source_train of {spec.label}: {error}; try a smaller lr than {recipe['lr']}"
         ) from None
     seconds = time.perf_counter() - start
-    accuracy = score(predict(model, data.test, numerics), data.test.y).accuracy
+    accuracy = score(predict(model, test, numerics), test.y).accuracy
     facts = {"accuracy": accuracy, "seconds": seconds, "classes": len(data.classes)}
     metadata = {"source": json.dumps(facts), "data_config": json.dumps({**config, "image_size": size})}
     _save(model.net.state_dict(), metadata, path)

@@ -64,6 +64,7 @@ class Metric:
 
     # once, at the end, of the checkpoint that is evaluated
     VAL_ACCURACY = "val_accuracy"
+    VAL_NLL = "val_nll"
     TEST_ACCURACY = "test_accuracy"
     TEST_CLASS_ACCURACY = "test_mean_class_accuracy"
     TEST_NLL = "test_nll"
@@ -78,6 +79,7 @@ class Metric:
         "teacher_seconds"  # training the teacher, once for all runs that share it; not part of the total
     )
     IMAGES_PER_SECOND = "train_images_per_second"
+    IMAGE_STEPS = "train_image_steps"  # images that the training has seen, counted each time
     PEAK_MEMORY = "peak_memory_bytes"  # of the device that trains: CUDA allocations, or the process on CPU
     PEAK_HOST_MEMORY = "peak_host_memory_bytes"
     PARAMS_TRAINABLE = "params_trainable"

@@ -87,6 +87,9 @@ class TrainSpec:
     numerics: Literal["auto", "fp32", "bf16"] = "auto"
     val_share: Annotated[float, Gt(0), Lt(1)] = 0.2  # of the n images per class, apart from training
     evaluate: Literal["last", "best"] = "last"  # "best": the epoch with the highest val accuracy
+    fit: Literal["train", "train+val"] = (
+        "train"  # the latter once nothing is left to choose on validation images
+    )
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,7 @@ class RunSpec:
     seed: int
     train: TrainSpec = TrainSpec()
     teacher: TeacherSpec | None = None  # of strategies that learn from another network
+    split: int = 0  # of the same images into training and validation: the search may look at several
 
     def identity(self) -> dict[str, Any]:
         """The canonical content that is hashed: no labels, and no setting that is at its default.
@@ -115,7 +119,8 @@ class RunSpec:
         So a setting that is added later leaves the runs in existing stores valid; a default that changes must
         raise SPEC_VERSION. Knobs of strategies are in it with their values, defaults or not.
         """
-        teacher = {"teacher": self.teaching().identity()} if self.teacher else {}
+        optional: dict[str, Any] = {"teacher": self.teaching().identity()} if self.teacher else {}
+        optional |= {"split": self.split} if self.split else {}
         return {
             "version": SPEC_VERSION,
             "dataset": _without_defaults(self.dataset),
@@ -124,7 +129,7 @@ class RunSpec:
             "strategy": _without_labels(self.strategy),
             "seed": self.seed,
             "train": _without_defaults(self.train),
-            **teacher,
+            **optional,
         }
 
     def teaching(self) -> RunSpec:

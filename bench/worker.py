@@ -14,10 +14,12 @@ from typing import Any
 import torch
 
 from bench.errors import Diverged, UserError
-from bench.execute import Outcome, execute, measure_similarity, preflight, prepare_dataset
+from bench.execute import Outcome, execute, measure_similarity
 from bench.executors.base import Emit
 from bench.executors.pool import Stopped
+from bench.ingredients import prepare_dataset
 from bench.places import Places
+from bench.preflight import preflight
 from bench.pretrain import pretrain
 from bench.schema import Status, Tag
 from bench.spec import BackboneSpec, DatasetSpec, RunSpec, TrainSpec

@@ -31,12 +31,13 @@ class CoTuning(Transform):
 
     def phases(self, phases: Phases, model: Model, task: Task) -> Phases:
         head = keep_source_head("co_tuning", model)
-        p = source_logits(head, task.train, model, task).softmax(dim=-1)
+        train, val = task.disjoint if self.calibrated else (task.train, task.val)
+        p = source_logits(head, train, model, task).softmax(dim=-1)
         if self.calibrated:
-            p_val = source_logits(head, task.val, model, task).softmax(dim=-1)
-            relation = bayes(p, task.train.y, p_val, task.val.y, task.num_classes)
+            p_val = source_logits(head, val, model, task).softmax(dim=-1)
+            relation = bayes(p, train.y, p_val, val.y, task.num_classes)
         else:
-            relation = class_means(p, task.train.y, task.num_classes)
+            relation = class_means(p, train.y, task.num_classes)
 
         def co_tuning(model: Model, batch: Batch) -> Tensor:
             logits = head(batch.output(model).features)

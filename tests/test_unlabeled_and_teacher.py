@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 import bench.teacher
-from bench import compose, execute
+from bench import compose, execute, ingredients, preflight
 from bench.api import Phase
 from bench.data.augment import normalise
 from bench.data.images import ImageSet
@@ -38,12 +38,11 @@ def run_spec(expression: str, **changes: object) -> RunSpec:
     )
 
 
-def prepared(pool: int = 60, test: int = 12) -> Prepared:
+def prepared(pool: int = 60) -> Prepared:
     """Noise, so that every image differs from all others."""
     generator = Generator().manual_seed(0)
-    x = torch.randint(0, 256, (pool + test, 3, SIZE + 8, SIZE + 8), generator=generator, dtype=torch.uint8)
-    y = torch.arange(pool + test) % CLASSES
-    return Prepared(ImageSet(x[:pool], y[:pool]), ImageSet(x[pool:], y[pool:]), ["a", "b", "c"], [])
+    x = torch.randint(0, 256, (pool, 3, SIZE + 8, SIZE + 8), generator=generator, dtype=torch.uint8)
+    return Prepared(ImageSet(x, torch.arange(pool) % CLASSES), ["a", "b", "c"], [], Path())
 
 
 def contents(images: Tensor) -> set[bytes]:
@@ -56,34 +55,33 @@ def contents(images: Tensor) -> set[bytes]:
 @pytest.mark.parametrize("n", [5, 10, 19])
 def test_unlabelled_are_all_images_of_the_pool_that_are_in_no_split(n: int) -> None:
     data = prepared()
-    task = execute.make_task(data, run_spec("full + fixmatch", n_per_class=n))
+    task = ingredients.make_task(data, run_spec("full + fixmatch", n_per_class=n))
     assert isinstance(task.unlabeled, Tensor) and task.unlabeled.dtype == torch.uint8, "images, and no labels"
-    train, val, unlabeled, test = map(contents, (task.train.x, task.val.x, task.unlabeled, data.test.x))
+    train, val, unlabeled = map(contents, (task.train.x, task.val.x, task.unlabeled))
     assert len(unlabeled) == len(task.unlabeled) == 60 - 3 * n
     assert unlabeled | train | val == contents(data.pool.x)
     assert not (unlabeled & train or unlabeled & val or train & val)
-    assert not (unlabeled | train | val) & test
 
 
 def test_a_strategy_that_does_not_ask_gets_no_unlabelled_images() -> None:
-    assert execute.make_task(prepared(), run_spec("full + l2_sp")).unlabeled is None
+    assert ingredients.make_task(prepared(), run_spec("full + l2_sp")).unlabeled is None
 
 
 def test_a_dataset_that_is_labelled_throughout_has_none_to_give() -> None:
-    task = execute.make_task(prepared(), run_spec("full + pseudo_label", n_per_class="all"))
+    task = ingredients.make_task(prepared(), run_spec("full + pseudo_label", n_per_class="all"))
     batches = Batches(task, TRAIN, torch.device("cpu"), 0)
     model = make_model("test_resnet")
     with pytest.raises(UserError, match="use a smaller n_per_class"):
         next(batches.epoch(model, first_phase("full + pseudo_label", model)))
     with pytest.raises(UserError, match='n_per_class "all" leaves none'):
-        execute.preflight(
+        preflight.preflight(
             run_spec("full + pseudo_label", n_per_class="all"), CLASSES, Places(Path("."), Path(".")), model
         )
 
 
 def test_labelled_batches_are_the_same_with_and_without_unlabelled_ones_beside_them() -> None:
     model = make_model("test_resnet")
-    task = execute.make_task(prepared(), run_spec("full + fixmatch"))
+    task = ingredients.make_task(prepared(), run_spec("full + fixmatch"))
     seen = []
     for unlabeled in (0, 3):
         batches = Batches(task, TRAIN, torch.device("cpu"), seed=7)
@@ -99,7 +97,7 @@ def test_labelled_batches_are_the_same_with_and_without_unlabelled_ones_beside_t
 
 def test_unlabelled_batches_are_those_of_the_seed_and_new_in_every_step() -> None:
     model = make_model("test_resnet")
-    task = execute.make_task(prepared(), run_spec("full + fixmatch"))
+    task = ingredients.make_task(prepared(), run_spec("full + fixmatch"))
     phase = Phase("p", 1, model.groups(0.1), unlabeled=1)
 
     def views(seed: int) -> list[Tensor]:
@@ -345,7 +343,7 @@ def test_a_teacher_of_images_that_were_decoded_otherwise_is_another_one(tmp_path
 
     def identity(**data_config: object) -> str:
         student = dataclasses.replace(spec.backbone, data_config=data_config)
-        return execute._teacher(replace(spec, backbone=student), task, numerics, places).spec.run_id
+        return ingredients.find_teacher(replace(spec, backbone=student), task, numerics, places).spec.run_id
 
     usual = identity()
     assert identity(mean=[0.1, 0.2, 0.3]) == usual, "the student's normalisation is its own affair"

@@ -22,7 +22,7 @@ from bench.data.store import ArrayFile, locked, remove_leftovers, staged, write_
 from bench.errors import UserError
 from bench.spec import DatasetSpec, content_hash
 
-__all__ = ["Prepared", "Resolution", "load", "prepare"]
+__all__ = ["Prepared", "Resolution", "load", "load_test", "prepare"]
 
 FORMAT = 1
 """Raise it when prepared folders would be laid out or decoded differently than before."""
@@ -32,15 +32,16 @@ _META = "meta.json"
 
 @dataclass(frozen=True)
 class Prepared:
-    """A decoded dataset. `pool` is split into training and validation by `bench.data.splits`.
+    """A decoded dataset without its test images, so that whoever trains or tunes on it cannot look at them.
 
-    No image of `test` is in `pool`, and none is in `pool` twice; `notes` says what was excluded, for people.
+    `pool` is split into training and validation by `bench.data.splits`. No test image is in it, and none is in it
+    twice; `notes` says what was excluded, for people. `load_test(path)` reads what is left out here.
     """
 
     pool: ImageSet
-    test: ImageSet
     classes: list[str]
     notes: list[str]
+    path: Path
 
 
 def prepare(spec: DatasetSpec, resolution: Resolution, base: Path, cache: Path) -> Path:
@@ -70,13 +71,16 @@ def key(family: Family, request: Request, resolution: Resolution) -> str:
 def load(path: Path) -> Prepared:
     """What `prepare` wrote, memory-mapped: opening takes milliseconds, and processes share the pages."""
     meta = json.loads((path / _META).read_text(encoding="utf-8"))
-    pool, test = (
-        ImageSet(_array(path / f"{part}.npy"), _array(path / f"{part}_labels.npy")) for part in _PARTS
-    )
-    return Prepared(pool, test, meta["classes"], meta["notes"])
+    return Prepared(_images(path, "pool"), meta["classes"], meta["notes"], path)
 
 
-_PARTS = ("pool", "test")
+def load_test(path: Path) -> ImageSet:
+    """The test images of what `prepare` wrote: for the last line of a final run, and for nothing else."""
+    return _images(path, "test")
+
+
+def _images(path: Path, part: str) -> ImageSet:
+    return ImageSet(_array(path / f"{part}.npy"), _array(path / f"{part}_labels.npy"))
 
 
 def _array(path: Path) -> torch.Tensor:

@@ -39,8 +39,11 @@ def k_shot(
     val_share: float,
     seed: int,
     classes: Sequence[str] | None = None,
+    split: int = 0,
 ) -> Split:
     """`n_per_class` images of every class of `labels` [N], of which `val_share` for validation.
+
+    `split`: which division of these same images into training and validation; only the first, 0, is nested in n.
 
     "all" takes every image, so classes may differ in size. `classes` names the classes in errors.
     Raises UserError if a class has fewer images, or if n or the share leave nothing to train on.
@@ -52,6 +55,8 @@ def k_shot(
         members = torch.nonzero(labels == k).flatten().numpy()
         chosen = members[permutation(len(members), seed, k)][: _wanted(n_per_class, len(members), name)]
         held_out = validation_positions(len(chosen), val_share)
+        if split:
+            held_out = held_out[permutation(len(chosen), seed, k, split)]
         train.append(chosen[~held_out])
         val.append(chosen[held_out])
     return Split(torch.from_numpy(np.concatenate(train)), torch.from_numpy(np.concatenate(val)))

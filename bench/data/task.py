@@ -33,6 +33,7 @@ class Task:
 
     unlabeled: [N, 3, S, S] uint8, the images of the dataset that are in no split of this run, without their labels.
     teacher: a network already fine-tuned on this very task, made on the first call of any run that needs it.
+    apart: where `train` holds the validation images too (nothing is left to be chosen), it without them.
     """
 
     train: ImageSet
@@ -42,6 +43,12 @@ class Task:
     batch_size: int = 32
     unlabeled: Tensor | None = None
     teacher: Callable[[], Model] = no_teacher
+    apart: ImageSet | None = None
+
+    @property
+    def disjoint(self) -> tuple[ImageSet, ImageSet]:
+        """Training and validation images that share none, for a method that chooses something itself."""
+        return (self.train if self.apart is None else self.apart), self.val
 
     @cached_property
     def class_counts(self) -> Tensor:

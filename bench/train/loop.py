@@ -123,12 +123,13 @@ class Trainer:
                 self._evaluate(phase, optimizer, metrics)
 
     def _evaluate(self, phase: Phase, optimizer: optim.Optimizer | None, metrics: dict[str, float]) -> None:
-        """Scores on the validation images, and the snapshots, at the end of an epoch."""
+        """Scores on the validation images (unless they are trained on), and the snapshots, at the end of an epoch."""
         with self.clock("eval"), self._eval_weights(phase):
             logits = self.predict(self.task.val)
             self._check_finite(logits.abs().max().item(), "the largest output of the network", phase, metrics)
             scores = score(logits, self.task.val.y)
-            metrics |= {Metric.VAL_ACCURACY_EPOCH: scores.accuracy, Metric.VAL_NLL_EPOCH: scores.nll}
+            if self.task.apart is None:
+                metrics |= {Metric.VAL_ACCURACY_EPOCH: scores.accuracy, Metric.VAL_NLL_EPOCH: scores.nll}
             self.record(self.epoch, self.task.epochs, metrics)
             if self.snapshots:
                 self.last = Snapshot.take(

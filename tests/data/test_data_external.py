@@ -9,7 +9,7 @@ import pytest
 import timm.data
 from image_samples import random_image
 
-from bench.data.prepare import Resolution, load, prepare
+from bench.data.prepare import Resolution, load, load_test, prepare
 from bench.errors import UserError
 from bench.spec import DatasetSpec
 
@@ -65,7 +65,7 @@ def test_torch_datasets_are_downloaded_split_and_cleaned(calls, tmp_path: Path) 
     ]
     assert {call["root"] for call in calls} == {str(tmp_path / "downloads")}
     assert data.classes == ["cat", "dog"]
-    assert data.test.x.shape == (20, 3, 10, 10) and len(data.pool) == 144
+    assert load_test(data.path).x.shape == (20, 3, 10, 10) and len(data.pool) == 144
     assert data.notes[0].startswith("images also in the test set, excluded from training: 6 (")
 
 
@@ -73,7 +73,7 @@ def test_streamed_datasets_number_their_classes(calls, tmp_path: Path, monkeypat
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
     spec = DatasetSpec("hfds/owner/name", {"test_split": "holdout"})
     data = load(prepare(spec, SMALL, Path("."), tmp_path))
-    assert data.classes == ["0", "1", "2"] and len(data.test) == 20
+    assert data.classes == ["0", "1", "2"] and len(load_test(data.path)) == 20
     assert [call["split"] for call in calls] == ["holdout", "train"]
 
 

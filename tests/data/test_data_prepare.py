@@ -17,7 +17,7 @@ from PIL import Image
 from bench.data import prepare as prepare_module
 from bench.data import store
 from bench.data.decode import square
-from bench.data.prepare import Prepared, Resolution, load, prepare
+from bench.data.prepare import Prepared, Resolution, load, load_test, prepare
 from bench.errors import UserError
 from bench.spec import DatasetSpec
 
@@ -44,7 +44,7 @@ def test_world_is_prepared_once_and_loaded_without_a_warning(tmp_path: Path) -> 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         data = load(path)
-    assert data.pool.x.shape == (40, 3, 16, 16) and data.test.x.shape == (20, 3, 16, 16)
+    assert data.pool.x.shape == (40, 3, 16, 16) and load_test(data.path).x.shape == (20, 3, 16, 16)
     assert data.pool.class_counts(10).tolist() == [4] * 10 and data.classes[3] == "class 03"
     assert data.notes == []
 
@@ -87,8 +87,8 @@ def test_duplicates_are_excluded_and_reported(tree, tmp_path: Path) -> None:
     shutil.copy(root / "test" / "b" / "0.png", root / "train" / "a" / "leak.png")
     shutil.copy(root / "train" / "a" / "0.png", root / "train" / "a" / "again.png")
     data = prepared(root, tmp_path / "cache")
-    assert len(data.pool) == 10 and len(data.test) == 6
-    assert not contents(data.pool.x) & contents(data.test.x)
+    assert len(data.pool) == 10 and len(load_test(data.path)) == 6
+    assert not contents(data.pool.x) & contents(load_test(data.path).x)
     assert len(contents(data.pool.x)) == 10
     leaked, repeated = data.notes[1:]
     assert leaked.startswith(
@@ -103,7 +103,7 @@ def test_a_repeat_in_the_held_out_part_never_stays_in_the_pool(tree, tmp_path: P
     for i in range(10):
         shutil.copy(root / "a" / f"{i}.png", root / "a" / f"copy{i}.png")
     data = prepared(root, tmp_path / "cache")
-    assert not contents(data.pool.x) & contents(data.test.x)
+    assert not contents(data.pool.x) & contents(load_test(data.path).x)
 
 
 def write_truncated(path: Path) -> None:
@@ -223,7 +223,7 @@ def test_array_files_grow(tmp_path: Path) -> None:
 
 def test_real_photographs(shared: Path, tmp_path: Path) -> None:
     data = prepared(shared / "clothing10", tmp_path, Resolution(32, 40))
-    assert data.pool.x.shape == (500, 3, 40, 40) and data.test.x.shape == (372, 3, 40, 40)
+    assert data.pool.x.shape == (500, 3, 40, 40) and load_test(data.path).x.shape == (372, 3, 40, 40)
     assert data.pool.class_counts(10).tolist() == [50] * 10
     assert 60 < data.pool.x.float().mean() < 200
 

@@ -1,0 +1,97 @@
+"""What a run is made of: images, network, task and teacher, from its spec. No test image is among them."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import torch
+
+from bench.backbones.build import build, resolution
+from bench.backbones.model import Model
+from bench.data.images import ImageSet
+from bench.data.prepare import Prepared, Resolution, load, prepare
+from bench.data.splits import k_shot
+from bench.data.task import Task
+from bench.places import Places
+from bench.pretrain import pretrain
+from bench.seeds import derive
+from bench.spec import BackboneSpec, DatasetSpec, RunSpec
+from bench.teacher import Teacher
+from bench.train.device import Numerics
+from bench.train.loop import epoch_budget
+
+
+def prepare_dataset(
+    dataset: DatasetSpec, backbone: BackboneSpec, image_size: int | None, places: Places
+) -> Prepared:
+    """The decoded images at the backbone's resolution; decoded on the first call, memory-mapped afterwards."""
+    size, crop_pct, interpolation = resolution(
+        backbone, image_size, places.base, _source(backbone, image_size, places)
+    )
+    stored = Resolution(size, max(size, round(size / crop_pct)), interpolation)
+    return load(prepare(dataset, stored, places.base, places.cache))
+
+
+def make_model(backbone: BackboneSpec, num_classes: int, image_size: int | None, places: Places) -> Model:
+    """The backbone with its weights and a fresh head. The caller seeds torch."""
+    return build(backbone, num_classes, image_size, places.base, _source(backbone, image_size, places))
+
+
+def _source(backbone: BackboneSpec, image_size: int | None, places: Places) -> Path | None:
+    return pretrain(backbone, image_size, places.base, places.cache).path if backbone.source else None
+
+
+def make_task(prepared: Prepared, spec: RunSpec) -> Task:
+    """The k-shot subset of a run's seed, split into train and val; the rest of the pool without its labels.
+
+    The test images are not part of it.
+    """
+    split = k_shot(
+        prepared.pool.y, spec.n_per_class, spec.train.val_share, spec.seed, prepared.classes, spec.split
+    )
+    train, val = (prepared.pool.subset(index) for index in (split.train, split.val))
+    apart = train
+    if spec.train.fit == "train+val":
+        train = ImageSet(torch.cat([train.x, val.x]), torch.cat([train.y, val.y]))
+    wanted = any(part.knobs.get("unlabeled") for part in spec.strategy.parts)
+    return Task(
+        train,
+        val,
+        len(prepared.classes),
+        epoch_budget(len(train), spec.train),
+        spec.train.batch_size,
+        prepared.pool.x[split.rest(len(prepared.pool))] if wanted else None,
+        apart=None if train is apart else apart,
+    )
+
+
+def train_teacher(spec: RunSpec, numerics: Numerics, places: Places) -> None:
+    """Train the teacher of a run that has one, unless an earlier run did."""
+    prepared = prepare_dataset(spec.dataset, spec.backbone, spec.train.image_size, places)
+    teacher = find_teacher(spec, make_task(prepared, spec), numerics, places)
+    assert teacher
+    teacher.ready()
+
+
+def find_teacher(spec: RunSpec, task: Task, numerics: Numerics, places: Places) -> Teacher | None:
+    """The teacher of a run, if its strategy has one; not trained yet, perhaps."""
+    if not spec.teacher:
+        return None
+    size, crop_pct, interpolation = resolution(
+        spec.backbone,
+        spec.train.image_size,
+        places.base,
+        _source(spec.backbone, spec.train.image_size, places),
+    )
+    torch.manual_seed(derive(spec.seed, "teacher"))
+    model = make_model(spec.teacher.backbone, task.num_classes, size, places)
+    # it is trained on the student's images, so how they were decoded is part of what it is
+    own = spec.teaching()
+    config = {**own.backbone.data_config, "crop_pct": crop_pct, "interpolation": interpolation}
+    own = dataclasses.replace(
+        own,
+        backbone=dataclasses.replace(own.backbone, data_config=config),
+        train=dataclasses.replace(own.train, image_size=size),
+    )
+    return Teacher(own, model, task, numerics, places.cache)

@@ -1,0 +1,60 @@
+"""Refuses, before anything is trained, what could never train."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+
+from bench import compose, freeze
+from bench.backbones.model import Model
+from bench.data.images import ImageSet
+from bench.data.task import Task
+from bench.errors import UserError
+from bench.ingredients import make_model
+from bench.places import Places
+from bench.spec import RunSpec
+from bench.train.loop import epoch_budget
+from bench.train.optim import make_optimizer
+
+
+def preflight(spec: RunSpec, num_classes: int, places: Places, model: Model | None = None) -> Model:
+    """Draws the first phase of the strategy on a few random images; raises `UserError` for what could never train.
+
+    Found here: nothing trainable, overlapping groups, knobs that do not fit the backbone, unknown optimisers, no
+    unlabelled images, a teacher that cannot be built. Returns the untouched model, so that the next strategy of the
+    same backbone need not load it again.
+    """
+    model = model or make_model(spec.backbone, num_classes, spec.train.image_size, places)
+    if spec.teacher:
+        make_model(spec.teacher.backbone, num_classes, model.image_size, places)
+    trial = copy.deepcopy(model)
+    try:
+        strategy = compose.build(spec.strategy)
+        phase = next(strategy.phases(trial, _rehearsal(spec, trial)))
+        freeze.check(trial, phase)
+        make_optimizer(phase, spec.train)
+        if phase.unlabeled and spec.n_per_class == "all":
+            raise UserError('it learns from unlabelled images, and n_per_class "all" leaves none')
+    except UserError as error:
+        raise UserError(f"strategy {spec.strategy.label!r} on {spec.backbone.label}: {error}") from None
+    return model
+
+
+def _rehearsal(spec: RunSpec, model: Model) -> Task:
+    """Two random images of each class, under the epoch budget of the real task."""
+    y = torch.arange(model.num_classes).repeat(2)
+    images = ImageSet(
+        torch.randint(256, (len(y), 3, model.image_size, model.image_size), dtype=torch.uint8), y
+    )
+    labelled = spec.n_per_class if isinstance(spec.n_per_class, int) else spec.train.batch_size
+    epochs = epoch_budget(round(labelled * (1 - spec.train.val_share)) * model.num_classes, spec.train)
+    return Task(
+        images,
+        images,
+        model.num_classes,
+        epochs,
+        spec.train.batch_size,
+        images.x,
+        lambda: copy.deepcopy(model),
+    )
