@@ -243,6 +243,9 @@ class Part(ABC):
     when: ClassVar[str] = ""
     against: ClassVar[str] = ""
     excludes: ClassVar[Mapping[str, str]] = {}  # names of transforms that make no sense with this one -> why
+    judges_by_val: ClassVar[bool] = (
+        False  # looks at validation images while it trains: they stay apart to the end
+    )
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

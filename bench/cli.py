@@ -113,10 +113,11 @@ def plan(study_file: StudyFile, as_json: Json = False, sets: Sets = None, store:
             "study": planned.study.name,
             "store": uri,
             "done": len(now.done),
-            "missing": len(now.missing),
+            "missing": len(now.missing) + len(now.waiting),
+            "searches": len(now.searches),
             "estimated_seconds": now.remaining(devices.default_workers()),
             "left_out": planned.left_out,
-            "runs": [{**run.row(), "done": run.run_id in done} for run in planned.runs],
+            "runs": [{**run.row(), "done": run.run_id in done} for run in now.plan.runs],
         }
     )
 

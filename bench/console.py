@@ -36,11 +36,21 @@ def show_plan(console: Console, now: State, workers: int) -> None:
     console.print(f"strategies  {', '.join(s.label for s in plan.strategies)}", highlight=False)
     console.print(f"backbones   {', '.join(b.label for b in plan.backbones)}", highlight=False)
     console.print(f"seeds       {', '.join(map(str, plan.study.seeds))}", highlight=False)
+    if plan.study.tune:
+        over = len(plan.tunings) - len(now.searches)
+        budget = next(iter(plan.tunings.values())).tuning.budget if plan.tunings else "nothing to search"
+        console.print(f"searches    {over} of {len(plan.tunings)} done, {budget} each", highlight=False)
     for label, reason in plan.left_out.items():
         console.print(f"left out    {escape(label)}: {escape(reason)}", style="yellow", highlight=False)
-    console.print(f"[bold]{len(now.done)} of {len(plan.runs)} runs done, {len(now.missing)} missing[/bold]")
-    if now.missing:
+    console.print(
+        f"[bold]{len(now.done)} of {len(plan.runs)} runs done, {len(now.missing) + len(now.waiting)} missing[/bold]"
+    )
+    if now.missing or now.waiting:
         console.print(f"time        {words(now.remaining(workers))} on {workers} worker(s)", highlight=False)
+
+
+def _knobs(chosen: dict[str, Any]) -> str:
+    return ", ".join(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in chosen.items())
 
 
 def _rank(cell: str) -> int:
@@ -93,7 +103,11 @@ class ConsoleView:
 
     def finished(self, name: str, result: dict[str, Any], remaining: float | None) -> None:
         status, metrics = result["status"], result["metrics"]
-        if status == Status.FINISHED:
+        if status == Status.FINISHED and "chosen" in result:
+            detail = f"val {metrics[Metric.TUNED_VAL_ACCURACY]:.3f}  {_knobs(result['chosen'])}"
+        elif status == Status.FINISHED and not metrics:
+            detail = "another worker is at the last trial"
+        elif status == Status.FINISHED:
             detail = f"test {metrics[Metric.TEST_ACCURACY]:.3f}  {metrics[Metric.TOTAL_SECONDS]:.1f} s"
         else:
             detail = str(result["error"]).strip().splitlines()[-1]

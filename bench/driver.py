@@ -8,20 +8,20 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from bench import lock, preparation, state, store
 from bench.errors import UserError
 from bench.executors.base import Ended, Executor, Job
-from bench.places import Places
+from bench.places import Places, optuna_storage
 from bench.preparation import Remarks
 from bench.schema import ARTIFACT_REPORT, Status
 from bench.state import State
 from bench.study import plan as planning
 from bench.study.plan import Plan
-from bench.tracking.plain import Tracking, run_name
+from bench.tracking.plain import Tracking, run_name, search_name
 from bench.view import View
 
 
@@ -47,10 +47,12 @@ def run_study(plan: Plan, uri: str, make_executor: Callable[[], Executor], view:
     """
     with lock.exclusive(uri, plan.study.name), _sigterm_as_ctrl_c():
         summary = Summary()
-        needed = plan.unmeasured or state.read(plan, uri).missing
+        storage = _open_optuna(plan, uri) if plan.study.tune else ""
+        now = state.read(plan, uri)
+        needed = plan.unmeasured or now.missing or now.searches
         executor = make_executor() if needed else None  # imports torch while we import MLflow
         try:
-            study_run = _run(plan, uri, executor, view, summary.counts)
+            study_run = _run(plan, uri, storage, executor, view, summary.counts)
         except KeyboardInterrupt:
             summary.interrupted = True
             view.say("stopping: the runs under way are marked killed, and the same command goes on from here")
@@ -63,8 +65,10 @@ def run_study(plan: Plan, uri: str, make_executor: Callable[[], Executor], view:
         return summary
 
 
-def _run(plan: Plan, uri: str, executor: Executor | None, view: View, counts: Counter[str]) -> str:
-    """-> the MLflow run that holds the study's document and will hold its report."""
+def _run(
+    plan: Plan, uri: str, storage: str, executor: Executor | None, view: View, counts: Counter[str]
+) -> str:
+    """`storage`: Optuna's. -> the MLflow run that holds the study's document and will hold its report."""
     from bench.tracking import client, experiment, leftovers
 
     with client.translated():
@@ -77,18 +81,43 @@ def _run(plan: Plan, uri: str, executor: Executor | None, view: View, counts: Co
     remarks = preparation.prepare(plan, places, executor, view) if executor else _known_remarks(plan, uri)
     if plan.unmeasured:  # measured just now: the runs find their cells
         plan = planning.make(plan.study, plan.path, plan.cache)
-    study_run = experiment.write_study(uri, experiment_id, _document(plan, uri, remarks))
-    if executor:
-        tracking = Tracking(uri, experiment_id, plan.study.system_metrics, plan.study.checkpoints)
-        _execute(state.read(plan, uri), executor, places, tracking, view, counts)
+    now = state.read(plan, uri)
+    study_run = experiment.write_study(uri, experiment_id, _document(now.plan, uri, remarks))
+    if not executor:
+        return study_run
+    tracking = Tracking(uri, experiment_id, plan.study.system_metrics, plan.study.checkpoints, storage)
+    _execute(now, executor, places, tracking, view, counts)
+    if now.searches:
+        tried = {run.run_id for run in now.missing}
+        now = state.read(plan, uri)
+        experiment.write_study(uri, experiment_id, _document(now.plan, uri, remarks))
+        again = [run for run in now.missing if run.run_id not in tried]
+        _execute(replace(now, missing=again, searches=[]), executor, places, tracking, view, counts)
     return study_run
+
+
+def _open_optuna(plan: Plan, uri: str) -> str:
+    """The storage of the searches, made where it is new, as workers would do so all at once.
+
+    Raises `UserError` for a storage that cannot be used, and for samplers and pruners that do not exist.
+    """
+    from bench.tuning import engine
+
+    assert plan.study.tune
+    for run in plan.tunings.values():
+        assert run.tuning
+        engine.check(run.tuning)
+    storage = optuna_storage(plan.study.tune.storage, uri)
+    engine.open_storage(storage)
+    return storage
 
 
 def _execute(
     now: State, executor: Executor, places: Places, tracking: Tracking, view: View, counts: Counter[str]
 ) -> None:
+    """The searches, which take longest, then the runs that need not wait for one."""
     rows = {run.run_id: run.row() for run in now.missing}
-    jobs = [
+    runs = [
         Job(
             run.run_id,
             "bench.worker:run",
@@ -97,22 +126,34 @@ def _execute(
         )
         for run in now.missing
     ]
-    with view.progress("running", len(jobs)):
-        for event in executor.run(jobs):
+    searches = list(_search_jobs(now, places, tracking))
+    with view.progress("running", len(searches) + len(runs)):
+        for event in executor.run([*searches, *runs]):
             view.event(event)
             if isinstance(event, Ended):
-                row = rows.pop(event.job.key)
+                row = rows.pop(event.job.key, None)
                 result = event.result or {
                     "status": Status.FAILED,
                     "error": event.user_error or event.crash,
                     "metrics": {},
                 }
                 counts[result["status"]] += 1
-                if seconds := result["metrics"].get("total_seconds"):
+                seconds = result["metrics"].get("total_seconds")
+                if row and seconds:
                     now.estimator.learn(row, seconds)
-                view.finished(
-                    event.job.label, result, now.estimator.remaining(rows.values(), executor.workers)
-                )
+                remaining = now.estimator.remaining(rows.values(), executor.workers)
+                view.finished(event.job.label, result, remaining if row else None)
+
+
+def _search_jobs(now: State, places: Places, tracking: Tracking) -> Iterator[Job]:
+    for run in now.searches:
+        assert run.tuning and now.plan.study.tune
+        row = run.row()
+        for i in range(now.plan.study.tune.parallel):
+            args = (run.tuning, row, places, tracking)
+            yield Job(
+                f"{run.tuning.tuning_id}:{i}", "bench.worker:search", args, f"search: {search_name(row)}"
+            )
 
 
 def _document(plan: Plan, uri: str, remarks: Remarks) -> dict[str, Any]:

@@ -10,8 +10,18 @@ class UserError(Exception):
     """The input is wrong. The message says where (file and field or line), the value, and what would be right."""
 
 
-class Diverged(Exception):
+class CutShort(Exception):
+    """Training ended before its time. `image_steps`: images it had seen by then."""
+
+    image_steps: int = 0
+
+
+class Diverged(CutShort):
     """The training loss stopped being finite. The run is counted as diverged, the study goes on."""
+
+
+class Pruned(CutShort):
+    """The pruner of a search gave a trial up."""
 
 
 def nearest(value: str, valid: Iterable[str], n: int = 3) -> str:

@@ -12,6 +12,7 @@ from bench import compose
 from bench.backbones.model import Model
 from bench.data.prepare import Prepared, load_test
 from bench.data.task import Task
+from bench.errors import CutShort
 from bench.ingredients import find_teacher, make_model, make_task, prepare_dataset, train_teacher
 from bench.places import Places
 from bench.schema import Metric
@@ -113,7 +114,11 @@ def _train(spec: RunSpec, places: Places, record: Record, keep: str) -> _Trained
         wanted = keep != "none" or spec.train.evaluate == "best"
         order = derive(spec.seed, "order")
         trainer = Trainer(model, task, spec.train, numerics, clock, order, record, snapshots=wanted)
-        trainer.run(compose.build(spec.strategy))
+        try:
+            trainer.run(compose.build(spec.strategy))
+        except CutShort as end:
+            end.image_steps = trainer.images_seen
+            raise
     return _Trained(trainer, prepared, clock, memory, energy, teacher.seconds if teacher else None)
 
 

@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.errors import UserError
+
 DEFAULT_STORE = "sqlite:///mlflow.db"
 
 
@@ -15,6 +17,21 @@ def store_uri(explicit: str | None = None) -> str:
     if uri.startswith("sqlite:///"):
         return f"sqlite:///{Path(uri.removeprefix('sqlite:///')).expanduser().absolute()}"
     return uri
+
+
+def optuna_storage(explicit: str | None, store: str) -> str:
+    """`explicit`, else OPTUNA_STORAGE, else a journal beside the SQLite file of `store`, or in this folder.
+
+    Never the database of MLflow itself: their schemas clash.
+    """
+    url = explicit or os.environ.get("OPTUNA_STORAGE")
+    if url is None:
+        database = store.removeprefix("sqlite:///") if store.startswith("sqlite:///") else "."
+        return str(Path(database).absolute().parent / "optuna.journal")
+    url = store_uri(url) if "://" in url else str(Path(url).expanduser().absolute())
+    if url == store:
+        raise UserError("tune.storage: MLflow and Optuna cannot share a database; give Optuna one of its own")
+    return url
 
 
 def cache_dir() -> Path:

@@ -24,7 +24,8 @@ class Purpose(StrEnum):
     """Why an MLflow run exists. Comparisons use `FINAL` only."""
 
     FINAL = "final"
-    TUNE = "tune"
+    TUNING = "tuning"  # one per search: parent of its trials
+    TRIAL = "trial"
     STUDY = "study"  # one per experiment: holds the study file and the report as artifacts
 
 
@@ -46,6 +47,12 @@ class Tag:
     LR_POLICY = "lr_policy"
     REGULARIZE = "regularize"
     SEED = "seed"
+    SETTING = "setting"  # "default" knobs, or "tuned"
+    TUNING_ID = "bench.tuning_id"  # identity of a search, without its budget
+    BUDGET = "bench.budget"  # of a search that is over: "12 trials"
+    CHOSEN = "bench.chosen"  # of a search that is over: JSON, "part.knob" -> value
+    TRIAL = "trial"  # number of a trial
+    PARENT = "mlflow.parentRunId"
     DEVICE = "device"
     HOST = "bench.host"
     PID = "bench.pid"  # "pid:create_time" of the process that writes the run
@@ -70,6 +77,14 @@ class Metric:
     TEST_NLL = "test_nll"
     TEST_ECE = "test_ece"
 
+    # of a search, on its run
+    TUNED_VAL_ACCURACY = "tuned_val_accuracy"  # of the chosen trial
+    DEFAULT_VAL_ACCURACY = "default_val_accuracy"  # of trial 0
+    TRIALS_COMPLETE = "trials_complete"
+    TRIALS_PRUNED = "trials_pruned"
+    TRIALS_FAILED = "trials_failed"
+    TUNING_SECONDS = "tuning_seconds"  # training and preparation of all its trials
+
     # cost
     PREPARE_SECONDS = "prepare_seconds"
     TRAIN_SECONDS = "train_seconds"
@@ -88,8 +103,15 @@ class Metric:
     ENERGY = "energy_joules"
 
 
-END_METRICS = [value for name, value in vars(Metric).items() if name.isupper() and "/" not in value]
-"""Metrics with one value per run."""
+END_METRICS = [
+    value
+    for name, value in vars(Metric).items()
+    if name.isupper() and "/" not in value and not name.startswith(("TUN", "TRIALS", "DEFAULT"))
+]
+"""Metrics with one value per run that counts."""
+
+IMPORTANCE = "importance/"
+"""Prefix of a search's metrics: the share of each knob in the variance of validation accuracy."""
 
 CELLS = ["similar-small", "similar-large", "dissimilar-small", "dissimilar-large"]
 """The decision matrix, row by row."""

@@ -25,6 +25,7 @@ from bench.schema import Status, Tag
 from bench.spec import BackboneSpec, DatasetSpec, RunSpec, TrainSpec
 from bench.tracking.plain import Tracking
 from bench.tracking.runs import RunLog, Tracker
+from bench.tuning.tuning import Tuning
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,15 @@ def run(emit: Emit, spec: RunSpec, row: dict[str, Any], places: Places, tracking
         message = f"{type(error).__name__}: {error}"
         log.finish(Status.FAILED, {}, message)
         return {"status": Status.FAILED, "error": message, "metrics": {}}
+
+
+def search(
+    emit: Emit, tuning: Tuning, row: dict[str, Any], places: Places, tracking: Tracking
+) -> dict[str, Any]:
+    """Search for the knobs of a strategy. -> status, error, metrics and what was chosen."""
+    from bench.tuning import search  # imports Optuna
+
+    return search.run(emit, tuning, row, places, tracking)
 
 
 def _keep(outcome: Outcome, log: RunLog) -> None:

@@ -14,7 +14,17 @@ from bench.store import read_runs, study_document
 
 Row = dict[str, Any]
 
-PLAN_COLUMNS = ["dataset", "similarity", "size", "cell", "n_per_class", "backbone", "strategy", "seed"]
+PLAN_COLUMNS = [
+    "dataset",
+    "similarity",
+    "size",
+    "cell",
+    "n_per_class",
+    "backbone",
+    "strategy",
+    "setting",
+    "seed",
+]
 PART_COLUMNS = ["freeze", "lr_policy", "regularize"]
 FIRST_METRICS = [Metric.VAL_ACCURACY, Metric.TEST_ACCURACY]
 COLUMNS = [
@@ -109,6 +119,7 @@ def _row(planned: Row, parts: dict[str, Any], run: dict[str, Any] | None) -> Row
     metrics = run["metrics"] if run else {}
     content = {
         **{key: planned.get(key) for key in ["run_id", *PLAN_COLUMNS]},
+        "setting": planned.get("setting", "default"),  # studies of old know no other
         **parts,
         **{key: _value(key, metrics.get(key)) for key in END_METRICS},
         "status": str(status(run)),

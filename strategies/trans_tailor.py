@@ -25,6 +25,7 @@ class TransTailor(Strategy):
     excludes = dict.fromkeys(
         ("bi_tuning", "ema", "mean_teacher"), "its copy of the network cannot follow one that loses filters"
     )
+    judges_by_val = True
 
     lr: float = knob(1e-2, 1e-4, 1e-1, log=True)
     share: float = knob(0.2, 0.05, 0.5)

@@ -51,6 +51,25 @@ def test_only_tracking_and_the_store_touch_mlflow() -> None:
     assert found and all(name.startswith("bench/tracking/") for name in found), found
 
 
+def test_only_the_engine_of_searches_touches_optuna() -> None:
+    assert users("optuna") == {"bench/tuning/engine.py"}
+
+
+def test_only_final_runs_open_test_images() -> None:
+    """The function that reads them is used where a final run ends and where a source's accuracy is told."""
+    found = {
+        str(path.relative_to(ROOT))
+        for path in files("bench")
+        if "bench.data.prepare.load_test" in imports(path)
+    }
+    assert found == {"bench/execute.py", "bench/pretrain.py"}
+    source = (ROOT / "bench/execute.py").read_text()
+    assert (
+        source.count("load_test(") == 1
+        and "_test_scores" not in source.split("def try_out")[1].split("\ndef ")[0]
+    )
+
+
 def test_only_figures_draw() -> None:
     drawing = users("seaborn") | users("matplotlib")
     assert drawing and all(Path(name).name.startswith("figures") for name in drawing)

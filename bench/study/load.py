@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from bench.errors import UserError, nearest
 from bench.spec import TrainSpec
-from bench.study.model import BackboneEntry, DatasetEntry, Matrix, SourceEntry, StrategyEntry, Study
+from bench.study.model import BackboneEntry, DatasetEntry, Matrix, SourceEntry, StrategyEntry, Study, Tune
 
 Loc = tuple[str | int, ...]
 MAX_BYTES = 1_000_000  # a study is written by hand: more than this is a mistake (or an attack)
@@ -152,6 +152,7 @@ def _fields(loc: Loc) -> list[str]:
         "backbones": BackboneEntry,
         "strategies": StrategyEntry,
         "matrix": Matrix,
+        "tune": Tune,
     }
     if loc[0] == "train" and len(loc) > 1:
         return list(TrainSpec.__dataclass_fields__)

@@ -176,6 +176,76 @@ class Matrix(BaseModel):
     )
 
 
+class Tune(BaseModel):
+    """How every strategy's knobs are searched: on validation images only, all strategies for the same budget."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    trials: int | None = Field(
+        None, ge=1, description="budget: trials per strategy, dataset, size and backbone"
+    )
+    seconds: float | None = Field(None, gt=0, description="budget: seconds of training and preparation")
+    image_steps: int | None = Field(
+        None, ge=1, description="budget: images seen in training, each time counted"
+    )
+    sampler: str = Field(
+        "tpe", description="tpe, gp, cmaes, nsga2, nsga3, random, qmc, or any class of optuna.samplers"
+    )
+    sampler_options: dict[str, Any] = Field({}, description="keyword arguments of the sampler")
+    pruner: str = Field(
+        "none",
+        description="none, median, hyperband, asha (by epochs), wilcoxon (by splits), or any class of optuna.pruners",
+    )
+    pruner_options: dict[str, Any] = Field({}, description="keyword arguments of the pruner")
+    splits: int = Field(
+        1,
+        ge=1,
+        description="divisions of the same labelled images into training and validation, averaged over",
+    )
+    objective: Literal["accuracy", "accuracy x cost"] = Field(
+        "accuracy",
+        description="maximise validation accuracy; or that, and minimise training time (nsga2, tpe)",
+    )
+    search: list[str] = Field(
+        ["*"], description="patterns of the knobs that are searched, as in *.lr or l2_sp.*"
+    )
+    fix: list[str] = Field([], description="patterns of knobs that are not")
+    ranges: Knobs = Field(
+        {}, description="part -> knob -> [low, high] or a list of choices, in place of the declared"
+    )
+    each_seed: bool = Field(
+        False,
+        description="a search for each seed's labelled images, instead of one for all with the first seed's",
+    )
+    refit: bool = Field(True, description="train the chosen setting on training and validation images")
+    untuned: bool = Field(
+        True, description="run every strategy with its default knobs as well, beside the tuned"
+    )
+    parallel: int = Field(
+        1, ge=1, description="workers that may share a search; above 1 its course depends on their timing"
+    )
+    storage: str | None = Field(
+        None,
+        description="Optuna's: sqlite:///FILE, postgresql://..., or a journal file; "
+        "default: OPTUNA_STORAGE, or optuna.journal beside mlflow.db",
+    )
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Tune:
+        given = [k for k in ("trials", "seconds", "image_steps") if getattr(self, k) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"a search needs exactly one budget, has {' and '.join(given) or 'none'}: trials, seconds, or image_steps"
+            )
+        return self
+
+    @property
+    def budget(self) -> tuple[str, float]:
+        """(unit, amount)."""
+        unit = next(k for k in ("trials", "seconds", "image_steps") if getattr(self, k) is not None)
+        return unit, getattr(self, unit)
+
+
 class Study(BaseModel):
     """A question, and the grid of runs that answers it."""
 
@@ -194,6 +264,7 @@ class Study(BaseModel):
     knobs: Knobs = Field({}, description="part -> knob -> value, for all strategies")
     train: TrainSpec = TrainSpec()
     matrix: Matrix = Matrix()
+    tune: Tune | None = Field(None, description="search the strategies' knobs; without it they stay as given")
     store: str | None = Field(
         None, description="MLflow tracking URI; default: MLFLOW_TRACKING_URI or sqlite:///mlflow.db"
     )
@@ -201,6 +272,17 @@ class Study(BaseModel):
         "none", description="kept as artifacts: none, the one that was evaluated, or best and last"
     )
     system_metrics: bool = Field(True, description="MLflow's system metrics (CPU, memory, GPU) of every run")
+
+    @model_validator(mode="after")
+    def _last_epoch(self) -> Study:
+        if self.train.fit != "train":
+            raise ValueError("train.fit is not for studies to set: see tune.refit")
+        if self.tune and self.tune.refit and self.train.evaluate == "best":
+            raise ValueError(
+                "train.evaluate: best picks the epoch on validation images, which tune.refit trains on; "
+                "use evaluate: last, or refit: false"
+            )
+        return self
 
     @field_validator("name")
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -19,11 +19,18 @@ from bench.study import targets
 from bench.study.load import locate, located
 from bench.study.model import TEXTBOOK, BackboneEntry, Study
 from bench.study.targets import UNMEASURED, Target
+from bench.tuning import space as spaces
+from bench.tuning.space import Params, with_params
+from bench.tuning.tuning import Budget, Method, Tuning, final, teaching
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run and where it stands in the matrix."""
+    """A run and where it stands in the matrix.
+
+    setting: "default", or "tuned": with the knobs that the search `tuning` has chosen. As long as that search is not
+    over, `waiting` holds and `spec` is the default one.
+    """
 
     spec: RunSpec
     run_id: str
@@ -31,6 +38,9 @@ class PlannedRun:
     similarity: str
     size: str
     images_per_class: int
+    setting: str = "default"
+    tuning: Tuning | None = None
+    waiting: bool = False
 
     @property
     def cell(self) -> str:
@@ -47,7 +57,14 @@ class PlannedRun:
             "backbone": self.spec.backbone.label,
             "strategy": self.spec.strategy.label,
             "seed": self.spec.seed,
+            "setting": self.setting,
         }
+
+    def chosen(self, params: Params, refit: bool) -> PlannedRun:
+        """This run with the knobs that its search has chosen."""
+        assert self.tuning
+        spec = final(self.spec, with_params(self.spec.strategy, params), refit)
+        return replace(self, spec=spec, run_id=spec.run_id, waiting=False)
 
 
 @dataclass(frozen=True)
@@ -65,6 +82,24 @@ class Plan:
     left_out: dict[str, str]  # label -> why a product of axes was left out
     rule: dict[str, str | None]  # cell -> label of the strategy that the rule picks
     baseline: str | None  # label of the strategy that all are ranked against
+
+    @property
+    def tunings(self) -> dict[str, PlannedRun]:
+        """The searches by identity, each with one of the runs that wait for it (its row says where it stands)."""
+        return {run.tuning.tuning_id: run for run in reversed(self.runs) if run.tuning}
+
+    def with_choices(self, choices: Mapping[str, Params]) -> Plan:
+        """The plan with the knobs that finished searches (by identity) have chosen."""
+        if not self.study.tune:
+            return self
+        refit = self.study.tune.refit
+        runs = [
+            run.chosen(choices[run.tuning.tuning_id], refit)
+            if run.tuning and run.tuning.tuning_id in choices
+            else run
+            for run in self.runs
+        ]
+        return replace(self, runs=runs)
 
     @property
     def unmeasured(self) -> bool:
@@ -102,8 +137,20 @@ class Plan:
             "left_out": [{"label": label, "reason": reason} for label, reason in self.left_out.items()],
             "seeds": study.seeds,
             "train": asdict(study.train),
+            "tune": self._tune(),
             "plan": [run.row() for run in self.runs],
         }
+
+    def _tune(self) -> dict[str, Any] | None:
+        """The search as the study asks for it, and what it searches of each strategy."""
+        if not self.study.tune:
+            return None
+        spaces = {
+            run.spec.strategy.label: {s.name: s.text for s in run.tuning.space}
+            for run in self.runs
+            if run.tuning
+        }
+        return self.study.tune.model_dump(exclude={"storage"}) | {"spaces": spaces}
 
 
 def make(study: Study, path: Path, cache: Path) -> Plan:
@@ -119,7 +166,7 @@ def make(study: Study, path: Path, cache: Path) -> Plan:
     _refuse_twins([b.label for b in [*backbones, *teachers]], path, "backbones and teachers")
     _refuse_twins([s.label for s in strategies], path, "strategies")
     _refuse_unmeasurable(made, backbones, path)
-    runs = [
+    base = [
         PlannedRun(
             spec,
             spec.run_id,
@@ -134,9 +181,44 @@ def make(study: Study, path: Path, cache: Path) -> Plan:
         for teacher in [_teacher(strategy, backbone, [*backbones, *teachers], path)]
         for spec in [RunSpec(target.spec, n, backbone, strategy, seed, study.train, teacher)]
     ]
+    runs = _settings(base, study, strategies, path) if study.tune else base
     _refuse_doubles(runs, path)
     rule, baseline = _rule(study, strategies, path), _baseline(study, strategies, path)
     return Plan(study, path, cache, runs, made, strategies, backbones, teachers, left_out, rule, baseline)
+
+
+def _settings(
+    base: list[PlannedRun], study: Study, strategies: list[StrategySpec], path: Path
+) -> list[PlannedRun]:
+    """Each run with its default knobs, if the study wants that, and with the ones that a search will choose.
+
+    A strategy without a knob to search is run once, under both settings.
+    """
+    tune = study.tune
+    assert tune
+    knobs = (tune.search, tune.fix, tune.ranges)
+    with located(path, "tune"):
+        spaces.check(strategies, *knobs)
+        by_label = {s.label: spaces.space(s, *knobs) for s in strategies}
+    budget = Budget(*tune.budget)
+    method = Method(
+        tune.sampler, tune.sampler_options, tune.pruner, tune.pruner_options, tune.splits, tune.objective
+    )
+    found = []
+    for run in base:
+        space = by_label[run.spec.strategy.label]
+        plain = final(run.spec, run.spec.strategy, tune.refit)
+        default = replace(run, spec=plain, run_id=plain.run_id)
+        if tune.untuned or not space:
+            found.append(default)
+        if not space:
+            found.append(replace(default, setting="tuned"))
+            continue
+        first = run.spec if tune.each_seed else replace(run.spec, seed=study.seeds[0])
+        search = Tuning(first, space, budget, method)
+        waiting = f"{search.tuning_id}-{run.spec.seed}"
+        found.append(replace(run, run_id=waiting, setting="tuned", tuning=search, waiting=True))
+    return found
 
 
 def size(images_per_class: int, study: Study) -> str:
@@ -212,7 +294,7 @@ def _teacher(
             f"{path}: {part.name}.teacher: {label!r} is none of the study's backbones and teachers"
             f"{nearest(label, list(by_label))}"
         )
-    return TeacherSpec(by_label[label], compose.parse("full", {"full": {"lr": part.knobs["teacher_lr"]}}))
+    return TeacherSpec(by_label[label], teaching(strategy))
 
 
 def _digest(base: Path, checkpoint: str | None) -> str:
@@ -267,6 +349,6 @@ def _refuse_doubles(runs: list[PlannedRun], path: Path) -> None:
     seen: dict[str, PlannedRun] = {}
     for run in runs:
         twin = seen.setdefault(run.run_id, run)
-        if twin is not run:
+        if twin is not run and twin.setting == run.setting:
             a, b = (f"{r.dataset} / {r.spec.backbone.label} / {r.spec.strategy.label}" for r in (twin, run))
             raise UserError(f"{path}: {a} and {b} are the same run under two names (seed {run.spec.seed})")

@@ -4,24 +4,11 @@ from __future__ import annotations
 
 import platform
 import time
-from contextlib import suppress
-
-import psutil
 
 from bench import store
+from bench.processes import alive
 from bench.schema import Status, Tag
 from bench.tracking.client import MlflowClient
-
-
-def process_mark(pid: int) -> str:
-    """A process named so that a later one with the same number is told apart."""
-    return f"{pid}:{psutil.Process(pid).create_time():.2f}"
-
-
-def alive(mark: str) -> bool:
-    with suppress(psutil.Error, ValueError):
-        return process_mark(int(mark.split(":")[0])) == mark
-    return False
 
 
 def reap(uri: str, study: str, patience: float = 10.0) -> int:

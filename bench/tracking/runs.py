@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import queue
 import threading
 import time
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,13 @@ from mlflow.entities import Metric as Point
 from mlflow.entities import Param, RunTag
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-from bench.schema import Purpose, Status, Tag
+from bench.processes import process_mark
+from bench.schema import IMPORTANCE, Purpose, Status, Tag
 from bench.spec import RunSpec
 from bench.tracking import provenance
 from bench.tracking.client import MlflowClient
-from bench.tracking.leftovers import process_mark
-from bench.tracking.plain import run_name
+from bench.tracking.plain import run_name, search_name
+from bench.tuning.tuning import Tuning
 
 FLUSH_SECONDS = 2.0
 """Metrics wait at most this long for company before they are sent in one batch."""
@@ -120,19 +120,76 @@ class Tracker:
 
     def start(self, row: dict[str, Any], spec: RunSpec, system_metrics: bool) -> RunLog:
         """Create the MLflow run of a planned run, with every tag and parameter, in state RUNNING."""
-        tags = {
-            **run_tags(row, spec),
-            **provenance.tags(),
-            Tag.PURPOSE: Purpose.FINAL,
-            Tag.STATUS: Status.RUNNING,
-            Tag.HOST: platform.node(),
-            Tag.PID: process_mark(os.getpid()),
+        tags = run_tags(row, spec) | {Tag.PURPOSE: Purpose.FINAL}
+        return RunLog(self.client, self._create(run_name(row), tags, flatten(spec)), system_metrics)
+
+    def start_trial(self, parent: str, row: dict[str, Any], spec: RunSpec, number: int) -> RunLog:
+        """The same of a trial, nested under the run of its search."""
+        tags = run_tags({**row, "run_id": spec.run_id}, spec) | {
+            Tag.PURPOSE: Purpose.TRIAL,
+            Tag.PARENT: parent,
+            Tag.TRIAL: str(number),
         }
-        run = self.client.create_run(self.experiment_id, tags=tags, run_name=run_name(row))
-        params = [Param(k, str(v)[:6000]) for k, v in flatten(spec).items()]
-        for i in range(0, len(params), 100):
-            self.client.log_batch(run.info.run_id, params=params[i : i + 100])
-        return RunLog(self.client, run.info.run_id, system_metrics)
+        name = f"trial {number} | {search_name(row)}"
+        return RunLog(self.client, self._create(name, tags, flatten(spec)), False)
+
+    def open_search(self, row: dict[str, Any], tuning: Tuning) -> str:
+        """The MLflow run of a search: the one it had when it was interrupted, or a new one. -> its id."""
+        mine = f"tags.`{Tag.TUNING_ID}` = '{tuning.tuning_id}'"
+        found = self.client.search_runs([self.experiment_id], mine, max_results=1)
+        if found:
+            run_id = found[0].info.run_id
+            self.client.update_run(run_id, status="RUNNING")
+            self.client.log_batch(run_id, tags=[RunTag(k, v) for k, v in _running().items()])
+            return run_id
+        tags = run_tags(row, tuning.spec) | {Tag.PURPOSE: Purpose.TUNING, Tag.TUNING_ID: tuning.tuning_id}
+        params = {f"search.{s.name}": f"{s.text}, default {s.default}" for s in tuning.space}
+        method = {f"tune.{k}": v for k, v in asdict(tuning.method).items()}
+        return self._create(
+            f"search: {search_name(row)}", tags, {**params, **method, "seed": tuning.spec.seed}
+        )
+
+    def close_search(self, run_id: str, tuning: Tuning, found: Found) -> None:
+        """What the search has chosen; the tag that says so is written last, and makes it count."""
+        now = int(time.time() * 1000)
+        metrics = found.metrics | {f"{IMPORTANCE}{k}": v for k, v in found.importances.items()}
+        points = [Point(k, float(v), now, 0) for k, v in metrics.items()]
+        tags = [RunTag(f"chosen.{k}", str(v)) for k, v in found.chosen.items()]
+        self.client.log_batch(run_id, metrics=points, tags=tags)
+        over = {Tag.BUDGET: str(tuning.budget), Tag.CHOSEN: json.dumps(found.chosen)}
+        if found.error:
+            over = {Tag.ERROR: found.error}
+        status = Status.FAILED if found.error else Status.FINISHED
+        self.client.log_batch(run_id, tags=[RunTag(k, v) for k, v in (over | {Tag.STATUS: status}).items()])
+        self.client.set_terminated(run_id, MLFLOW_STATUS[status])
+
+    def stop_search(self, run_id: str) -> None:
+        """The search was interrupted."""
+        self.client.set_tag(run_id, Tag.STATUS, Status.KILLED)
+        self.client.set_terminated(run_id, MLFLOW_STATUS[Status.KILLED])
+
+    def _create(self, name: str, tags: dict[str, str], params: dict[str, Any]) -> str:
+        run = self.client.create_run(
+            self.experiment_id, tags={**tags, **provenance.tags(), **_running()}, run_name=name
+        )
+        rows = [Param(k, str(v)[:6000]) for k, v in params.items()]
+        for i in range(0, len(rows), 100):
+            self.client.log_batch(run.info.run_id, params=rows[i : i + 100])
+        return run.info.run_id
+
+
+@dataclass(frozen=True)
+class Found:
+    """The end of a search. `error`: why it has chosen nothing."""
+
+    chosen: dict[str, Any]
+    metrics: dict[str, float]
+    importances: dict[str, float]
+    error: str | None = None
+
+
+def _running() -> dict[str, str]:
+    return {Tag.STATUS: Status.RUNNING, Tag.HOST: platform.node(), Tag.PID: process_mark()}
 
 
 def run_tags(row: dict[str, Any], spec: RunSpec) -> dict[str, str]:
@@ -146,6 +203,7 @@ def run_tags(row: dict[str, Any], spec: RunSpec) -> dict[str, str]:
         Tag.BACKBONE,
         Tag.STRATEGY,
         Tag.SEED,
+        Tag.SETTING,
     )
     return {
         Tag.RUN_ID: row["run_id"],

@@ -1,0 +1,281 @@
+"""Optuna: storages, samplers and pruners by name, and the ask-and-tell of one search. The only module that knows it.
+
+Each trial's sampler is made anew, seeded by the search and the number of trials before it: a search that is killed and
+goes on draws what it would have drawn, whatever else runs beside it. (Optuna's samplers keep what they must remember in
+the storage.) Optuna's own heartbeat works inside `study.optimize` alone; here a trial carries the mark of the process
+that works on it, and whoever comes next fails the trials of dead ones and queues their knobs again.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import math
+import platform
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+
+from bench.errors import UserError, nearest
+from bench.processes import alive, process_mark
+from bench.seeds import derive
+from bench.tuning.space import Searched
+from bench.tuning.tuning import Budget, Tuning
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+logging.getLogger("alembic").setLevel(logging.ERROR)
+
+SAMPLERS = {
+    "tpe": "TPESampler",
+    "gp": "GPSampler",
+    "cmaes": "CmaEsSampler",
+    "nsga2": "NSGAIISampler",
+    "nsga3": "NSGAIIISampler",
+    "random": "RandomSampler",
+    "qmc": "QMCSampler",
+}
+PRUNERS = {
+    "none": "NopPruner",
+    "median": "MedianPruner",
+    "hyperband": "HyperbandPruner",
+    "asha": "SuccessiveHalvingPruner",
+    "percentile": "PercentilePruner",
+    "wilcoxon": "WilcoxonPruner",
+    "threshold": "ThresholdPruner",
+    "patient": "PatientPruner",
+}
+IN_ORDER = {"QMCSampler"}
+"""Samplers that go through one sequence, told by their seed: it is the same for all trials of a search."""
+
+SELF_ENDING = {"GridSampler", "BruteForceSampler"}
+"""Samplers that end a study themselves, which Optuna allows inside `study.optimize` only."""
+
+BY_SPLIT = {"WilcoxonPruner"}
+"""Pruners that compare split by split; all others compare epoch by epoch, on the first split."""
+
+ENOUGH = 10
+"""Complete trials below which the importance of knobs is guesswork (PED-ANOVA then calls them all equal)."""
+
+KILLED = "killed"
+MARK, HOST, SPENT = "process", "host", "spent"
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a search knows of its trials, in its budget. `best`: by value, ties by validation NLL, then the earlier."""
+
+    number: int
+    params: dict[str, Any]
+    value: float
+    trials: dict[str, int]  # state -> how many
+
+
+def open_storage(url: str) -> optuna.storages.BaseStorage:
+    """The storage, made where it is new. Call it once in the parent first: two processes at once may both try.
+
+    Raises `UserError` where it cannot be used.
+    """
+    try:
+        if "://" in url:
+            return optuna.storages.RDBStorage(url)
+        Path(url).parent.mkdir(parents=True, exist_ok=True)
+        return optuna.storages.JournalStorage(JournalFileBackend(url))
+    except Exception as error:  # of SQLAlchemy, its drivers, or the file system
+        raise UserError(f"tune.storage: {type(error).__name__}: {str(error).splitlines()[0]}") from None
+
+
+def check(tuning: Tuning) -> None:
+    """Raises `UserError` for samplers, pruners and options that do not exist or do not go together."""
+    method = tuning.method
+    if SAMPLERS.get(method.sampler, method.sampler) in SELF_ENDING:
+        raise UserError(
+            f"tune.sampler: {method.sampler} ends a search by itself, here its budget does; use qmc or random"
+        )
+    sampler = _sampler(tuning, 0)
+    pruner = _pruner(method.pruner, method.pruner_options)
+    several = method.objective != "accuracy"
+    if several and method.pruner != "none":
+        raise UserError("tune.pruner: with two objectives Optuna cannot prune; use pruner: none")
+    if several and isinstance(sampler, optuna.samplers.CmaEsSampler):
+        raise UserError("tune.sampler: cmaes knows one objective only; use nsga2 or tpe")
+    by_split = type(pruner).__name__ in BY_SPLIT
+    if by_split and method.splits < 2:
+        raise UserError("tune.pruner: wilcoxon compares splits; set tune.splits to 2 or more")
+
+
+class Search:
+    """One search, from this process. Ask for trials until there are no more; tell what became of each."""
+
+    def __init__(self, tuning: Tuning, storage: str, name: str, facts: Mapping[str, Any]) -> None:
+        self.tuning = tuning
+        several = tuning.method.objective != "accuracy"
+        opened = open_storage(storage)
+        wanted = {
+            "study_name": name,
+            "storage": opened,
+            "directions": ["maximize", "minimize"] if several else ["maximize"],
+            "pruner": _pruner(tuning.method.pruner, tuning.method.pruner_options),
+        }
+        try:
+            self.study = optuna.create_study(**wanted, load_if_exists=True)
+        except optuna.exceptions.DuplicatedStudyError:  # another worker was faster
+            self.study = optuna.load_study(study_name=name, storage=opened, pruner=wanted["pruner"])
+        if not self.study.trials:
+            for key, value in facts.items():
+                self.study.set_user_attr(key, value)
+            self.study.enqueue_trial(tuning.defaults, skip_if_exists=True)
+        self._revive()
+
+    def _revive(self) -> None:
+        """Fail the trials of processes of this machine that are gone, and queue their knobs again."""
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            mine = trial.user_attrs.get(HOST) == platform.node()
+            if mine and not alive(trial.user_attrs.get(MARK, "")):
+                self._give_up(trial.number)
+
+    def _give_up(self, number: int) -> None:
+        """The trial does not count, and its knobs are tried again."""
+        trial = self.study.trials[number]
+        storage, trial_id = self.study._storage, trial._trial_id
+        storage.set_trial_user_attr(trial_id, KILLED, True)
+        self.study.tell(number, state=TrialState.FAIL)
+        self.study.enqueue_trial(trial.params or trial.system_attrs.get("fixed_params", {}))
+
+    @property
+    def counted(self) -> list[FrozenTrial]:
+        """The trials that are over, in order, without those whose process was killed."""
+        trials = self.study.get_trials(deepcopy=False)
+        return [t for t in trials if t.state.is_finished() and not t.user_attrs.get(KILLED)]
+
+    def ask(self) -> optuna.Trial | None:
+        """The next trial; None where the budget is used up. A trial that would overrun it is not begun."""
+        counted = self.counted
+        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        if (counted or running) and not self._affordable(self.tuning.budget, counted, len(running)):
+            return None
+        self.study.sampler = _sampler(self.tuning, len(counted) + len(running))
+        trial = self.study.ask({s.name: _distribution(s) for s in self.tuning.space})
+        trial.set_user_attr(HOST, platform.node())
+        trial.set_user_attr(MARK, process_mark())
+        return trial
+
+    def _affordable(self, budget: Budget, counted: list[FrozenTrial], running: int) -> bool:
+        if budget.unit == "trials":
+            return len(counted) + running < budget.amount
+        spent = [_spent(t, budget.unit) for t in counted]
+        longest = max(spent, default=0.0)
+        return sum(spent) + (running + 1) * longest <= budget.amount
+
+    def tell(
+        self, trial: optuna.Trial, state: str, value: float, nll: float, seconds: float, image_steps: float
+    ) -> None:
+        """`state`: complete, pruned or failed. Time is what the trial took, image_steps the images its training saw."""
+        trial.set_user_attr(SPENT, {"seconds": seconds, "image_steps": image_steps})
+        trial.set_user_attr("val_nll", nll if math.isfinite(nll) else None)
+        several = len(self.study.directions) > 1
+        if state == "complete":
+            self.study.tell(trial, [value, seconds] if several else value)
+        else:  # with several objectives Optuna knows no pruned trials
+            pruned = state == "pruned" and not several
+            self.study.tell(trial, state=TrialState.PRUNED if pruned else TrialState.FAIL)
+
+    def give_up(self, trial: optuna.Trial) -> None:
+        """The worker is being stopped: whoever goes on with this search repeats the trial."""
+        self._give_up(trial.number)
+
+    @property
+    def used_up(self) -> bool:
+        """Whether the search is over, for this worker and for others that share it."""
+        counted = self.counted
+        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return bool(counted) and not running and not self._affordable(self.tuning.budget, counted, 0)
+
+    def within_budget(self) -> list[FrozenTrial]:
+        """The trials that the budget covers: all but those of an earlier, larger one."""
+        budget, kept, spent = self.tuning.budget, [], 0.0
+        for trial in self.counted:
+            spent += 1 if budget.unit == "trials" else _spent(trial, budget.unit)
+            if kept and spent > budget.amount:
+                break
+            kept.append(trial)
+        return kept
+
+    def best(self) -> Told | None:
+        """The chosen trial: highest validation accuracy; ties by validation NLL, then the earlier. None: all failed."""
+        trials = self.within_budget()
+        complete = [t for t in trials if t.state == TrialState.COMPLETE]
+        if not complete:
+            return None
+        top = max(complete, key=lambda t: (t.values[0], -_nll(t), -t.number))
+        states = [t.state.name.lower() for t in trials]
+        return Told(top.number, dict(top.params), top.values[0], {s: states.count(s) for s in set(states)})
+
+    def importances(self) -> dict[str, float]:
+        """Share of each knob in the variance of validation accuracy (PED-ANOVA); {} where it cannot be told."""
+        if sum(t.state == TrialState.COMPLETE for t in self.counted) < ENOUGH:
+            return {}
+        target: Callable[[FrozenTrial], float] | None = (
+            (lambda t: t.values[0]) if len(self.study.directions) > 1 else None
+        )
+        try:
+            return dict(optuna.importance.get_param_importances(self.study, target=target))
+        except (ValueError, RuntimeError, ZeroDivisionError):  # too few trials, or all the same
+            return {}
+
+
+def _distribution(knob: Searched) -> BaseDistribution:
+    if knob.choices is not None:
+        return CategoricalDistribution(knob.choices)
+    assert knob.low is not None and knob.high is not None
+    if isinstance(knob.default, int):
+        return IntDistribution(int(knob.low), int(knob.high), log=knob.log)
+    return FloatDistribution(knob.low, knob.high, log=knob.log)
+
+
+def _spent(trial: FrozenTrial, unit: str) -> float:
+    return float(trial.user_attrs.get(SPENT, {}).get(unit, 0.0))
+
+
+def _nll(trial: FrozenTrial) -> float:
+    value = trial.user_attrs.get("val_nll")
+    return math.inf if value is None else value
+
+
+def _sampler(tuning: Tuning, number: int) -> optuna.samplers.BaseSampler:
+    cls = _by_name("sampler", tuning.method.sampler, SAMPLERS, optuna.samplers)
+    options = dict(tuning.method.sampler_options or {})
+    if "seed" in inspect.signature(cls).parameters:
+        which = 0 if cls.__name__ in IN_ORDER else number
+        options.setdefault("seed", derive(which, tuning.tuning_id) % 2**32)
+    return _made("sampler", cls, options)
+
+
+def _pruner(name: str, options: Mapping[str, Any] | None) -> optuna.pruners.BasePruner:
+    return _made("pruner", _by_name("pruner", name, PRUNERS, optuna.pruners), dict(options or {}))
+
+
+def _by_name(kind: str, name: str, short: Mapping[str, str], module: Any) -> type:
+    cls = getattr(module, short.get(name.lower(), name), None)
+    if not inspect.isclass(cls):
+        raise UserError(f"tune.{kind}: Optuna has no {kind} {name!r}{nearest(name, [*short, *dir(module)])}")
+    return cls
+
+
+def _made(kind: str, cls: type, options: dict[str, Any]) -> Any:
+    try:
+        with warnings.catch_warnings(category=optuna.exceptions.ExperimentalWarning, action="ignore"):
+            return cls(**options)
+    except (TypeError, ValueError, ImportError) as error:
+        raise UserError(f"tune.{kind}: {cls.__name__}: {str(error).strip().splitlines()[0]}") from None
