@@ -58,6 +58,7 @@ class PlannedRun:
             "strategy": self.spec.strategy.label,
             "seed": self.spec.seed,
             "setting": self.setting,
+            "tuning_id": self.tuning.tuning_id if self.tuning else None,
         }
 
     def chosen(self, params: Params, refit: bool) -> PlannedRun:
