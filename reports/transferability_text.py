@@ -31,7 +31,6 @@ class Section:
     answer: str
     table: str
     values: str
-    by_dataset: bool
     backbones: int
 
 
@@ -48,7 +47,6 @@ def section(document: dict[str, Any], rows: Sequence[Row]) -> Section | None:
         answer(found, asked, predictions),
         correlations(asked, predictions),
         values(found, asked),
-        len({c.dataset for c in found}) >= LEAST,
         len({c.backbone for c in found}),
     )
 
@@ -71,6 +69,8 @@ def answer(found: Sequence[Condition], asked: Sequence[Outcome], predictions: Se
             f"It cannot be told: {plural(most, 'condition')} (dataset, images per class, backbone) with results, "
             f"and a rank correlation of fewer than {LEAST} says nothing."
         )
+    if not any(p.shown for found in predictions for p in found):
+        return "As far as these conditions tell, none of the measures orders what transfer gained."
     return " ".join(_sentence(o, p) for o, p in zip(asked, predictions, strict=True) if p)
 
 
@@ -89,7 +89,8 @@ def correlations(asked: Sequence[Outcome], predictions: Sequence[Sequence[Predic
     lines = []
     for name in names:
         own = [next((p for p in found if p.measure == name), None) for found in predictions]
-        lines.append([title(name), *map(_cell, own), str(max(p.n for p in own if p))])
+        n = sorted({p.n for p in own if p})
+        lines.append([title(name), *map(_cell, own), "–".join(map(str, dict.fromkeys([n[0], n[-1]])))])
     header = ["measure", *map(difference, asked), "n"]
     return table(header, lines) if lines else ""
 

@@ -127,7 +127,7 @@ def test_the_section_of_the_report(tmp_path: Path) -> None:
     part = text.split("## Which measure predicts?")[1].split("\n## ")[0]
     assert text.index("## Which measure") < text.index("## Protocol")
     assert MEASURES[Measure.LOGME] in part and MEASURES[Measure.LEEP] not in part
-    assert "images per class, no measure" in part and "bootstrap over\ndatasets" in part
+    assert "images per class, no measure" in part
     assert "`linear_probe` minus `scratch` is ordered by Fréchet distance, stem" in part
     assert "−0.3" in part and "transferability.png" in part and "test set evaluated once" in part
     picture = Image.open(folder / "figures" / "transferability.png")
@@ -145,6 +145,22 @@ def test_too_few_conditions_cannot_tell(tmp_path: Path) -> None:
         "It cannot be told: 0 conditions"
         in (write_study(unfinished, "u", tmp_path) / "report.md").read_text()
     )
+
+
+def test_conditions_without_a_result_do_not_count(tmp_path: Path) -> None:
+    """Three datasets and a part of the fourth: the outcomes have different conditions, and say so."""
+    made = study(4)
+    for row in made.rows:
+        if (row["dataset"], row["n_per_class"]) == ("d3", 100) and row["strategy"] == SCRATCH:
+            row["test_accuracy"] = None
+    found = section(made.document, made.rows)
+    assert found is not None and [p[0].n for p in found.predictions] == [7, 7, 8]
+    assert "| 7–8 |" in found.table
+    equal = study(4)
+    for row in equal.rows:
+        row["test_accuracy"] = 0.5
+    flat = section(equal.document, equal.rows)
+    assert flat is not None and "none of the measures orders" in flat.answer and "None" not in flat.table
 
 
 def test_without_measures_there_is_no_section(tmp_path: Path) -> None:
