@@ -169,6 +169,26 @@ def runs(
 
 
 @app.command()
+def similarity(study_file: StudyFile, as_json: Json = False, sets: Sets = None) -> None:
+    """Measure how near a study's datasets are to its backbones, and how well their features would transfer."""
+    from bench import similarity as measuring
+
+    plan, _ = _plan(study_file, sets, None)
+    executor = _executor(devices.default_workers())
+    try:
+        entries = measuring.of_study(plan, executor, view.ConsoleView(err))
+    finally:
+        executor.close()
+    if as_json:
+        _print_json(entries)
+        return
+    for title, rows, missing in measuring.tables(entries):
+        out.print(f"[bold]{escape(title)}[/]", highlight=False)
+        _print_table(rows)
+        out.print(escape("\n".join([*missing, ""])), style="yellow", highlight=False, soft_wrap=True)
+
+
+@app.command()
 def strategies(
     name: Annotated[str | None, typer.Argument(help="one of them, in full")] = None,
     as_json: Json = False,

@@ -172,8 +172,7 @@ def _document(plan: Plan, uri: str, remarks: Remarks) -> dict[str, Any]:
 def _known_remarks(plan: Plan, uri: str) -> Remarks:
     """Nothing is missing, so nothing is prepared anew: what the stored study says of its data still holds."""
     with suppress(UserError):
-        stored = store.study_document(uri, plan.study.name)
-        return Remarks(*({e["label"]: e["notes"] for e in stored[s]} for s in ("datasets", "backbones")))
+        return Remarks.of(store.study_document(uri, plan.study.name))
     return Remarks()
 
 

@@ -19,12 +19,25 @@ class Remarks:
 
     datasets: dict[str, list[str]] = field(default_factory=dict)
     backbones: dict[str, list[str]] = field(default_factory=dict)
+    measures: dict[str, list[dict[str, Any]]] = field(
+        default_factory=dict
+    )  # of datasets, see `measures` below
+
+    @classmethod
+    def of(cls, document: dict[str, Any]) -> Remarks:
+        """Those that a stored document holds."""
+        datasets, backbones = (
+            {e["label"]: e["notes"] for e in document[s]} for s in ("datasets", "backbones")
+        )
+        return cls(datasets, backbones, {e["label"]: e.get("measures", []) for e in document["datasets"]})
 
     def enter(self, document: dict[str, Any]) -> None:
         """Write the remarks into a study document."""
         for section, notes in (("datasets", self.datasets), ("backbones", self.backbones)):
             for entry in document[section]:
                 entry["notes"] = notes.get(entry["label"], [])
+        for entry in document["datasets"]:
+            entry["measures"] = self.measures.get(entry["label"], [])
 
 
 def prepare(plan: Plan, places: Places, executor: Executor, view: View) -> Remarks:
@@ -42,7 +55,37 @@ def prepare(plan: Plan, places: Places, executor: Executor, view: View) -> Remar
     return Remarks(
         {label: done[label].notes for label in done},
         {label: [note] for label, note in sources.items()},
+        _measures(plan, places, executor, view),
     )
+
+
+def measures(plan: Plan, places: Places, executor: Executor, view: View) -> dict[str, list[dict[str, Any]]]:
+    """Every measure of transferability, apart from a run: by dataset, an entry per backbone and size.
+
+    Raises `UserError` like `prepare`.
+    """
+    _all(_source_jobs(plan, places), "pretraining", executor, view)
+    _all(_data_jobs(plan, places), "preparing data", executor, view)
+    return _measures(plan, places, executor, view)
+
+
+def _measures(plan: Plan, places: Places, executor: Executor, view: View) -> dict[str, list[dict[str, Any]]]:
+    rest = (plan.study.seeds[0], plan.study.train.image_size, places)
+    jobs = {
+        (target.label, backbone.label): Job(
+            f"measures:{target.label}:{backbone.label}",
+            "bench.worker:measure_all",
+            (target.spec, target.images, backbone, *rest),
+            f"{target.label} on {backbone.label}",
+        )
+        for target in plan.targets
+        for backbone in plan.backbones
+    }
+    done = _all(list(jobs.values()), "measuring transferability", executor, view)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for (dataset, _), job in jobs.items():
+        found.setdefault(dataset, []).extend(done[job.key])
+    return found
 
 
 def _check_sizes(plan: Plan, done: dict[str, Any]) -> None:

@@ -118,3 +118,32 @@ CELLS = ["similar-small", "similar-large", "dissimilar-small", "dissimilar-large
 
 ARTIFACT_STUDY = "study.json"  # the resolved study, artifact of the Purpose.STUDY run
 ARTIFACT_REPORT = "report"  # folder of report.md, report.html and figures, artifact of the same run
+
+
+class Measure:
+    """How near a target is to a backbone and its source: see docs/similarity.md. Kept in study documents."""
+
+    FRECHET_STEM = "frechet_stem"
+    FRECHET_TOP = "frechet_penultimate"
+    EMD = "emd_similarity"
+    LOGME = "logme"
+    LEEP = "leep"
+    H_SCORE = "h_score"
+    KNN = "knn_accuracy"
+    PROBE = "probe_accuracy"
+
+
+MEASURES = {
+    Measure.FRECHET_STEM: "Fréchet distance, stem",
+    Measure.FRECHET_TOP: "Fréchet distance, penultimate",
+    Measure.EMD: "EMD domain similarity",
+    Measure.LOGME: "LogME",
+    Measure.LEEP: "LEEP",
+    Measure.H_SCORE: "H-score",
+    Measure.KNN: "kNN accuracy",
+    Measure.PROBE: "linear-probe accuracy",
+}
+"""Titles, in the order of tables."""
+
+DISTANCES = {Measure.FRECHET_STEM, Measure.FRECHET_TOP}
+"""The measures of which less is nearer; of the others more is."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +22,7 @@ from bench.places import Places
 from bench.preflight import preflight
 from bench.pretrain import pretrain
 from bench.schema import Status, Tag
+from bench.similarity.measure import measure_dataset
 from bench.spec import BackboneSpec, DatasetSpec, RunSpec, TrainSpec
 from bench.tracking.plain import Tracking
 from bench.tracking.runs import RunLog, Tracker
@@ -55,6 +56,19 @@ def pretrain_source(emit: Emit, backbone: BackboneSpec, train: TrainSpec, places
 def measure(emit: Emit, spec: RunSpec, places: Places) -> float:
     """Measure how far a dataset is from the source of a backbone, and keep it in the cache."""
     return measure_similarity(spec, places)
+
+
+def measure_all(
+    emit: Emit,
+    dataset: DatasetSpec,
+    sizes: Mapping[Any, int],
+    backbone: BackboneSpec,
+    seed: int,
+    image_size: int | None,
+    places: Places,
+) -> list[dict[str, Any]]:
+    """Every measure of transferability of a dataset at each of its sizes, on one backbone; kept in the cache."""
+    return measure_dataset(dataset, sizes, backbone, seed, image_size, places)
 
 
 def check(emit: Emit, specs: Sequence[RunSpec], num_classes: int, places: Places) -> str:

@@ -13,15 +13,21 @@ from reports.figures_forest import forest
 from reports.figures_matrix import matrix
 from reports.figures_ranking import ranking
 from reports.figures_style import save, style
+from reports.figures_transferability import transferability
 from reports.ranking import rank
 from reports.records import Row
+from reports.transferability_text import Section
 from reports.verdict import Cell
 
 
 def draw(
-    document: dict[str, Any], rows: Sequence[Row], cells: Sequence[Cell], folder: Path
+    document: dict[str, Any],
+    rows: Sequence[Row],
+    cells: Sequence[Cell],
+    folder: Path,
+    transfer: Section | None = None,
 ) -> dict[str, Path]:
-    """Write matrix, curves, forest, ranking and cost as PNG into `folder`; those without data are left out.
+    """Write all figures as PNG into `folder`; those without data are left out.
 
     What an earlier report left there is removed first.
     """
@@ -35,6 +41,7 @@ def draw(
             "forest": forest(cells, rule["margin"]),
             "ranking": ranking(rank(document, rows), rule.get("baseline"), rule["margin"]),
             "cost": cost([(cell, costs(rows, cell)) for cell in cells], order),
+            "transferability": transfer and transferability(transfer.outcomes, transfer.predictions),
         }
         for name in made:
             (folder / f"{name}.png").unlink(missing_ok=True)

@@ -18,6 +18,7 @@ from reports.figure_data import MOST
 from reports.html import to_html
 from reports.ranking import rank
 from reports.records import Study, read
+from reports.transferability_text import Section, section
 from reports.verdict import Cell, judge_study, scratch_label
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -35,14 +36,17 @@ def write_study(study: Study, name: str, out: Path) -> Path:
     cells = judge_study(study.document, study.rows)
     from reports.figures import draw  # the slow import: matplotlib and seaborn
 
-    figures = draw(study.document, study.rows, cells, folder / "figures")
-    markdown = render(study, name, cells, figures)
+    transfer = section(study.document, study.rows)
+    figures = draw(study.document, study.rows, cells, folder / "figures", transfer)
+    markdown = render(study, name, cells, figures, transfer)
     (folder / "report.md").write_text(markdown)
     (folder / "report.html").write_text(to_html(markdown, title=f"{name}: report", folder=folder))
     return folder
 
 
-def render(study: Study, name: str, cells: Sequence[Cell], figures: dict[str, Path]) -> str:
+def render(
+    study: Study, name: str, cells: Sequence[Cell], figures: dict[str, Path], transfer: Section | None = None
+) -> str:
     """The report as markdown. `figures`: files by name; those that are absent are not mentioned."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -59,7 +63,7 @@ def render(study: Study, name: str, cells: Sequence[Cell], figures: dict[str, Pa
         "cell_title": words.cell_title,
     }
     template = environment.get_template("report.md.j2")
-    return _squeeze(template.render(**_context(study, name, cells, figures)))
+    return _squeeze(template.render(**_context(study, name, cells, figures), transfer=transfer))
 
 
 def _context(study: Study, name: str, cells: Sequence[Cell], figures: dict[str, Path]) -> dict[str, Any]:

@@ -1,1 +1,60 @@
-"""How far a target is from the data that a backbone was pretrained on."""
+"""How far a target is from the data that a backbone was pretrained on, and how well its features would transfer.
+
+The measures, one a file, are functions of arrays; `measures` is the table of them, `features` takes what they need out
+of a network, `measure` puts both together, `record` keeps what was measured. Here: a study as a whole. Torch-free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from bench.schema import MEASURES
+
+if TYPE_CHECKING:
+    from bench.executors.base import Executor
+    from bench.study.plan import Plan
+    from bench.view import View
+
+
+def of_study(plan: Plan, executor: Executor, view: View) -> list[dict[str, Any]]:
+    """One entry per dataset, backbone and size: dataset, backbone, n_per_class, images, values, missing.
+
+    Sources are pretrained and images decoded first where no earlier call has. Raises `UserError` for bad input.
+    """
+    from bench import preparation
+    from bench.places import Places
+
+    places = Places(plan.base.absolute(), plan.cache)
+    found = preparation.measures(plan, places, executor, view)
+    return [{"dataset": dataset, **entry} for dataset, entries in found.items() for entry in entries]
+
+
+def tables(entries: list[dict[str, Any]]) -> Iterator[tuple[str, list[dict[str, Any]], list[str]]]:
+    """For each dataset on each backbone: a title, a row per measure with a column per size, and what is missing, why."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for entry in entries:
+        groups.setdefault(f"{entry['dataset']} on {entry['backbone']}", []).append(entry)
+    for title, group in groups.items():
+        names = [name for name in MEASURES if any(name in entry["values"] for entry in group)]
+        rows = [_row("images measured", group, lambda entry: entry["images"])]
+        rows += [
+            _row(MEASURES[name], group, lambda entry, name=name: entry["values"].get(name)) for name in names
+        ]
+        yield title, rows, _missing(group)
+
+
+def _row(title: str, group: list[dict[str, Any]], value: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
+    return {"images per class": title, **{str(entry["n_per_class"]): value(entry) for entry in group}}
+
+
+def _missing(group: list[dict[str, Any]]) -> list[str]:
+    """A line per reason: which measures are not there, at which sizes, and why."""
+    names: dict[tuple[str, int], list[str]] = {}
+    for entry in group:
+        for name, why in entry["missing"].items():
+            names.setdefault((why, entry["n_per_class"]), []).append(MEASURES[name])
+    sizes: dict[tuple[str, str], list[str]] = {}
+    for (why, n), missing in names.items():
+        sizes.setdefault(("; ".join(missing), why), []).append(str(n))
+    return [f"at {', '.join(at)} no {missing}: {why}" for (missing, why), at in sizes.items()]

@@ -4,12 +4,31 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from bench.spec import BackboneSpec, DatasetSpec, content_hash
 
 VERSION = 1
+MEASURES_VERSION = 1
+"""Raise it when the measures of `bench.similarity.measure` would come out differently than before."""
+
+
+@dataclass(frozen=True)
+class MeasuresKey:
+    """What decides the measures of one dataset at one size on one backbone."""
+
+    dataset: DatasetSpec
+    n_per_class: Any
+    backbone: BackboneSpec
+    seed: int
+    image_size: int | None
+
+    def path(self, cache: Path) -> Path:
+        own = replace(self, backbone=replace(self.backbone, label=""))
+        content = ["measures", MEASURES_VERSION, asdict(own)]
+        return cache / "similarity" / f"{content_hash(content)}.json"
 
 
 def path_of(dataset: DatasetSpec, backbone: BackboneSpec, image_size: int | None, cache: Path) -> Path:
@@ -27,10 +46,23 @@ def write(
     distance: float, dataset: DatasetSpec, backbone: BackboneSpec, image_size: int | None, cache: Path
 ) -> None:
     """Written aside and renamed: a reader sees all of it or nothing."""
-    path = path_of(dataset, backbone, image_size, cache)
+    content = {"frechet_stem": distance, "dataset": dataset.name, "backbone": backbone.name}
+    _write(content, path_of(dataset, backbone, image_size, cache))
+
+
+def read_measures(key: MeasuresKey, cache: Path) -> dict[str, Any] | None:
+    """images, values and missing as measured earlier (see `bench.similarity.measures.Measured`), or None."""
+    path = key.path(cache)
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def write_measures(found: dict[str, Any], key: MeasuresKey, cache: Path) -> None:
+    """Written aside and renamed."""
+    _write(found, key.path(cache))
+
+
+def _write(content: dict[str, Any], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(f".{os.getpid()}")
-    aside.write_text(
-        json.dumps({"frechet_stem": distance, "dataset": dataset.name, "backbone": backbone.name})
-    )
+    aside.write_text(json.dumps(content, allow_nan=False))
     os.replace(aside, path)

@@ -1,0 +1,112 @@
+"""A target dataset at its sizes, seen by one backbone: images -> features -> measures, kept in the cache.
+
+From images of the pool only, the labelled ones those of the study's first seed; test images are never touched. Features
+are extracted once, of the largest size: the smaller subsets lie within it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench.backbones.model import Model
+from bench.data.images import ImageSet
+from bench.data.splits import k_shot
+from bench.errors import UserError
+from bench.execute import make_model, prepare_dataset
+from bench.places import Places
+from bench.similarity import record
+from bench.similarity.features import extract, sample
+from bench.similarity.measures import NO_HEAD, measure
+from bench.spec import BackboneSpec, DatasetSpec
+from bench.train.cost import forward_flops
+
+IMAGES = 2000
+"""At most so many images of either side, ..."""
+
+FLOPS = 2e12
+"""... and at most so much work: a few seconds on a CPU. Large networks get fewer images, the same on every machine."""
+
+LEAST = 10
+"""But never fewer images of a class, as far as it has them."""
+
+
+def measure_dataset(
+    dataset: DatasetSpec,
+    sizes: Mapping[Any, int],
+    backbone: BackboneSpec,
+    seed: int,
+    image_size: int | None,
+    places: Places,
+) -> list[dict[str, Any]]:
+    """One entry per size: backbone, n_per_class, images, values, missing. `sizes`: n as in the spec -> images per class."""
+    keys = {n: record.MeasuresKey(dataset, n, backbone, seed, image_size) for n in sizes}
+    if not all(record.read_measures(key, places.cache) for key in keys.values()):
+        for n, found in _measure(dataset, list(sizes), backbone, seed, image_size, places).items():
+            record.write_measures(found, keys[n], places.cache)
+    return [
+        {
+            "backbone": backbone.label,
+            "n_per_class": images,
+            **(record.read_measures(keys[n], places.cache) or {}),
+        }
+        for n, images in sizes.items()
+    ]
+
+
+def _measure(
+    dataset: DatasetSpec,
+    sizes: list[Any],
+    backbone: BackboneSpec,
+    seed: int,
+    image_size: int | None,
+    places: Places,
+) -> dict[Any, dict[str, Any]]:
+    """-> images, values and missing, by size."""
+    torch.manual_seed(0)
+    model = make_model(backbone, 2, image_size, places).eval()
+    model = model.to(_device(), memory_format=torch.channels_last)
+    limit = min(IMAGES, int(FLOPS / max(1, forward_flops(model))))
+    images = prepare_dataset(dataset, backbone, image_size, places).pool
+    subsets = {n: first_of_each_class(images, n, seed, limit) for n in sizes}
+    union = np.unique(np.concatenate(list(subsets.values())))
+    head, why = _source_head(model)
+    target = extract(model, images.subset(torch.from_numpy(union)), head)
+    source = pool = None
+    if backbone.source:
+        source_images = prepare_dataset(backbone.source, backbone, image_size, places).pool
+        source, pool = (extract(model, sample(x, limit)) for x in (source_images, images))
+    return {
+        n: asdict(measure(target.at(np.searchsorted(union, chosen)), source, pool, why))
+        for n, chosen in subsets.items()
+    }
+
+
+def _source_head(model: Model) -> tuple[Any, str]:
+    """The classifier of the pretraining, or None and why there is none."""
+    try:
+        head = model.source_head()
+        head(torch.zeros(1, model.feature_dim, device=_device()))
+    except (UserError, RuntimeError) as error:  # the latter: it does not take what this network gives
+        return None, str(error) or NO_HEAD
+    return head, ""
+
+
+def first_of_each_class(pool: ImageSet, n: Any, seed: int, limit: int) -> np.ndarray:
+    """Indices of the labelled images of a seed: of each class the first ones, so that all together keep the limit.
+
+    The subset for a smaller n lies within that for a larger one.
+    """
+    chosen = k_shot(pool.y, n, 0.0, seed).train.numpy()  # class by class
+    labels = pool.y.numpy()[chosen]
+    classes, starts = np.unique(labels, return_index=True)
+    rank = np.arange(len(labels)) - starts[np.searchsorted(classes, labels)]
+    return chosen[rank < max(LEAST, limit // len(classes))]
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

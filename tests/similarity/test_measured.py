@@ -1,0 +1,101 @@
+"""Measures of images on a network: from the labelled images of the pool, kept by content, and never from test images."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bench.data.images import ImageSet
+from bench.execute import measure_similarity, prepare_dataset
+from bench.places import Places
+from bench.schema import MEASURES, Measure
+from bench.similarity import measure as measuring
+from bench.similarity.measure import first_of_each_class, measure_dataset
+from bench.spec import BackboneSpec, DatasetSpec, PartSpec, RunSpec, StrategySpec, TrainSpec
+
+SOURCE = DatasetSpec("world/source", {"pool_per_class": 8, "test_per_class": 2})
+FINE = DatasetSpec("world/fine", {"pool_per_class": 12, "test_per_class": 2})
+BACKBONE = BackboneSpec("test_resnet", "source", source=SOURCE, source_train={"epochs": 1}, label="net")
+RANDOM = BackboneSpec("test_resnet", "random", label="net")
+SIZES = {3: 3, 10: 10}
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
+    return Places(Path("."), tmp_path_factory.mktemp("cache"))
+
+
+def test_all_measures_of_every_size_and_the_source_free_ones_without_a_source(places: Places) -> None:
+    small, large = measure_dataset(FINE, SIZES, BACKBONE, 0, 32, places)
+    assert (small["backbone"], small["n_per_class"], small["images"]) == ("net", 3, 30)
+    assert set(small["values"]) == set(large["values"]) == set(MEASURES)
+    assert small["values"][Measure.FRECHET_STEM] == large["values"][Measure.FRECHET_STEM]
+    assert small["values"][Measure.LOGME] != large["values"][Measure.LOGME]
+    (alone,) = measure_dataset(FINE, {3: 3}, RANDOM, 0, 32, places)
+    assert set(alone["values"]) == {Measure.LOGME, Measure.H_SCORE, Measure.KNN, Measure.PROBE}
+    assert "not at hand" in alone["missing"][Measure.EMD] and "classifier" in alone["missing"][Measure.LEEP]
+
+
+def test_the_stem_distance_is_the_one_that_cells_are_told_apart_by(places: Places) -> None:
+    train = TrainSpec(image_size=32)
+    spec = RunSpec(FINE, 3, BACKBONE, StrategySpec(PartSpec("full"), PartSpec("uniform")), 0, train)
+    (found, _) = measure_dataset(FINE, SIZES, BACKBONE, 0, 32, places)
+    assert found["values"][Measure.FRECHET_STEM] == pytest.approx(measure_similarity(spec, places))
+
+
+def test_measures_are_found_again_and_belong_to_their_seed(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = measure_dataset(FINE, SIZES, RANDOM, 0, 32, places)
+    other = measure_dataset(FINE, SIZES, RANDOM, 1, 32, places)
+    assert first[0]["values"] != other[0]["values"]
+    monkeypatch.setattr(measuring, "make_model", None)  # nothing is computed again
+    renamed = replace(RANDOM, label="again")
+    again = measure_dataset(FINE, SIZES, renamed, 0, 32, places)
+    assert [entry["values"] for entry in again] == [entry["values"] for entry in first]
+    assert again[0]["backbone"] == "again"
+
+
+def test_test_images_change_nothing(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same measures with noise in the place of the test images, of target and source."""
+
+    def with_noise(*args: object) -> object:
+        prepared = prepare_dataset(*args)  # type: ignore[arg-type]
+        noise = torch.randint(256, prepared.test.x.shape, dtype=torch.uint8)
+        return replace(prepared, test=ImageSet(noise, prepared.test.y))
+
+    expected = measure_dataset(FINE, SIZES, BACKBONE, 5, 32, places)
+    for path in (places.cache / "similarity").glob("*.json"):
+        path.unlink()
+    monkeypatch.setattr(measuring, "prepare_dataset", with_noise)
+    assert measure_dataset(FINE, SIZES, BACKBONE, 5, 32, places) == expected
+
+
+def test_subsets_are_the_seed_s_nested_and_limited() -> None:
+    y = torch.arange(4).repeat_interleave(50)[torch.randperm(200, generator=torch.Generator().manual_seed(0))]
+    pool = ImageSet(torch.zeros(200, 3, 8, 8, dtype=torch.uint8), y)
+    few, many = (first_of_each_class(pool, n, 0, 2000) for n in (5, 20))
+    assert set(few) < set(many) and np.bincount(y[many]).tolist() == [20] * 4
+    assert set(many) != set(first_of_each_class(pool, 20, 1, 2000))
+    limited = first_of_each_class(pool, "all", 0, 60)
+    assert np.bincount(y[limited]).tolist() == [15] * 4 and set(few) < set(limited)
+    assert np.bincount(y[first_of_each_class(pool, 20, 0, 1)]).tolist() == [10] * 4
+
+
+def test_low_level_distance_follows_the_world_s_knob_with_random_weights(places: Places) -> None:
+    """s = 1, .5, 0. The stem needs no training for it: random filters see colours and edges."""
+    torch.manual_seed(0)
+    from bench.execute import make_model
+    from bench.similarity.frechet import distance
+
+    model = make_model(RANDOM, 2, 32, places)
+    source = prepare_dataset(SOURCE, RANDOM, 32, places).pool
+    options = {"pool_per_class": 40, "test_per_class": 2}
+    blends = [DatasetSpec("world/blend", {**options, "similarity": s}) for s in (1.0, 0.5, 0.0)]
+    found = [distance(model, source, prepare_dataset(blend, RANDOM, 32, places).pool) for blend in blends]
+    assert found[0] < found[1] < found[2], found
+    assert found[2] > 3 * found[0]
