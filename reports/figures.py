@@ -12,8 +12,10 @@ from reports.figures_curves import curves
 from reports.figures_forest import forest
 from reports.figures_matrix import matrix
 from reports.figures_ranking import ranking
+from reports.figures_ranks import ranks
 from reports.figures_style import save, style
 from reports.ranking import rank
+from reports.ranks import rank_test
 from reports.records import Row
 from reports.verdict import Cell
 
@@ -21,7 +23,7 @@ from reports.verdict import Cell
 def draw(
     document: dict[str, Any], rows: Sequence[Row], cells: Sequence[Cell], folder: Path
 ) -> dict[str, Path]:
-    """Write matrix, curves, forest, ranking and cost as PNG into `folder`; those without data are left out.
+    """Write matrix, curves, forest, ranking, ranks and cost as PNG into `folder`; those without data are left out.
 
     What an earlier report left there is removed first.
     """
@@ -34,6 +36,7 @@ def draw(
             "curves": curves(panels(chosen), order, rule["small_at_most"]),
             "forest": forest(cells, rule["margin"]),
             "ranking": ranking(rank(document, rows), rule.get("baseline"), rule["margin"]),
+            "ranks": ranks(rank_test(rows), rule.get("baseline")),
             "cost": cost([(cell, costs(rows, cell)) for cell in cells], order),
         }
         for name in made:

@@ -9,24 +9,28 @@ from statistics import fmean
 from typing import Any
 
 from bench.schema import CELLS, Metric, Status
+from reports import text
+from reports.bootstrap import Resampled
+from reports.power import seeds_to_settle
 from reports.ranking import Ranked
+from reports.ranks import Ranks
 from reports.records import Row
 from reports.stats import Mean
 from reports.text import NONE, code, escape, interval, percent, points, quantity, seconds, table
-from reports.verdict import Cell
+from reports.verdict import Cell, Verdict
 from reports.words import SYMBOL, cell_title
 
 NOT_DONE = [Status.FAILED, Status.DIVERGED, Status.KILLED, Status.RUNNING, Status.PRUNED, Status.MISSING]
 MAX_LISTED = 50  # runs without a result that are listed one by one
 
 
-def verdicts(cells: Sequence[Cell]) -> str:
+def verdicts(cells: Sequence[Cell], margin: float) -> str:
     """One line per cell."""
-    header = ["cell", "verdict", "rule's pick", "best", "regret, points", "n"]
-    return table(header, [_verdict_line(cell) for cell in cells], right_from=5)
+    header = ["cell", "verdict", "rule's pick", "best", "regret, points", "margins", "n", "more seeds"]
+    return table(header, [_verdict_line(cell, margin) for cell in cells], right_from=5)
 
 
-def _verdict_line(cell: Cell) -> list[str]:
+def _verdict_line(cell: Cell, margin: float) -> list[str]:
     bounds = interval(cell.regret_low, cell.regret_high)
     return [
         cell_title(cell.name),
@@ -34,8 +38,18 @@ def _verdict_line(cell: Cell) -> list[str]:
         _pick(cell.rule, cell.rule_accuracy),
         _pick(cell.best, cell.best_accuracy),
         NONE if isnan(cell.regret) else f"{points(cell.regret)} {bounds}",
-        str(cell.n_blocks),
+        NONE if isnan(cell.regret) or not margin else f"{cell.regret / margin:.1f} ×",
+        str(cell.n_units),
+        _more(cell, margin),
     ]
+
+
+def _more(cell: Cell, margin: float) -> str:
+    """Seeds per dataset that an undecided cell lacks."""
+    if cell.verdict != Verdict.UNDECIDED:
+        return NONE
+    more = seeds_to_settle(cell.comparisons, margin)
+    return "?" if more is None else f"≈ {more}"
 
 
 def _pick(label: str | None, accuracy: float) -> str:
@@ -55,7 +69,16 @@ def ranking(ranked: Sequence[Ranked], cells: Sequence[str]) -> str:
     """Every strategy against the baseline, best first; '' where there is nothing to rank."""
     if not ranked:
         return ""
-    header = ["strategy", "accuracy", "minus baseline", "95 %", *map(cell_title, cells), "time", "seeds"]
+    header = [
+        "strategy",
+        "accuracy",
+        "minus baseline",
+        "95 %",
+        "p, Holm",
+        *map(cell_title, cells),
+        "time",
+        "seeds",
+    ]
     return table(header, [_ranked(found, cells) for found in ranked])
 
 
@@ -66,6 +89,7 @@ def _ranked(found: Ranked, cells: Sequence[str]) -> list[str]:
         percent(found.accuracy),
         points(mean.mean, sign=True),
         NONE if isnan(mean.low) else interval(mean.low, mean.high, sign=True),
+        NONE if isnan(found.p) else text.p_value(found.p),
         *(points(found.by_cell[cell], sign=True) if cell in found.by_cell else NONE for cell in cells),
         NONE if found.time is None else f"{found.time:.2f} ×",
         str(mean.n),
@@ -89,14 +113,52 @@ def differences(cells: Sequence[Cell]) -> str:
             cell_title(cell.name),
             code(c.strategy),
             points(c.mean, sign=True),
-            interval(c.low, c.high, sign=True) if c.n >= 2 else NONE,
-            str(c.n),
+            interval(c.own_low, c.own_high, sign=True) if c.known else NONE,
+            interval(c.low, c.high, sign=True) if c.known else NONE,
+            text.p_value(c.p) if c.known else NONE,
+            str(c.n)
+            if c.datasets == len(cell.measured)
+            else f"{c.n} ({c.datasets} of {len(cell.measured)} datasets)",
         ]
         for cell in cells
         for c in sorted(cell.comparisons, key=lambda c: -c.mean if c.n else 1)
     ]
-    header = ["cell", "alternative", "minus the rule's pick", "simultaneous 95 %", "n"]
+    header = ["cell", "alternative", "minus the rule's pick", "95 %", "simultaneous 95 %", "p, Holm", "n"]
     return table(header, lines, right_from=2) if lines else ""
+
+
+def resampled(found: Sequence[Resampled]) -> str:
+    """Bootstrap intervals beside Student's t over datasets; '' where there are none."""
+    lines = [
+        [
+            cell_title(one.cell),
+            code(one.strategy),
+            points(one.mean, sign=True),
+            interval(*one.bootstrap, sign=True),
+            NONE if isnan(one.like.low) else interval(one.like.low, one.like.high, sign=True),
+            f"{one.datasets} × {one.n / one.datasets:.3g}",
+        ]
+        for one in found
+    ]
+    header = [
+        "cell",
+        "alternative",
+        "minus the rule's pick",
+        "bootstrap",
+        "datasets like these",
+        "datasets × seeds",
+    ]
+    return table(header, lines, right_from=2) if lines else ""
+
+
+def ranks(found: Ranks) -> str:
+    """Every strategy with its mean rank, and which are within the critical difference of the best."""
+    best = next(iter(found.ranks.values()))
+    lines = [
+        [code(name), f"{rank:.2f}", "no" if rank - best <= found.difference else "yes"]
+        for name, rank in found.ranks.items()
+    ]
+    return table(["strategy", "mean rank", "told apart from the best"], lines)
 
 
 COSTS: list[tuple[str, str, Callable[[float | None], str]]] = [
