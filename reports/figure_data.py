@@ -127,8 +127,8 @@ def limits(cell: Cell, margin: float) -> tuple[float, float]:
     known = [c for c in cell.comparisons if c.known]
     top = max([c.mean for c in known], default=0.0)
     reach = max(10 * margin, 2 * abs(top))
-    low = max(min([c.low for c in known], default=-reach), min(0.0, top) - reach)
-    high = min(max([c.high for c in known], default=reach), max(0.0, top) + reach)
+    low = max(min([c.own_low for c in known], default=-reach), min(0.0, top) - reach)
+    high = min(max([c.own_high for c in known], default=reach), max(0.0, top) + reach)
     low, high = min(low, -1.5 * margin), max(high, 1.5 * margin)
     pad = 0.06 * (high - low)
     return low - pad, high + pad

@@ -16,6 +16,7 @@ from reports.verdict import Cell
 from reports.words import SYMBOL, cell_title
 
 ROW_INCHES = 0.24
+PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
 SHORT = 18  # characters of a label that leave room for two panels side by side
 
 
@@ -73,7 +74,7 @@ def _line(axes: Axes, y: float, found: Comparison, low: float, high: float, colo
         "xytext": (shift, 0),
         "textcoords": "offset points",
     }
-    axes.annotate(points(found.mean, sign=True), ha=side, va="center", size=9, color=color, **at)
+    axes.annotate(points(found.mean, sign=True), ha=side, va="center", size=9, color=color, bbox=PAPER, **at)
 
 
 def _color(comparison: Comparison, margin: float) -> str:

@@ -101,9 +101,9 @@ def iman_davenport(table: Sequence[Sequence[float]]) -> tuple[float, float]:
     from scipy.stats import friedmanchisquare
 
     n, k = len(table), len(table[0])
-    chi2 = float(friedmanchisquare(*zip(*table, strict=True)).statistic)
-    if math.isnan(chi2):  # all values of every line equal
+    if all(len(set(line)) == 1 for line in table):
         return 0.0, 1.0
+    chi2 = float(friedmanchisquare(*zip(*table, strict=True)).statistic)
     room = n * (k - 1) - chi2
     if room <= 1e-9:  # all lines have the same order
         return math.inf, 0.0
