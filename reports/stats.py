@@ -18,7 +18,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 from scipy.special import stdtr, stdtrit
 
@@ -74,7 +73,7 @@ def mean_of(values: Sequence[float], level: float = LEVEL, smallest_sd: float = 
     n = len(values)
     if n < 2:
         return Mean(n, values[0] if values else math.nan, math.nan, math.nan, math.nan)
-    mean = fmean(values)
+    mean = math.fsum(values) / n
     sd = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
     se = max(sd, smallest_sd) / math.sqrt(n)
     half = t_quantile(n - 1, (1 + level) / 2) * se

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from statistics import fmean
 
@@ -53,28 +53,32 @@ def pairs(cell: Units, strategy: str, reference: str) -> dict[Unit, tuple[float,
     Complete: with every condition that the two share in any unit of that dataset. A unit without one of them would
     bring the difference between conditions into the spread over seeds.
     """
-    shared = {
-        unit: {condition for condition, found in by.items() if strategy in found and reference in found}
-        for unit, by in cell.items()
-    }
+    shared: dict[Unit, dict[Condition, tuple[float, float]]] = {}
     wanted: dict[str, set[Condition]] = defaultdict(set)
-    for (dataset, _), conditions in shared.items():
-        wanted[dataset] |= conditions
+    for unit, by in cell.items():
+        shared[unit] = both = {
+            condition: (found[strategy], found[reference])
+            for condition, found in by.items()
+            if strategy in found and reference in found
+        }
+        wanted[unit[0]].update(both)
     return {
-        unit: (_average(cell[unit], conditions, strategy), _average(cell[unit], conditions, reference))
-        for unit, conditions in shared.items()
-        if conditions and conditions == wanted[unit[0]]
+        unit: _average(list(both.values()))
+        for unit, both in shared.items()
+        if both and len(both) == len(wanted[unit[0]])
     }
 
 
-def _average(by: Mapping[Condition, Mapping[str, float]], conditions: set[Condition], strategy: str) -> float:
-    return fmean(by[condition][strategy] for condition in conditions)
+def _average(found: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    if len(found) == 1:  # the usual case, and this is the innermost loop of simulations
+        return found[0]
+    return fmean(own for own, _ in found), fmean(other for _, other in found)
 
 
 def accuracies(cell: Units, strategy: str) -> list[float]:
     """Of each unit that has any, the mean over the conditions it has."""
     found = ([by[strategy] for by in conditions.values() if strategy in by] for conditions in cell.values())
-    return [fmean(values) for values in found if values]
+    return [values[0] if len(values) == 1 else fmean(values) for values in found if values]
 
 
 def datasets(found: Iterable[Unit]) -> list[str]:
