@@ -31,7 +31,7 @@ VARIANTS: dict[str, dict] = {
     "two sizes x two backbones share the seed": SHARED,
     "heavy tails (t, 3 degrees of freedom)": {"shape": "t3"},
     "skewed (exponential)": {"shape": "skewed"},
-    "one run in ten collapses (by 10 sd)": {"shape": "collapse"},
+    "a tenth of the runs of the rule's pick collapses by 10 points": {"shape": "collapse"},
 }
 POWER = {
     "contradicted: one is better by 2": (2.0, 0.0, -2.0, -2.0, -2.0),
