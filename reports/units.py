@@ -11,7 +11,7 @@ averaged over the *conditions* (n_per_class, backbone) of a unit first, and unit
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from statistics import fmean
@@ -51,7 +51,8 @@ def pairs(cell: Units, strategy: str, reference: str) -> dict[Unit, tuple[float,
     """Accuracies of both, averaged over the conditions of a unit; only units that are complete.
 
     Complete: with every condition that the two share in any unit of that dataset. A unit without one of them would
-    bring the difference between conditions into the spread over seeds.
+    bring the difference between conditions into the spread over seeds. Of several datasets only the seeds count that
+    are complete on all of them, so that a mean over units weighs datasets equally also in an unfinished study.
     """
     shared: dict[Unit, dict[Condition, tuple[float, float]]] = {}
     wanted: dict[str, set[Condition]] = defaultdict(set)
@@ -62,11 +63,14 @@ def pairs(cell: Units, strategy: str, reference: str) -> dict[Unit, tuple[float,
             if strategy in found and reference in found
         }
         wanted[unit[0]].update(both)
-    return {
+    complete = {
         unit: _average(list(both.values()))
         for unit, both in shared.items()
         if both and len(both) == len(wanted[unit[0]])
     }
+    sets = len(datasets(complete))
+    times = Counter(seed for _, seed in complete) if sets > 1 else {}
+    return {unit: found for unit, found in complete.items() if sets < 2 or times[unit[1]] == sets}
 
 
 def _average(found: Sequence[tuple[float, float]]) -> tuple[float, float]:

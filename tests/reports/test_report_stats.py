@@ -83,6 +83,15 @@ def test_a_unit_that_lacks_a_size_is_left_out() -> None:
     assert len(pairs(units(rows), "b", "rule")) == 3, "a size it never has is no reason to leave all out"
 
 
+def test_datasets_weigh_equally_in_an_unfinished_study() -> None:
+    """+.04 on one dataset with six seeds, -.04 on another with two: 0, not +.02."""
+    found = [("d", seed, 0.04) for seed in range(6)] + [("e", seed, -0.04) for seed in (4, 5)]
+    rows = [row(d, 10, seed, "rule", 0.5) for d, seed, _ in found]
+    rows += [row(d, 10, seed, "b", 0.5 + value) for d, seed, value in found]
+    (compared,) = compare(units(rows), "rule", ["b"])
+    assert (compared.n, compared.mean) == (4, pytest.approx(0.0))
+
+
 def test_an_alternative_that_lacks_a_dataset_is_not_known() -> None:
     rows = [row(d, 10, seed, s, 0.1 * seed) for d in "de" for seed in range(3) for s in ("rule", "b")]
     (found,) = compare(units(rows), "rule", ["b"])
