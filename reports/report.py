@@ -13,7 +13,7 @@ import jinja2
 
 from bench.schema import Metric, Tag
 from bench.store import redacted
-from reports import tables, text, words
+from reports import tables, tables_verdict, text, words
 from reports.bootstrap import FEWEST_DATASETS, FEWEST_SEEDS, resampled
 from reports.figure_data import MOST
 from reports.html import to_html
@@ -83,9 +83,9 @@ def _context(study: Study, name: str, cells: Sequence[Cell], figures: dict[str, 
         "summary": ", ".join(f"{words.cell_title(cell.name)} {cell.verdict}" for cell in cells),
         "scope": words.caption_scope(cells),
         "selection": words.selection(document),
-        "verdicts": tables.verdicts(cells, margin),
-        "differences": tables.differences(cells),
-        "resampled": tables.resampled([found for cell in cells for found in resampled(rows, cell)]),
+        "verdicts": tables_verdict.verdicts(cells, margin),
+        "differences": tables_verdict.differences(cells),
+        "resampled": tables_verdict.resampled([found for cell in cells for found in resampled(rows, cell)]),
         "fewest_seeds": FEWEST_SEEDS,
         "fewest_datasets": FEWEST_DATASETS,
         "strategies": tables.strategies(cells),
@@ -114,7 +114,7 @@ def _ranks(rows: Sequence[Row]) -> dict[str, Any]:
     shown = (
         {}
         if isinstance(found, str)
-        else {"ranks_p": text.p_phrase(found.p), "ranks_table": tables.ranks(found)}
+        else {"ranks_p": text.p_phrase(found.p), "ranks_table": tables_verdict.ranks(found)}
     )
     count = len({row["strategy"] for row in rows})
     return {"ranks": found, "n_strategies": count, "most_ranked": MOST_RANKED, **shown}
