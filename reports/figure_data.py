@@ -124,11 +124,11 @@ def limits(cell: Cell, margin: float) -> tuple[float, float]:
     An alternative far below would squeeze the others, and two seeds give intervals 100 times wider than the
     differences: both are cut, and drawn as arrows.
     """
-    known = [c for c in cell.comparisons if c.n >= 2]
+    known = [c for c in cell.comparisons if c.known]
     top = max([c.mean for c in known], default=0.0)
     reach = max(10 * margin, 2 * abs(top))
-    low = max(min([c.low for c in known], default=-reach), min(0.0, top) - reach)
-    high = min(max([c.high for c in known], default=reach), max(0.0, top) + reach)
+    low = max(min([c.own_low for c in known], default=-reach), min(0.0, top) - reach)
+    high = min(max([c.own_high for c in known], default=reach), max(0.0, top) + reach)
     low, high = min(low, -1.5 * margin), max(high, 1.5 * margin)
     pad = 0.06 * (high - low)
     return low - pad, high + pad

@@ -12,9 +12,11 @@ from reports.figures_curves import curves
 from reports.figures_forest import forest
 from reports.figures_matrix import matrix
 from reports.figures_ranking import ranking
+from reports.figures_ranks import ranks
 from reports.figures_style import save, style
 from reports.figures_transferability import transferability
 from reports.ranking import rank
+from reports.ranks import rank_test
 from reports.records import Row
 from reports.transferability_text import Section
 from reports.verdict import Cell
@@ -40,6 +42,7 @@ def draw(
             "curves": curves(panels(chosen), order, rule["small_at_most"]),
             "forest": forest(cells, rule["margin"]),
             "ranking": ranking(rank(document, rows), rule.get("baseline"), rule["margin"]),
+            "ranks": ranks(rank_test(rows), rule.get("baseline")),
             "cost": cost([(cell, costs(rows, cell)) for cell in cells], order),
             "transferability": transfer and transferability(transfer.outcomes, transfer.predictions),
         }

@@ -1,4 +1,4 @@
-"""Paired differences, alternative minus the rule's pick, with simultaneous intervals; a panel per cell."""
+"""Paired differences, alternative minus the rule's pick, with its own and the simultaneous interval; a panel per cell."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from reports.verdict import Cell
 from reports.words import SYMBOL, cell_title
 
 ROW_INCHES = 0.24
+PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
 SHORT = 18  # characters of a label that leave room for two panels side by side
 
 
 def forest(cells: Sequence[Cell], margin: float) -> Figure | None:
     """None where no cell has a comparison. The band is the margin of equivalence."""
-    shown = [cell for cell in cells if any(c.n >= 2 for c in cell.comparisons)]
+    shown = [cell for cell in cells if any(c.known for c in cell.comparisons)]
     if not shown:
         return None
     longest = max(len(name) for cell in shown for name in cell.strategies)
@@ -40,7 +41,7 @@ def forest(cells: Sequence[Cell], margin: float) -> Figure | None:
 
 
 def _panel(axes: Axes, cell: Cell, margin: float) -> None:
-    found = sorted((c for c in cell.comparisons if c.n >= 2), key=lambda c: c.mean)
+    found = sorted((c for c in cell.comparisons if c.known), key=lambda c: c.mean)
     low, high = limits(cell, margin)
     axes.axvspan(-100 * margin, 100 * margin, color="#000000", alpha=0.06, linewidth=0)
     axes.axvline(0, color=INK, linewidth=1)
@@ -56,10 +57,11 @@ def _panel(axes: Axes, cell: Cell, margin: float) -> None:
 
 
 def _line(axes: Axes, y: float, found: Comparison, low: float, high: float, color: str) -> None:
-    """The interval, the mean, and an arrow head where either lies outside the axes."""
-    left, right = max(found.low, low), min(found.high, high)
-    if left < right:
-        axes.plot([100 * left, 100 * right], [y, y], color=color, linewidth=2.2, solid_capstyle="butt")
+    """Both intervals, the mean, and an arrow head where any lies outside the axes."""
+    for start, end, width in ((found.low, found.high, 1.1), (found.own_low, found.own_high, 3.2)):
+        left, right = max(start, low), min(end, high)
+        if left < right:
+            axes.plot([100 * left, 100 * right], [y, y], color=color, linewidth=width, solid_capstyle="butt")
     for end, cut, head in ((low, found.low < low, "<"), (high, found.high > high, ">")):
         if cut:
             axes.plot(100 * end, y, marker=head, color=color, markersize=7, clip_on=False)
@@ -72,10 +74,10 @@ def _line(axes: Axes, y: float, found: Comparison, low: float, high: float, colo
         "xytext": (shift, 0),
         "textcoords": "offset points",
     }
-    axes.annotate(points(found.mean, sign=True), ha=side, va="center", size=9, color=color, **at)
+    axes.annotate(points(found.mean, sign=True), ha=side, va="center", size=9, color=color, bbox=PAPER, **at)
 
 
 def _color(comparison: Comparison, margin: float) -> str:
-    if comparison.low > 0 and comparison.mean > margin:
+    if comparison.beats(margin):
         return BETTER
-    return WITHIN if comparison.high < margin else OPEN
+    return WITHIN if comparison.own_high < margin else OPEN

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from reports.figures_style import FAINT, INK, VERDICT_COLOR, VERDICT_FILL, new_figure, shorten
-from reports.text import interval, percent, plural, points, seconds
+from reports.text import interval, percent, points, seconds
 from reports.verdict import Cell, Verdict
 from reports.words import SYMBOL
 
@@ -57,7 +57,7 @@ def _card(axes: Axes, x: float, y: float, cell: Cell | None) -> None:
     left, right, top = x + 0.022, x + W - 0.022, y + H
     head = f"{SYMBOL[verdict]}  {verdict}"
     axes.text(left, top - 0.07, head, weight="bold", size=15, color=VERDICT_COLOR[verdict], va="center")
-    axes.text(right, top - 0.07, plural(cell.n_blocks, "block"), size=9, color=FAINT, ha="right", va="center")
+    axes.text(right, top - 0.07, cell.replication, size=9, color=FAINT, ha="right", va="center")
     for i, line in enumerate(_lines(cell)):
         _line(axes, left, right, top - 0.165 - 0.073 * i, *line)
 

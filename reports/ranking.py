@@ -7,15 +7,17 @@ interval speaks for the study's own conditions, whatever they have in common, an
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
 from bench.schema import Metric, Status
 from reports.records import Row
-from reports.stats import Blocks, Mean, blocks, mean_of
+from reports.stats import Mean, holm, mean_of, two_sided
+from reports.units import Blocks, blocks
 
 LEAST = 3
 """A ranking of fewer strategies says no more than the verdicts do."""
@@ -25,8 +27,9 @@ LEAST = 3
 class Ranked:
     """One strategy. Accuracies and differences are fractions, over the seeds in which both are complete.
 
-    interval: of the difference to the baseline. by_cell: mean difference per cell. time: training and preparation as
-    a multiple of the baseline's.
+    interval: of the difference to the baseline. p: two-sided, of "no difference", Holm's correction over the
+    strategies; nan for the baseline and where there is no interval. by_cell: mean difference per cell. time: training
+    and preparation as a multiple of the baseline's.
     """
 
     strategy: str
@@ -34,6 +37,7 @@ class Ranked:
     interval: Mean
     by_cell: dict[str, float]
     time: float | None
+    p: float = math.nan
 
 
 def rank(document: dict[str, Any], rows: Sequence[Row]) -> list[Ranked]:
@@ -46,7 +50,15 @@ def rank(document: dict[str, Any], rows: Sequence[Row]) -> list[Ranked]:
     cells = {(row["dataset"], row["n_per_class"], row["backbone"]): row["cell"] for row in rows}
     seconds = _seconds(rows)
     ranked = [_ranked(label, baseline, found, cells, seconds) for label in labels]
-    return sorted((r for r in ranked if r), key=lambda r: -r.interval.mean)
+    return sorted(_corrected([r for r in ranked if r], baseline), key=lambda r: -r.interval.mean)
+
+
+def _corrected(ranked: Sequence[Ranked], baseline: str) -> list[Ranked]:
+    """With Holm's p-values; a strategy without an interval counts as one that is not better."""
+    others = [r for r in ranked if r.strategy != baseline]
+    ps = [two_sided(r.interval) if r.interval.n > 1 else 1.0 for r in others]
+    adjusted = {r.strategy: p for r, p in zip(others, holm(ps), strict=True) if r.interval.n > 1}
+    return [replace(r, p=adjusted.get(r.strategy, math.nan)) for r in ranked]
 
 
 def _ranked(

@@ -13,11 +13,14 @@ import jinja2
 
 from bench.schema import Metric, Tag
 from bench.store import redacted
-from reports import tables, text, words
+from reports import tables, tables_verdict, text, words
+from reports.bootstrap import FEWEST_DATASETS, FEWEST_SEEDS, resampled
 from reports.figure_data import MOST
 from reports.html import to_html
 from reports.ranking import rank
-from reports.records import Study, read
+from reports.ranks import MOST as MOST_RANKED
+from reports.ranks import rank_test
+from reports.records import Row, Study, read
 from reports.transferability_text import Section, section
 from reports.verdict import Cell, judge_study, scratch_label
 
@@ -69,7 +72,7 @@ def render(
 def _context(study: Study, name: str, cells: Sequence[Cell], figures: dict[str, Path]) -> dict[str, Any]:
     document, rows = study.document, study.rows
     margin = document["matrix"]["margin"]
-    any_result = any(cell.n_blocks for cell in cells)
+    any_result = any(cell.n_units for cell in cells)
     return {
         "name": name,
         "store": redacted(str(document["store"])),
@@ -84,10 +87,14 @@ def _context(study: Study, name: str, cells: Sequence[Cell], figures: dict[str, 
         "summary": ", ".join(f"{words.cell_title(cell.name)} {cell.verdict}" for cell in cells),
         "scope": words.caption_scope(cells),
         "selection": words.selection(document),
-        "verdicts": tables.verdicts(cells),
-        "differences": tables.differences(cells),
+        "verdicts": tables_verdict.verdicts(cells, margin),
+        "differences": tables_verdict.differences(cells),
+        "resampled": tables_verdict.resampled([found for cell in cells for found in resampled(rows, cell)]),
+        "fewest_seeds": FEWEST_SEEDS,
+        "fewest_datasets": FEWEST_DATASETS,
         "strategies": tables.strategies(cells),
         "ranking": tables.ranking(rank(document, rows), [cell.name for cell in cells]),
+        **_ranks(rows),
         "costs": tables.costs(rows),
         "without_result": tables.without_result(rows),
         "scratch": scratch_label(document),
@@ -104,6 +111,17 @@ def _context(study: Study, name: str, cells: Sequence[Cell], figures: dict[str, 
         "max_listed": tables.MAX_LISTED,
         "most_drawn": MOST,
     }
+
+
+def _ranks(rows: Sequence[Row]) -> dict[str, Any]:
+    found = rank_test(rows)
+    shown = (
+        {}
+        if isinstance(found, str)
+        else {"ranks_p": text.p_phrase(found.p), "ranks_table": tables_verdict.ranks(found)}
+    )
+    count = len({row["strategy"] for row in rows})
+    return {"ranks": found, "n_strategies": count, "most_ranked": MOST_RANKED, **shown}
 
 
 def file_name(name: str) -> str:

@@ -1,34 +1,30 @@
-"""Paired comparisons with simultaneous intervals. Pure functions on rows; accuracies are fractions.
+"""Paired comparisons with intervals. Pure functions on units (see `reports.units`); accuracies are fractions.
 
-A *block* is (dataset, n_per_class, backbone, seed): within it all strategies saw the same split, so the
-difference of two strategies is taken per block, and the spread over class draws, which is large, cancels.
+Three claims, three corrections, each with the one-sided level `ALPHA`:
 
-On picking winners: to pick the best of J strategies and then give it an ordinary 95 % interval overstates it,
-for the pick is lucky. Here all J - 1 intervals hold *at once* with 95 % (Bonferroni), so they also hold for
-whichever strategy one looks at after seeing the data.
+- *Some alternative is better than the rule's pick*: one chance finding among J would do, so p-values are Holm's.
+- *No alternative is better by the margin*: every one of J must be shown, and none may be missed. This is an
+  intersection-union test (Berger, 1982), in which every alternative is tested at the full level: if one is truly
+  better by the margin, that one alone must be overlooked, which happens with probability `ALPHA` at most.
+- *The regret lies in an interval*: for the same reasons the upper bound is the largest of the upper bounds of each
+  by itself, the lower bound the largest of the simultaneous lower bounds (see `reports.verdict`).
+
+With several datasets the interval is Student's over all units. It speaks for the average over these datasets, and
+counts differences between datasets as noise, which is the safe side (docs/statistics.md has it measured).
 """
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import pairwise
-from statistics import fmean, stdev
 
-from scipy.special import stdtrit
+from scipy.special import stdtr, stdtrit
 
-from bench.schema import Metric, Status
-from reports.records import Row
+from reports.units import Units, datasets, pairs, rounding_sd
 
 LEVEL = 0.95
-COARSEST = 0.01
-"""Step between possible accuracies that is assumed at most: that of a test set of 100 images."""
-
-Block = tuple[str, int, str, int]
-Blocks = Mapping[Block, Mapping[str, float]]
+ALPHA = (1 - LEVEL) / 2
 
 
 @dataclass(frozen=True)
@@ -44,28 +40,32 @@ class Mean:
 
 @dataclass(frozen=True)
 class Comparison:
-    """`strategy` minus `reference` over the `n` blocks where both have a result.
+    """`strategy` minus `reference` over the `n` units that are complete in both; mean is nan for n = 0.
 
-    low, high: simultaneous interval (-inf, inf for n < 2). mean is nan for n = 0.
+    low, high: of the interval that holds together with those of the other strategies; own_low, own_high: of the 95 %
+    interval by itself; both (-inf, inf) where unknown. p: Holm's, one-sided, of "strategy is not better".
+    datasets: how many the units are of. known: at least 2 units, and some of every dataset measured.
     """
 
     strategy: str
     reference: str
     n: int
     mean: float
-    se: float
-    low: float
-    high: float
+    se: float = math.nan
+    low: float = -math.inf
+    high: float = math.inf
+    own_low: float = -math.inf
+    own_high: float = math.inf
+    p: float = 1.0
+    datasets: int = 1
 
+    @property
+    def known(self) -> bool:
+        return math.isfinite(self.low)
 
-def blocks(rows: Iterable[Row]) -> dict[Block, dict[str, float]]:
-    """Test accuracy by block and strategy, of the finished runs that have one."""
-    found: dict[Block, dict[str, float]] = defaultdict(dict)
-    for row in rows:
-        if row["status"] == Status.FINISHED and row[Metric.TEST_ACCURACY] is not None:
-            block = (row["dataset"], row["n_per_class"], row["backbone"], row["seed"])
-            found[block][row["strategy"]] = row[Metric.TEST_ACCURACY]
-    return dict(found)
+    def beats(self, margin: float) -> bool:
+        """Surely better, and by more than the margin as far as one can see."""
+        return self.p <= ALPHA and self.mean > margin
 
 
 def mean_of(values: Sequence[float], level: float = LEVEL, smallest_sd: float = 0.0) -> Mean:
@@ -73,59 +73,66 @@ def mean_of(values: Sequence[float], level: float = LEVEL, smallest_sd: float = 
     n = len(values)
     if n < 2:
         return Mean(n, values[0] if values else math.nan, math.nan, math.nan, math.nan)
-    mean, se = fmean(values), max(stdev(values), smallest_sd) / math.sqrt(n)
+    mean = math.fsum(values) / n
+    sd = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
+    se = max(sd, smallest_sd) / math.sqrt(n)
     half = t_quantile(n - 1, (1 + level) / 2) * se
     return Mean(n, mean, se, mean - half, mean + half)
 
 
-def simultaneous(
-    cell: Blocks, reference: str, alternatives: Sequence[str], level: float = LEVEL
-) -> list[Comparison]:
-    """(alternative - reference) for all alternatives; with probability `level` all intervals hold together.
+def compare(cell: Units, reference: str, alternatives: Sequence[str]) -> list[Comparison]:
+    """(alternative - reference) for all alternatives.
 
-    Bonferroni: each interval has level 1 - (1 - level) / len(alternatives), counting also the alternatives
-    that have no result yet, so that the level does not depend on what happened to finish.
+    Corrections count also the alternatives that have no result yet, so that the level does not depend on what
+    happened to finish.
     """
-    each = 1 - (1 - level) / max(len(alternatives), 1)
     floor = rounding_sd(cell)
-    return [_compare(cell, name, reference, each, floor) for name in alternatives]
-
-
-def _compare(cell: Blocks, strategy: str, reference: str, level: float, floor: float) -> Comparison:
-    values = [
-        found[strategy] - found[reference] for found in cell.values() if {strategy, reference} <= set(found)
+    measured = datasets(unit for unit, by in cell.items() if any(reference in found for found in by.values()))
+    simple = [
+        _compare(cell, name, reference, floor, len(measured), len(alternatives)) for name in alternatives
     ]
-    mean = mean_of(values, level, floor)
-    if mean.n < 2:
-        return Comparison(strategy, reference, mean.n, mean.mean, math.nan, -math.inf, math.inf)
-    return Comparison(strategy, reference, mean.n, mean.mean, mean.se, mean.low, mean.high)
+    return [
+        Comparison(**{**vars(c), "p": p}) for c, p in zip(simple, holm([c.p for c in simple]), strict=True)
+    ]
 
 
-def rounding_sd(cell: Blocks) -> float:
-    """Standard deviation that a paired difference has from rounding alone: sqrt(2 step^2 / 12).
-
-    Accuracies are multiples of 1 / (test images). Two seeds that happen to give the same difference would
-    otherwise have a spread of zero and an interval without width, and prove anything. The step is estimated
-    by the smallest gap between accuracies of a dataset; it is 0 if all are equal.
-    """
-    by_dataset: dict[str, set[float]] = defaultdict(set)
-    for (dataset, *_), found in cell.items():
-        by_dataset[dataset].update(found.values())
-    steps = [_smallest_gap(sorted(values)) for values in by_dataset.values()]
-    return min(max(steps, default=0.0), COARSEST) / math.sqrt(6)
-
-
-def _smallest_gap(values: Sequence[float]) -> float:
-    """Gaps below 1e-6 are not steps but noise of 32-bit arithmetic."""
-    return min((b - a for a, b in pairwise(values) if b - a > 1e-6), default=0.0)
+def _compare(
+    cell: Units, strategy: str, reference: str, floor: float, measured: int, family: int
+) -> Comparison:
+    found = pairs(cell, strategy, reference)
+    mean = mean_of([own - other for own, other in found.values()], smallest_sd=floor)
+    covered = len(datasets(found))
+    if mean.n < 2 or covered < measured:
+        return Comparison(strategy, reference, mean.n, mean.mean, datasets=covered)
+    half = t_quantile(mean.n - 1, 1 - ALPHA / family) * mean.se
+    together = (mean.mean - half, mean.mean + half)
+    p = better(mean)
+    return Comparison(
+        strategy, reference, mean.n, mean.mean, mean.se, *together, mean.low, mean.high, p, covered
+    )
 
 
-def common(cell: Blocks, strategies: Iterable[str]) -> list[Mapping[str, float]]:
-    """The blocks in which all of `strategies` have a result."""
-    wanted = set(strategies)
-    return [found for found in cell.values() if wanted <= set(found)]
+def better(mean: Mean) -> float:
+    """One-sided p-value of "not above 0"."""
+    if mean.se == 0:  # all values equal, and no rounding that might hide a spread
+        return 0.0 if mean.mean > 0 else 1.0
+    return float(stdtr(mean.n - 1, -mean.mean / mean.se))
 
 
-@lru_cache(maxsize=512)
-def t_quantile(df: int, p: float) -> float:
+def two_sided(mean: Mean) -> float:
+    """p-value of "is 0"."""
+    one = better(mean)
+    return min(1.0, 2 * min(one, 1 - one)) if mean.se else float(mean.mean == 0)
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """p-values adjusted step-down for all `ps` together (Holm, Scandinavian Journal of Statistics, 1979)."""
+    adjusted, largest = [1.0] * len(ps), 0.0
+    for rank, i in enumerate(sorted(range(len(ps)), key=lambda i: ps[i])):
+        largest = max(largest, min(1.0, (len(ps) - rank) * ps[i]))
+        adjusted[i] = largest
+    return adjusted
+
+
+def t_quantile(df: float, p: float) -> float:
     return float(stdtrit(df, p))

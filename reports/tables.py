@@ -9,39 +9,16 @@ from statistics import fmean
 from typing import Any
 
 from bench.schema import CELLS, Metric, Status
+from reports import text
 from reports.ranking import Ranked
 from reports.records import Row
 from reports.stats import Mean
 from reports.text import NONE, code, escape, interval, percent, points, quantity, seconds, table
 from reports.verdict import Cell
-from reports.words import SYMBOL, cell_title
+from reports.words import cell_title
 
 NOT_DONE = [Status.FAILED, Status.DIVERGED, Status.KILLED, Status.RUNNING, Status.PRUNED, Status.MISSING]
 MAX_LISTED = 50  # runs without a result that are listed one by one
-
-
-def verdicts(cells: Sequence[Cell]) -> str:
-    """One line per cell."""
-    header = ["cell", "verdict", "rule's pick", "best", "regret, points", "n"]
-    return table(header, [_verdict_line(cell) for cell in cells], right_from=5)
-
-
-def _verdict_line(cell: Cell) -> list[str]:
-    bounds = interval(cell.regret_low, cell.regret_high)
-    return [
-        cell_title(cell.name),
-        f"{SYMBOL[cell.verdict]} {cell.verdict}",
-        _pick(cell.rule, cell.rule_accuracy),
-        _pick(cell.best, cell.best_accuracy),
-        NONE if isnan(cell.regret) else f"{points(cell.regret)} {bounds}",
-        str(cell.n_blocks),
-    ]
-
-
-def _pick(label: str | None, accuracy: float) -> str:
-    if label is None:
-        return NONE
-    return code(label) if isnan(accuracy) else f"{code(label)} {percent(accuracy)}"
 
 
 def strategies(cells: Sequence[Cell]) -> str:
@@ -55,7 +32,16 @@ def ranking(ranked: Sequence[Ranked], cells: Sequence[str]) -> str:
     """Every strategy against the baseline, best first; '' where there is nothing to rank."""
     if not ranked:
         return ""
-    header = ["strategy", "accuracy", "minus baseline", "95 %", *map(cell_title, cells), "time", "seeds"]
+    header = [
+        "strategy",
+        "accuracy",
+        "minus baseline",
+        "95 %",
+        "p, Holm",
+        *map(cell_title, cells),
+        "time",
+        "seeds",
+    ]
     return table(header, [_ranked(found, cells) for found in ranked])
 
 
@@ -66,6 +52,7 @@ def _ranked(found: Ranked, cells: Sequence[str]) -> list[str]:
         percent(found.accuracy),
         points(mean.mean, sign=True),
         NONE if isnan(mean.low) else interval(mean.low, mean.high, sign=True),
+        NONE if isnan(found.p) else text.p_value(found.p),
         *(points(found.by_cell[cell], sign=True) if cell in found.by_cell else NONE for cell in cells),
         NONE if found.time is None else f"{found.time:.2f} ×",
         str(mean.n),
@@ -80,23 +67,6 @@ def _mean(cell: Cell, label: str) -> str:
     value = f"{points(mean.mean)}{se}"
     marked = f"**{value}**" if label == cell.best else value
     return f"{marked} ({mean.n}){' ◆' if label == cell.rule else ''}"
-
-
-def differences(cells: Sequence[Cell]) -> str:
-    """Each alternative minus the rule's pick, the largest first."""
-    lines = [
-        [
-            cell_title(cell.name),
-            code(c.strategy),
-            points(c.mean, sign=True),
-            interval(c.low, c.high, sign=True) if c.n >= 2 else NONE,
-            str(c.n),
-        ]
-        for cell in cells
-        for c in sorted(cell.comparisons, key=lambda c: -c.mean if c.n else 1)
-    ]
-    header = ["cell", "alternative", "minus the rule's pick", "simultaneous 95 %", "n"]
-    return table(header, lines, right_from=2) if lines else ""
 
 
 COSTS: list[tuple[str, str, Callable[[float | None], str]]] = [

@@ -46,6 +46,19 @@ def interval(low: float, high: float, sign: bool = False) -> str:
     return f"[{points(low, sign=sign)}, {points(high, sign=sign)}]"
 
 
+def p_value(p: float) -> str:
+    """Two digits, and never a zero."""
+    return (
+        "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0") if p < 0.1 else f"{p:.2f}".removeprefix("0")
+    )
+
+
+def p_phrase(p: float) -> str:
+    """`< .001` or `= .02`."""
+    shown = p_value(p)
+    return shown if shown.startswith("<") else f"= {shown}"
+
+
 def seconds(value: float | None) -> str:
     """Three figures below a minute, then minutes and hours."""
     if _unknown(value):

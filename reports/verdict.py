@@ -11,7 +11,9 @@ from typing import Any
 
 from bench.schema import CELLS, Metric, Status
 from reports.records import Row
-from reports.stats import Blocks, Comparison, Mean, blocks, common, mean_of, simultaneous
+from reports.stats import Comparison, Mean, compare, mean_of
+from reports.text import plural
+from reports.units import Units, accuracies, datasets, pairs, units
 
 
 class Verdict(StrEnum):
@@ -25,8 +27,9 @@ class Verdict(StrEnum):
 class Cell:
     """One cell of the matrix. Accuracies and differences are fractions.
 
-    `rule_accuracy` and `best_accuracy` are over the blocks that both have; their difference is `regret`.
+    `rule_accuracy` and `best_accuracy` are over the units that both have; their difference is `regret`.
     `regret_low`, `regret_high` bound the regret against the *true* best, see `_regret`. nan: unknown.
+    n_units: (dataset, seed) pairs with at least one result; measured: the datasets that have one.
     """
 
     name: str
@@ -46,10 +49,24 @@ class Cell:
     best_seconds: float | None
     planned: int
     finished: int
-    n_blocks: int  # with at least one result
+    n_units: int
+    measured: list[str]
     datasets: list[str]
     sizes: list[int]
+    backbones: list[str]
     negative: list[Comparison]  # strategies minus scratch that are worse than scratch
+
+    @property
+    def replication(self) -> str:
+        """What n counts, in words."""
+        if len(self.measured) <= 1:
+            return plural(self.n_units, "seed")
+        seeds, rest = divmod(self.n_units, len(self.measured))
+        return (
+            f"{len(self.measured)} datasets × {plural(seeds, 'seed')}"
+            if not rest
+            else f"{self.n_units} units"
+        )
 
     @property
     def open(self) -> int:
@@ -73,16 +90,16 @@ def judge_cell(
     name: str, rows: Sequence[Row], rule: str | None, margin: float, scratch: str | None = None
 ) -> Cell:
     """Compare every strategy of the cell with the rule's pick."""
-    cell = blocks(rows)
+    cell = units(rows)
     strategies = list(dict.fromkeys(row["strategy"] for row in rows))
-    comparisons = simultaneous(cell, rule, [s for s in strategies if s != rule]) if rule in strategies else []
+    comparisons = compare(cell, rule, [s for s in strategies if s != rule]) if rule in strategies else []
     verdict, why = decide(rule, strategies, _n(cell, rule), comparisons, margin)
     best, best_accuracy, rule_accuracy = _best(cell, rule, strategies, comparisons)
     return Cell(
         name=name,
         rule=rule,
         strategies=strategies,
-        means={s: mean_of([found[s] for found in cell.values() if s in found]) for s in strategies},
+        means={s: mean_of(accuracies(cell, s)) for s in strategies},
         comparisons=comparisons,
         verdict=verdict,
         why=why,
@@ -94,9 +111,11 @@ def judge_cell(
         best_seconds=_seconds(rows, best),
         planned=len(rows),
         finished=sum(row["status"] == Status.FINISHED for row in rows),
-        n_blocks=len(cell),
+        n_units=len(cell),
+        measured=datasets(cell),
         datasets=list(dict.fromkeys(row["dataset"] for row in rows)),
         sizes=sorted({row["n_per_class"] for row in rows}),
+        backbones=list(dict.fromkeys(row["backbone"] for row in rows)),
         negative=worse_than(cell, scratch, strategies),
     )
 
@@ -106,10 +125,9 @@ def decide(
 ) -> tuple[Verdict, str]:
     """The verdict, and why where that is not plain from the intervals.
 
-    Contradicted: some alternative's lower bound is above 0 and its mean advantage above the margin.
-    Supported: every alternative's upper bound is below the margin; an alternative without an interval
-    (fewer than 2 common blocks) therefore prevents it. The bounds hold together with 95 %, so under a true
-    rule "contradicted" comes in at most 2.5 % of cells, although the best is picked by looking.
+    Contradicted: some alternative is better by Holm's test, and its mean advantage is above the margin.
+    Supported: every alternative's upper bound, each by itself, is below the margin; an alternative without an
+    interval therefore prevents it. Each is wrong in at most 2.5 % of cells: see `reports.stats`.
     """
     if rule is None:
         return Verdict.UNTESTED, "the rule's pick is not in the study"
@@ -117,12 +135,14 @@ def decide(
         return Verdict.UNTESTED, "the rule's pick is not planned in this cell"
     if not comparisons:
         return Verdict.UNTESTED, "there is no alternative to the rule's pick"
-    if max(c.n for c in comparisons) < 2:
+    if not any(c.known for c in comparisons):
+        if max(c.n for c in comparisons) >= 2:
+            return Verdict.UNTESTED, "no alternative has results on all datasets of the rule's pick yet"
         whose = "the rule's pick" if n_rule < 2 else "every alternative"
         return Verdict.UNTESTED, f"{whose} has fewer than 2 results to compare"
-    if any(c.low > 0 and c.mean > margin for c in comparisons):
+    if any(c.beats(margin) for c in comparisons):
         return Verdict.CONTRADICTED, ""
-    if all(c.high < margin for c in comparisons):
+    if all(c.own_high < margin for c in comparisons):
         return Verdict.SUPPORTED, ""
     return Verdict.UNDECIDED, ""
 
@@ -133,26 +153,26 @@ def _seconds(rows: Sequence[Row], strategy: str | None) -> float | None:
     return fmean(found) if found else None
 
 
-def _n(cell: Blocks, strategy: str | None) -> int:
-    return sum(strategy in found for found in cell.values())
+def _n(cell: Units, strategy: str | None) -> int:
+    return len(accuracies(cell, strategy)) if strategy else 0
 
 
 def _best(
-    cell: Blocks, rule: str | None, strategies: Sequence[str], comparisons: Sequence[Comparison]
+    cell: Units, rule: str | None, strategies: Sequence[str], comparisons: Sequence[Comparison]
 ) -> tuple[str | None, float, float]:
-    """The empirical best, its accuracy and the rule's, both over their common blocks.
+    """The empirical best, its accuracy and the rule's, both over their common units.
 
     Against a rule, the best is the alternative with the largest mean paired difference, or the rule itself
-    where none is positive. Without one, it is the best mean over the blocks that all measured share.
+    where none is positive. Without one, it is the best mean over the units of which all measured have a result.
     """
-    compared = [c for c in comparisons if c.n >= 2]
+    compared = [c for c in comparisons if c.known]
     if rule is not None and compared:
         top = max(compared, key=lambda c: c.mean)
         best = top.strategy if top.mean > 0 else rule
-        shared = common(cell, [rule, best])
-        return best, fmean(found[best] for found in shared), fmean(found[rule] for found in shared)
+        shared = pairs(cell, best, rule).values()
+        return best, fmean(own for own, _ in shared), fmean(other for _, other in shared)
     measured = [s for s in strategies if _n(cell, s)]
-    shared = common(cell, measured)
+    shared = [accuracy for by in cell.values() for accuracy in by.values() if set(measured) <= set(accuracy)]
     if not measured or not shared:
         return None, math.nan, math.nan
     means = {s: fmean(found[s] for found in shared) for s in measured}
@@ -161,16 +181,17 @@ def _best(
 
 
 def _regret(regret: float, comparisons: Sequence[Comparison]) -> dict[str, float]:
-    """Accuracy lost by following the rule, with bounds on max(0, max_j delta_j), the true regret.
+    """Accuracy lost by following the rule, with 95 % bounds on max(0, max_j delta_j), the true regret.
 
-    As low_j <= delta_j <= high_j for all j at once, the true regret lies between max(0, max low) and
-    max(0, max high), whichever of the measured alternatives is truly the best. An interval for the one that
-    came out best alone would not: it is picked for its luck, and another may be better.
+    Upper: the largest own_high_j. For it to be too low, the bound of the truly best alternative has to be too low:
+    2.5 %. Lower: the largest low_j, and as low_j <= delta_j for all j at once, that too fails in 2.5 % at most. So
+    supported means an upper bound below the margin, contradicted a lower bound above 0. An interval for the one
+    that came out best alone would be neither: it is picked for its luck, and another may be better.
     """
-    known = [c for c in comparisons if c.n >= 2]
+    known = [c for c in comparisons if c.known]
     if not known:
         return {"regret": math.nan, "regret_low": math.nan, "regret_high": math.nan}
-    low, high = max(c.low for c in known), max(c.high for c in known)
+    low, high = max(c.low for c in known), max(c.own_high for c in known)
     # two seeds give intervals of thousands of points; accuracies are fractions
     return {"regret": regret, "regret_low": max(0.0, low), "regret_high": min(1.0, max(0.0, high))}
 
@@ -181,9 +202,9 @@ def scratch_label(document: dict[str, Any]) -> str | None:
     return "scratch" if "scratch" in labels else next(iter(labels), None)
 
 
-def worse_than(cell: Blocks, scratch: str | None, strategies: Sequence[str]) -> list[Comparison]:
+def worse_than(cell: Units, scratch: str | None, strategies: Sequence[str]) -> list[Comparison]:
     """Strategies that are worse than scratch: simultaneous upper bound of (strategy - scratch) below 0."""
     if scratch is None or scratch not in strategies:
         return []
     others = [s for s in strategies if s != scratch]
-    return sorted((c for c in simultaneous(cell, scratch, others) if c.high < 0), key=lambda c: c.mean)
+    return sorted((c for c in compare(cell, scratch, others) if c.high < 0), key=lambda c: c.mean)

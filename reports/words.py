@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.schema import Status
-from reports.power import blocks_to_settle
+from reports.power import seeds_to_settle
 from reports.records import Row
 from reports.stats import Comparison
 from reports.text import code, escape, interval, listed, percent, plural, points, seconds
@@ -28,7 +28,7 @@ def cell_title(name: str) -> str:
 
 def answer(cells: Sequence[Cell]) -> str:
     """One sentence over all cells."""
-    if not any(cell.n_blocks for cell in cells):
+    if not any(cell.n_units for cell in cells):
         return "No run has finished yet, so there is no answer."
     counts = Counter(cell.verdict for cell in cells)
     parts = [f"{verdict} in {counts[verdict]}" for verdict in Verdict if counts[verdict]]
@@ -49,9 +49,7 @@ def sentence(cell: Cell, margin: float) -> str:
 
 def _scope(cell: Cell) -> str:
     sizes = listed([str(n) for n in cell.sizes])
-    return (
-        f"{', '.join(map(escape, cell.datasets))}; {sizes} images per class; {plural(cell.n_blocks, 'block')}"
-    )
+    return f"{', '.join(map(escape, cell.datasets))}; {sizes} images per class; {cell.replication}"
 
 
 def _supported(cell: Cell, margin: float) -> str:
@@ -63,20 +61,21 @@ def _supported(cell: Cell, margin: float) -> str:
 
 
 def _contradicted(cell: Cell, margin: float) -> str:
-    better = sorted((c for c in cell.comparisons if c.low > 0 and c.mean > margin), key=lambda c: -c.mean)
+    better = sorted((c for c in cell.comparisons if c.beats(margin)), key=lambda c: -c.mean)
     others = [code(c.strategy) for c in better if c.strategy != cell.best]
     named = listed(others) if len(others) <= 3 else f"{len(others)} more alternatives"
     also = f" {named} {'is' if len(others) == 1 else 'are'} better too." if others else ""
     return (
         f"{code(cell.best)} reaches {percent(cell.best_accuracy)}, the rule's {code(cell.rule)} only "
-        f"{percent(cell.rule_accuracy)}: following the rule costs {points(cell.regret)} points "
-        f"(true regret within {interval(cell.regret_low, cell.regret_high)}).{also}"
+        f"{percent(cell.rule_accuracy)}: following the rule costs {points(cell.regret)} points, "
+        f"{times(cell.regret, margin)} (true regret within {interval(cell.regret_low, cell.regret_high)}).{also}"
     )
 
 
 def _undecided(cell: Cell, margin: float) -> str:
-    unmeasured = [code(c.strategy) for c in cell.comparisons if c.n < 2]
-    missing = f" Not yet compared: {listed(unmeasured)} (fewer than 2 common blocks)." if unmeasured else ""
+    unmeasured = [code(c.strategy) for c in cell.comparisons if not c.known]
+    lacks = "fewer than 2 common seeds" if len(cell.measured) < 2 else "too few results on some dataset"
+    missing = f" Not yet compared: {listed(unmeasured)} ({lacks})." if unmeasured else ""
     if cell.best == cell.rule and cell.regret_high < margin:
         return f"The rule's {code(cell.rule)} is not beaten by any alternative measured so far.{missing}"
     if cell.best == cell.rule:
@@ -94,8 +93,16 @@ def _undecided(cell: Cell, margin: float) -> str:
 
 
 def _settle(cell: Cell, margin: float) -> str:
-    needed = blocks_to_settle(cell.comparisons, margin)
-    return f" About {needed} blocks would settle it if the spread stays." if needed else ""
+    more = seeds_to_settle(cell.comparisons, margin)
+    if more is None:
+        return ""
+    each = " per dataset" if len(cell.measured) > 1 else ""
+    return f" About {plural(more, 'more seed')}{each} would settle it, if means and spread stay as they look."
+
+
+def times(difference: float, margin: float) -> str:
+    """A difference as a multiple of the margin of equivalence."""
+    return f"{difference / margin:.1f} times the margin" if margin > 0 else "with no margin allowed"
 
 
 def _time(cell: Cell) -> str:
@@ -130,14 +137,21 @@ def progress(rows: Sequence[Row]) -> str:
 
 def caption_scope(cells: Sequence[Cell]) -> str:
     """What the intervals speak for, in up to three sentences."""
-    tested = [cell for cell in cells if cell.n_blocks]
+    tested = [cell for cell in cells if cell.n_units]
     single = [cell for cell in tested if len(cell.datasets) == 1]
     several = [cell for cell in tested if len(cell.datasets) > 1]
-    sizes = [cell for cell in tested if len(cell.sizes) > 1]
+    sizes = [cell for cell in tested if len(cell.sizes) > 1 or len(cell.backbones) > 1]
     found = [
-        (single, "With one dataset in a cell, the interval speaks for that dataset only"),
-        (several, "With several datasets in a cell, dataset and seed blocks are treated as exchangeable"),
-        (sizes, "With several sizes in a cell, blocks of nested subsets are treated as independent"),
+        (single, "With one dataset in a cell, n counts seeds and the interval speaks for that dataset only"),
+        (
+            several,
+            "With several datasets in a cell, n counts pairs of dataset and seed; the interval speaks for the average "
+            "over these datasets, not for others, and counts differences between them as noise",
+        ),
+        (
+            sizes,
+            "Sizes and backbones of a dataset and seed share the split: they are averaged first, and count once",
+        ),
     ]
     return " ".join(f"{text}{_where(which, tested)}." for which, text in found if which)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from math import sqrt
 from pathlib import Path
 from statistics import fmean, stdev
@@ -66,6 +67,8 @@ def test_ranking_is_the_mean_over_conditions_with_a_t_interval_over_seeds() -> N
     assert (best.interval.mean, best.interval.low, best.interval.high) == pytest.approx(
         (fmean(by_seed), low, high)
     )
+    assert best.p == pytest.approx(stats.ttest_1samp(by_seed, 0).pvalue), "the larger of two, so taken once"
+    assert ranked[2].p < best.p and math.isnan(ranked[1].p)
     assert best.by_cell["dissimilar-small"] == pytest.approx(fmean([0.03, 0.02, -0.01]))
     assert best.time == pytest.approx(1.5)
     assert ranked[1].interval.mean == ranked[1].interval.low == 0, "the baseline against itself"

@@ -15,7 +15,9 @@ MARGIN = 0.01
 
 
 def against(mean: float, low: float, high: float, n: int = 5) -> Comparison:
-    return Comparison("other", "rule", n, mean, 0.0, low, high)
+    """With one interval, both its own and the simultaneous: what a single alternative has."""
+    p = 0.001 if low > 0 else 0.5
+    return Comparison("other", "rule", n, mean, 0.0, low, high, low, high, p)
 
 
 UNKNOWN = against(math.nan, -math.inf, math.inf, n=0)

@@ -55,7 +55,7 @@ def test_report_from_the_store(report: Path) -> None:
     text, page = (report / "report.md").read_text(), (report / "report.html").read_text()
     headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
     assert report.name == "sample" and headings[0] == "Answer" and headings[-1] == "Reproduce"
-    assert len(headings) == 10
+    assert len(headings) == 11
     assert "**47 of 48 planned runs have finished** (1 diverged)." in text
     assert "loss is nan at step 7" in text and "3 duplicate images" in text
     assert "`tiny`: pretrained here" in text and r"constant(lr=0.01)" in text
@@ -148,7 +148,7 @@ def test_many_strategies_and_backbones(out: Path) -> None:
     study = samples.document(accuracy, backbones=["tiny", "small"])
     folder = write_study(join(study, samples.all_stored(study, accuracy)), "s", out)
     text = (folder / "report.md").read_text()
-    assert "nested subsets are treated as independent" in text and "With more than 8 strategies" in text
+    assert "they are averaged first, and count once" in text and "With more than 8 strategies" in text
     assert all(path.stat().st_size < 150_000 for path in (folder / "figures").iterdir())
 
 
