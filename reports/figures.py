@@ -1,11 +1,10 @@
-"""Draws a study's figures. The numbers come from `figure_data` and `verdict`; here is only drawing."""
+"""Draws a study's figures. The numbers come from `analysis`; here is only drawing."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from reports.analysis import Analysis
 from reports.figure_data import costs, drawn, panels
 from reports.figures_cost import cost
 from reports.figures_curves import curves
@@ -15,25 +14,16 @@ from reports.figures_ranking import ranking
 from reports.figures_ranks import ranks
 from reports.figures_style import save, style
 from reports.figures_transferability import transferability
-from reports.ranking import rank
-from reports.ranks import rank_test
-from reports.records import Row
-from reports.transferability_text import Section
-from reports.verdict import Cell
+from reports.figures_tuning import history, tuning
 
 
-def draw(
-    document: dict[str, Any],
-    rows: Sequence[Row],
-    cells: Sequence[Cell],
-    folder: Path,
-    transfer: Section | None = None,
-) -> dict[str, Path]:
+def draw(found: Analysis, folder: Path) -> dict[str, Path]:
     """Write all figures as PNG into `folder`; those without data are left out.
 
     What an earlier report left there is removed first.
     """
-    rule = document["matrix"]
+    document, rows, cells = found.document, found.rows, found.cells
+    rule, transfer = document["matrix"], found.transfer
     order = drawn(rows, cells, rule.get("baseline"))
     chosen = [row for row in rows if row["strategy"] in order]
     with style():
@@ -41,8 +31,10 @@ def draw(
             "matrix": matrix(cells, document),
             "curves": curves(panels(chosen), order, rule["small_at_most"]),
             "forest": forest(cells, rule["margin"]),
-            "ranking": ranking(rank(document, rows), rule.get("baseline"), rule["margin"]),
-            "ranks": ranks(rank_test(rows), rule.get("baseline")),
+            "tuning": tuning([gain for gain in found.gains if gain.strategy in order], rule["rule"]),
+            "history": history(found.searches, order),
+            "ranking": ranking(found.ranking, rule.get("baseline"), rule["margin"]),
+            "ranks": ranks(found.ranks, rule.get("baseline")),
             "cost": cost([(cell, costs(rows, cell)) for cell in cells], order),
             "transferability": transfer and transferability(transfer.outcomes, transfer.predictions),
         }

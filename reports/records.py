@@ -30,7 +30,7 @@ FIRST_METRICS = [Metric.VAL_ACCURACY, Metric.TEST_ACCURACY]
 COLUMNS = [
     *["run_id", "status", *PLAN_COLUMNS, *PART_COLUMNS, *FIRST_METRICS],
     *[key for key in END_METRICS if key not in FIRST_METRICS],
-    *["error", "mlflow_run_id"],
+    *["error", "mlflow_run_id", "tuning_id"],
 ]
 """Keys of a row, in order."""
 
@@ -54,11 +54,15 @@ _FROM_MLFLOW = {
 
 @dataclass(frozen=True)
 class Study:
-    """All a report is made from. `runs` are the stored runs that the rows speak of, in the rows' order."""
+    """All a report is made from. `runs` are the stored runs that the rows speak of, in the rows' order.
+
+    stored: all runs of the experiment, searches and their trials among them.
+    """
 
     document: dict[str, Any]
     rows: list[Row]
     runs: list[dict[str, Any]]
+    stored: list[dict[str, Any]]
 
 
 def read(name: str, store: str | None = None) -> Study:
@@ -70,8 +74,9 @@ def read(name: str, store: str | None = None) -> Study:
 
 def join(document: dict[str, Any], runs: Iterable[dict[str, Any]]) -> Study:
     """Plan rows of `document` with the final runs that carry their run id."""
+    everything = list(runs)
     stored: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for run in runs:
+    for run in everything:
         if run["tags"].get(Tag.PURPOSE) == Purpose.FINAL and Tag.RUN_ID in run["tags"]:
             stored[run["tags"][Tag.RUN_ID]].append(run)
     parts = {strategy["label"]: _parts(strategy) for strategy in document["strategies"]}
@@ -80,7 +85,7 @@ def join(document: dict[str, Any], runs: Iterable[dict[str, Any]]) -> Study:
         _row(planned, parts.get(planned["strategy"], {}), run)
         for planned, run in zip(document["plan"], chosen, strict=True)
     ]
-    return Study(document, rows, [run for run in chosen if run])
+    return Study(document, rows, [run for run in chosen if run], everything)
 
 
 def _choose(runs: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
@@ -125,6 +130,7 @@ def _row(planned: Row, parts: dict[str, Any], run: dict[str, Any] | None) -> Row
         "status": str(status(run)),
         "error": run["tags"].get(Tag.ERROR) if run else None,
         "mlflow_run_id": run["mlflow_run_id"] if run else None,
+        "tuning_id": planned.get("tuning_id"),
     }
     return {key: content.get(key) for key in COLUMNS}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +12,14 @@ import jinja2
 
 from bench.schema import Metric, Tag
 from bench.store import redacted
-from reports import tables, tables_verdict, text, words
+from reports import tables, tables_verdict, text, tuning_text, words
+from reports.analysis import Analysis
 from reports.bootstrap import FEWEST_DATASETS, FEWEST_SEEDS, resampled
 from reports.figure_data import MOST
 from reports.html import to_html
-from reports.ranking import rank
 from reports.ranks import MOST as MOST_RANKED
-from reports.ranks import rank_test
-from reports.records import Row, Study, read
-from reports.transferability_text import Section, section
-from reports.verdict import Cell, judge_study, scratch_label
+from reports.records import Study, read
+from reports.verdict import scratch_label
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -36,20 +33,16 @@ def write_study(study: Study, name: str, out: Path) -> Path:
     """The same from a study at hand. Files of an earlier report are replaced."""
     folder = Path(out) / file_name(name)
     folder.mkdir(parents=True, exist_ok=True)
-    cells = judge_study(study.document, study.rows)
+    found = Analysis(study, name)
     from reports.figures import draw  # the slow import: matplotlib and seaborn
 
-    transfer = section(study.document, study.rows)
-    figures = draw(study.document, study.rows, cells, folder / "figures", transfer)
-    markdown = render(study, name, cells, figures, transfer)
+    markdown = render(found, draw(found, folder / "figures"))
     (folder / "report.md").write_text(markdown)
     (folder / "report.html").write_text(to_html(markdown, title=f"{name}: report", folder=folder))
     return folder
 
 
-def render(
-    study: Study, name: str, cells: Sequence[Cell], figures: dict[str, Path], transfer: Section | None = None
-) -> str:
+def render(found: Analysis, figures: dict[str, Path]) -> str:
     """The report as markdown. `figures`: files by name; those that are absent are not mentioned."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -66,22 +59,22 @@ def render(
         "cell_title": words.cell_title,
     }
     template = environment.get_template("report.md.j2")
-    return _squeeze(template.render(**_context(study, name, cells, figures), transfer=transfer))
+    return _squeeze(template.render(**_context(found, figures)))
 
 
-def _context(study: Study, name: str, cells: Sequence[Cell], figures: dict[str, Path]) -> dict[str, Any]:
-    document, rows = study.document, study.rows
+def _context(found: Analysis, figures: dict[str, Path]) -> dict[str, Any]:
+    document, rows, cells = found.document, found.rows, found.cells
     margin = document["matrix"]["margin"]
     any_result = any(cell.n_units for cell in cells)
     return {
-        "name": name,
+        "name": found.name,
         "store": redacted(str(document["store"])),
         "study": document,
         "margin": margin,
         "cells": cells,
         "any_result": any_result,
         "figures": {key: f"figures/{path.name}" for key, path in figures.items()},
-        "progress": words.progress(rows),
+        "progress": words.progress(found.study.rows),
         "answer": words.answer(cells),
         "sentences": [words.sentence(cell, margin) for cell in cells if any_result],
         "summary": ", ".join(f"{words.cell_title(cell.name)} {cell.verdict}" for cell in cells),
@@ -89,39 +82,54 @@ def _context(study: Study, name: str, cells: Sequence[Cell], figures: dict[str, 
         "selection": words.selection(document),
         "verdicts": tables_verdict.verdicts(cells, margin),
         "differences": tables_verdict.differences(cells),
-        "resampled": tables_verdict.resampled([found for cell in cells for found in resampled(rows, cell)]),
+        "resampled": tables_verdict.resampled([line for cell in cells for line in resampled(rows, cell)]),
         "fewest_seeds": FEWEST_SEEDS,
         "fewest_datasets": FEWEST_DATASETS,
         "strategies": tables.strategies(cells),
-        "ranking": tables.ranking(rank(document, rows), [cell.name for cell in cells]),
-        **_ranks(rows),
+        "tuning": _tuning(found),
+        "ranking": tables.ranking(found.ranking, [cell.name for cell in cells]),
+        **_ranks(found),
         "costs": tables.costs(rows),
-        "without_result": tables.without_result(rows),
+        "without_result": tables.without_result(found.study.rows),
         "scratch": scratch_label(document),
-        "negative": [words.negative_line(cell, found) for cell in cells for found in cell.negative],
-        "environment": environment_of(study),
+        "negative": [words.negative_line(cell, worse) for cell in cells for worse in cell.negative],
+        "environment": environment_of(found.study),
         "knobs": tables.knobs(document["strategies"]),
         "remarks": [
             (named["label"], note)
             for named in [*document["datasets"], *document["backbones"]]
             for note in named.get("notes") or []
         ],
-        "on_cpu": any(run["tags"].get(Tag.DEVICE, "cpu").startswith("cpu") for run in study.runs),
+        "on_cpu": any(run["tags"].get(Tag.DEVICE, "cpu").startswith("cpu") for run in found.study.runs),
         "has_memory": any(row[Metric.PEAK_MEMORY] is not None for row in rows),
         "max_listed": tables.MAX_LISTED,
         "most_drawn": MOST,
+        "transfer": found.transfer,
     }
 
 
-def _ranks(rows: Sequence[Row]) -> dict[str, Any]:
-    found = rank_test(rows)
+def _tuning(found: Analysis) -> dict[str, str] | None:
+    """None where the study does not tune."""
+    if not found.tune:
+        return None
+    return {
+        "protocol": tuning_text.protocol(found.tune),
+        "changes": tuning_text.changes(found.before, found.cells),
+        "side_by_side": tuning_text.side_by_side(found.before, found.cells) if found.before else "",
+        "gains": tuning_text.gains_table(found.gains),
+        "searches": tuning_text.searches_table(found.searches),
+        "importances": tuning_text.importances_table(found.searches),
+    }
+
+
+def _ranks(found: Analysis) -> dict[str, Any]:
+    ranks = found.ranks
     shown = (
         {}
-        if isinstance(found, str)
-        else {"ranks_p": text.p_phrase(found.p), "ranks_table": tables_verdict.ranks(found)}
+        if isinstance(ranks, str)
+        else {"ranks_p": text.p_phrase(ranks.p), "ranks_table": tables_verdict.ranks(ranks)}
     )
-    count = len({row["strategy"] for row in rows})
-    return {"ranks": found, "n_strategies": count, "most_ranked": MOST_RANKED, **shown}
+    return {"ranks": ranks, "n_strategies": len(found.strategies), "most_ranked": MOST_RANKED, **shown}
 
 
 def file_name(name: str) -> str:

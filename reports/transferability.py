@@ -23,7 +23,8 @@ import numpy as np
 
 from bench.schema import DISTANCES, MEASURES
 from reports.records import Row
-from reports.stats import LEVEL, blocks
+from reports.stats import LEVEL
+from reports.units import blocks
 from reports.verdict import scratch_label
 
 LEAST = 4

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.schema import Status
 from reports.searches import Gain, Search
-from reports.text import NONE, code, escape, interval, percent, points, seconds, table
+from reports.text import NONE, code, escape, interval, listed, percent, points, seconds, table
 from reports.verdict import Cell
 from reports.words import SYMBOL, cell_title
 
@@ -31,6 +31,24 @@ def protocol(tune: dict[str, Any]) -> str:
 
 
 BUDGETS = {"trials": "trials", "seconds": "seconds of training", "image_steps": "training images"}
+
+
+def changes(default: Sequence[Cell], tuned: Sequence[Cell]) -> str:
+    """What of the answer is due to tuning, in a sentence; "" where nothing was run with default knobs."""
+    before = {cell.name: cell.verdict for cell in default}
+    changed = [
+        f"{cell_title(cell.name)} from {before[cell.name]} to {cell.verdict}"
+        for cell in tuned
+        if cell.name in before and before[cell.name] != cell.verdict
+    ]
+    if not before:
+        return ""
+    if not changed:
+        return "These are verdicts on tuned strategies; with default knobs they would be the same."
+    return (
+        "These are verdicts on tuned strategies. Against the same strategies with default knobs, tuning has changed "
+        f"{listed(changed)}."
+    )
 
 
 def side_by_side(default: Sequence[Cell], tuned: Sequence[Cell]) -> str:

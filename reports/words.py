@@ -165,7 +165,8 @@ def selection(document: dict[str, Any]) -> str:
     """How the number that is reported was chosen, for captions."""
     best = document["train"].get("evaluate") == "best"
     checkpoint = "the epoch with the highest validation accuracy" if best else "the last checkpoint"
-    return f"knobs fixed beforehand, {checkpoint}, test set evaluated once"
+    knobs = "knobs tuned on validation images" if document.get("tune") else "knobs fixed beforehand"
+    return f"{knobs}, {checkpoint}, test set evaluated once"
 
 
 def negative_line(cell: Cell, found: Comparison) -> str:

@@ -1,0 +1,75 @@
+"""All that a report says of a study, computed once: what figures draw and the template shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from reports.ranking import Ranked, rank
+from reports.ranks import Ranks, rank_test
+from reports.records import Row, Study
+from reports.searches import DEFAULT, TUNED, Gain, Search, gains, searches
+from reports.transferability_text import Section, section
+from reports.verdict import Cell, judge_study
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """A study under its name. Everything but `before`, `gains` and `searches` is of `rows` alone."""
+
+    study: Study
+    name: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        return self.study.document
+
+    @property
+    def tune(self) -> dict[str, Any] | None:
+        """The search that the study asked for."""
+        return self.document.get("tune")
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """The runs that the verdicts speak of: with tuned knobs where the study tunes, else all."""
+        return self._with(TUNED if self.tune else DEFAULT)
+
+    def _with(self, setting: str) -> list[Row]:
+        return [row for row in self.study.rows if row["setting"] == setting]
+
+    @cached_property
+    def cells(self) -> list[Cell]:
+        return judge_study(self.document, self.rows)
+
+    @cached_property
+    def before(self) -> list[Cell]:
+        """The cells with default knobs; empty unless the study has them beside tuned ones."""
+        if not self.tune or not self.tune["untuned"]:
+            return []
+        return judge_study(self.document, self._with(DEFAULT))
+
+    @cached_property
+    def gains(self) -> list[Gain]:
+        return gains(self.study.rows) if self.before else []
+
+    @cached_property
+    def searches(self) -> list[Search]:
+        return searches(self.rows, self.study.stored) if self.tune else []
+
+    @cached_property
+    def ranking(self) -> list[Ranked]:
+        return rank(self.document, self.rows)
+
+    @cached_property
+    def ranks(self) -> Ranks | str:
+        return rank_test(self.rows)
+
+    @cached_property
+    def transfer(self) -> Section | None:
+        return section(self.document, self.rows)
+
+    @property
+    def strategies(self) -> Sequence[str]:
+        return list(dict.fromkeys(row["strategy"] for row in self.rows))
