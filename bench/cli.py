@@ -160,6 +160,7 @@ def runs(
             "n_per_class",
             "backbone",
             "strategy",
+            "setting",
             "seed",
             "val_accuracy",
             "test_accuracy",

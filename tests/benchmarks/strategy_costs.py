@@ -54,16 +54,20 @@ def make_model() -> Model:
 
 
 def seconds(expression: str) -> tuple[float, float, int]:
-    """(all of it, of it preparation, parameters trained at most)."""
+    """(all of it, of it preparation, parameters trained at most): of this one thread's processor time, so that what
+    else the machine does counts little."""
     model, task = make_model(), make_task()
     teacher = make_model().eval()
     task = dataclasses.replace(task, teacher=lambda: teacher)
     numerics = choose(TRAIN)
     clock = Clock(numerics)
     trainer = Trainer(model, task, TRAIN, numerics, clock, 0, lambda e, n, m: None)
+    start = time.process_time()
     trainer.run(compose.build(compose.parse(expression, {})))
-    prepare, train = clock.seconds["prepare"], clock.seconds["train"]
-    return prepare + train, prepare, trainer.trainable
+    used = time.process_time() - start
+    wall = {kind: clock.seconds[kind] for kind in ("prepare", "train", "eval")}
+    share = used / sum(wall.values())
+    return share * (wall["prepare"] + wall["train"]), share * wall["prepare"], trainer.trainable
 
 
 def measure(name: str) -> dict[str, float]:
@@ -95,7 +99,7 @@ def main() -> None:
             continue
         print(f"{name}: {found[name]} ({time.perf_counter() - start:.0f} s)", file=sys.stderr)
     measured = (
-        f"medians of {ROUNDS} ratios to plain full fine-tuning run alternately, {NETWORK} at {SIZE} px, "
+        f"medians of {ROUNDS} ratios of processor time to plain full fine-tuning run alternately, {NETWORK} at {SIZE} px, "
         f"{IMAGES} images, {EPOCHS} epochs, one thread, {platform.machine()}, torch {torch.__version__}, "
         f"{date.today()} (`python tests/benchmarks/strategy_costs.py`); other networks and sizes differ"
     )
