@@ -43,7 +43,7 @@ def measure_dataset(
     image_size: int | None,
     places: Places,
 ) -> list[dict[str, Any]]:
-    """One entry per size: backbone, n_per_class, images, values, missing. `sizes`: n as in the spec -> images per class."""
+    """One entry per size: backbone, n_per_class, images, classes, values, missing. `sizes`: n as in the spec -> images per class."""
     keys = {n: record.MeasuresKey(dataset, n, backbone, seed, image_size) for n in sizes}
     if not all(record.read_measures(key, places.cache) for key in keys.values()):
         for n, found in _measure(dataset, list(sizes), backbone, seed, image_size, places).items():
@@ -66,7 +66,7 @@ def _measure(
     image_size: int | None,
     places: Places,
 ) -> dict[Any, dict[str, Any]]:
-    """-> images, values and missing, by size."""
+    """-> images, classes, values and missing, by size."""
     torch.manual_seed(0)
     model = make_model(backbone, 2, image_size, places).eval()
     model = model.to(_device(), memory_format=torch.channels_last)

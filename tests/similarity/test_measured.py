@@ -31,7 +31,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
 
 def test_all_measures_of_every_size_and_the_source_free_ones_without_a_source(places: Places) -> None:
     small, large = measure_dataset(FINE, SIZES, BACKBONE, 0, 32, places)
-    assert (small["backbone"], small["n_per_class"], small["images"]) == ("net", 3, 30)
+    assert (small["backbone"], small["n_per_class"], small["images"], small["classes"]) == ("net", 3, 30, 10)
     assert set(small["values"]) == set(large["values"]) == set(MEASURES)
     assert small["values"][Measure.FRECHET_STEM] == large["values"][Measure.FRECHET_STEM]
     assert small["values"][Measure.LOGME] != large["values"][Measure.LOGME]
