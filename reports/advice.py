@@ -25,10 +25,20 @@ Another backbone counts as much.
 COVERED = 0.5
 """A strategy is ranked if it has results in conditions that hold at least this share of the weight."""
 
+LEAST_DATASETS = 2
+"""One dataset cannot tell what carries over to another: on the embedded world such advice lost up to 36 points."""
+
 FEATURES = (Measure.KNN, Measure.PROBE, Measure.LOGME)
 """How well the features tell the classes apart; the last on one backbone only: its scale is the network's."""
 
-FLOORS = {"size": log(2), "classes": log(2), Measure.KNN: 0.1, Measure.PROBE: 0.1, Measure.LOGME: 0.1, "stem": 0.1}
+FLOORS = {
+    "size": log(2),
+    "classes": log(2),
+    Measure.KNN: 0.1,
+    Measure.PROBE: 0.1,
+    Measure.LOGME: 0.1,
+    "stem": 0.1,
+}
 """Least standard deviations. Evidence that hardly differs must not magnify trifles."""
 
 DECLARED = 0.5
@@ -95,8 +105,8 @@ class Advice:
 
 
 def advise(place: Place, evidence: Sequence[Condition], reference: str) -> Advice | None:
-    """None where no strategy has enough evidence. Every condition must have the reference."""
-    if not evidence:
+    """None with fewer than two datasets, or no strategy near enough. Every condition must have the reference."""
+    if len({c.dataset for c in evidence}) < LEAST_DATASETS:
         return None
     neighbours = weigh(place, evidence)
     gains = {id(n.condition): n.condition.gains(reference) for n in neighbours}
@@ -104,11 +114,17 @@ def advise(place: Place, evidence: Sequence[Condition], reference: str) -> Advic
     ranked = [
         _ranked(strategy, reference, place, near, by_probe)
         for strategy in dict.fromkeys(s for found in gains.values() for s in found)
-        for near in [[(n, gains[id(n.condition)][strategy]) for n in neighbours if strategy in gains[id(n.condition)]]]
+        for near in [
+            [(n, gains[id(n.condition)][strategy]) for n in neighbours if strategy in gains[id(n.condition)]]
+        ]
         if sum(n.weight for n, _ in near) >= COVERED
     ]
     used = [group for group in GROUPS if _known(place, group)]
-    return Advice(reference, sorted(ranked, key=lambda r: -r.gain), neighbours, used, by_probe) if ranked else None
+    return (
+        Advice(reference, sorted(ranked, key=lambda r: -r.gain), neighbours, used, by_probe)
+        if ranked
+        else None
+    )
 
 
 def _ranked(
@@ -185,7 +201,10 @@ def scales(places: Sequence[Place]) -> dict[str, float]:
 
 
 def _coordinates(place: Place) -> dict[str, float]:
-    found = {"size": log(place.n_per_class), **{m: place.measures[m] for m in FEATURES if m in place.measures}}
+    found = {
+        "size": log(place.n_per_class),
+        **{m: place.measures[m] for m in FEATURES if m in place.measures},
+    }
     if place.classes:
         found["classes"] = log(place.classes)
     if Measure.FRECHET_STEM in place.measures:

@@ -63,7 +63,10 @@ class Condition:
     def gains(self, reference: str) -> dict[str, float]:
         """Paired difference to the reference by strategy: the mean over the seeds that both have."""
         base = self.accuracies.get(reference, {})
-        shared = {s: [a - base[seed] for seed, a in own.items() if seed in base] for s, own in self.accuracies.items()}
+        shared = {
+            s: [a - base[seed] for seed, a in own.items() if seed in base]
+            for s, own in self.accuracies.items()
+        }
         return {strategy: fmean(values) for strategy, values in shared.items() if values}
 
     @property

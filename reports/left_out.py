@@ -26,8 +26,8 @@ POLICIES = {
     ADVICE: "the advice",
     RULE: "the textbook's rule",
     FULL: "always full fine-tuning",
-    PROBE: "always the linear probe",
-    FIXED: "always the strategy that is best on the other datasets",
+    PROBE: "always linear probe",
+    FIXED: "always the best of the other datasets",
 }
 
 

@@ -14,6 +14,7 @@ import jinja2
 from bench.schema import Metric, Tag
 from bench.store import redacted
 from reports import tables, text, words
+from reports.advice_text import section as advice_section
 from reports.figure_data import MOST
 from reports.html import to_html
 from reports.ranking import rank
@@ -101,6 +102,7 @@ def _context(study: Study, name: str, cells: Sequence[Cell], figures: dict[str, 
         ],
         "on_cpu": any(run["tags"].get(Tag.DEVICE, "cpu").startswith("cpu") for run in study.runs),
         "has_memory": any(row[Metric.PEAK_MEMORY] is not None for row in rows),
+        "advice": advice_section(document, rows),
         "max_listed": tables.MAX_LISTED,
         "most_drawn": MOST,
     }

@@ -43,7 +43,10 @@ def measure_dataset(
     image_size: int | None,
     places: Places,
 ) -> list[dict[str, Any]]:
-    """One entry per size: backbone, n_per_class, images, classes, values, missing. `sizes`: n as in the spec -> images per class."""
+    """One entry per size: backbone, n_per_class, images, classes, values, missing.
+
+    sizes: n as in the spec -> images per class.
+    """
     keys = {n: record.MeasuresKey(dataset, n, backbone, seed, image_size) for n in sizes}
     if not all(record.read_measures(key, places.cache) for key in keys.values()):
         for n, found in _measure(dataset, list(sizes), backbone, seed, image_size, places).items():
