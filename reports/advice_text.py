@@ -233,7 +233,7 @@ def _coverage(trials: Sequence[left_out.Trial]) -> str:
 
 def score_table(scores: Sequence[Score]) -> str:
     """A line per policy, in markdown."""
-    header = ["policy", "regret, points", "95 %", "saved by the advice", "95 %", "datasets", "conditions"]
+    header = ["policy", "regret, points", "saved by the advice", "95 %", "datasets", "conditions"]
     return table(header, [_score_line(score) for score in scores])
 
 
@@ -243,7 +243,6 @@ def _score_line(score: Score) -> list[str]:
     return [
         POLICIES[score.policy],
         points(score.regret.mean),
-        _bounds(score.regret.low, score.regret.high),
         NONE if own else points(saved.mean, sign=True),
         _bounds(saved.low, saved.high),
         str(score.saved.n),

@@ -3,7 +3,8 @@
 All conditions of a dataset go out together, in every study and on every backbone: its other sizes would give it away.
 The policies are compared by *regret*: accuracy lost against the best strategy that was measured in a condition. The
 best is picked on the same results, so regret leans upwards, but for all policies alike: their differences do not.
-A dataset is one independent observation; intervals are Student's t over datasets.
+A dataset is one observation; intervals are Student's t over datasets, with the variance of Nadeau and Bengio (2003):
+the picks for one dataset were learnt from the others, so they are not independent of each other.
 """
 
 from __future__ import annotations
@@ -127,12 +128,16 @@ def _score(found: Sequence[Trial], policy: str) -> Score | None:
 
 
 def over_datasets(values: Sequence[tuple[str, float]]) -> Interval:
-    """(dataset, value) pairs -> the mean of the datasets' means, with its t interval over datasets."""
+    """(dataset, value) pairs -> the mean of the datasets' means, with its t interval over datasets.
+
+    The variance of the mean is s^2 (1/n + 1/(n - 1)), tested over learnt from. With s^2 / n, 5 % of stores of pure noise
+    passed `shown`, twice the nominal rate.
+    """
     means = list(_by_dataset(values).values())
     n, mean = len(means), fmean(means)
     if n < LEAST:
         return Interval(n, mean, None, None)
-    half = _t(n - 1) * stdev(means) / sqrt(n)
+    half = _t(n - 1) * stdev(means) * sqrt(1 / n + 1 / (n - 1))
     return Interval(n, mean, mean - half, mean + half)
 
 

@@ -64,7 +64,9 @@ def test_weights_gains_accuracy_and_cost_by_hand() -> None:
     place = Place(NET, 10)
     neighbours = weigh(place, [far, near])
     assert [n.condition.dataset for n in neighbours] == ["a", "b"]
-    assert [n.distance for n in neighbours] == pytest.approx([0, 2])  # log 16 over a standard deviation of log 4
+    assert [n.distance for n in neighbours] == pytest.approx(
+        [0, 2]
+    )  # log 16 over a standard deviation of log 4
     share = 1 / (1 + exp(-2))
     assert [n.weight for n in neighbours] == pytest.approx([share, 1 - share])
     found = advise(place, [far, near], "full")
@@ -87,7 +89,9 @@ def test_accuracy_is_expected_relative_to_the_own_probe() -> None:
 
 
 def test_with_a_curve_features_are_compared_at_the_other_s_size() -> None:
-    target = Place(NET, 100, measures={Measure.PROBE: 0.9}, curve={10: {Measure.PROBE: 0.5}, 100: {Measure.PROBE: 0.9}})
+    target = Place(
+        NET, 100, measures={Measure.PROBE: 0.9}, curve={10: {Measure.PROBE: 0.5}, 100: {Measure.PROBE: 0.9}}
+    )
     assert at_size(target, 10) == {Measure.PROBE: 0.5}
     assert at_size(target, 10**1.5)[Measure.PROBE] == pytest.approx(0.7)
     assert at_size(target, 1)[Measure.PROBE] == 0.5 and at_size(target, 1000)[Measure.PROBE] == 0.9

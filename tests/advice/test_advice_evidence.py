@@ -65,7 +65,12 @@ def test_the_same_data_has_one_identity() -> None:
     fine = [{"name": "world/fine", "options": o} for o in ({}, {"pool_per_class": 9}, {"draw": 1})]
     assert [dataset_key(e) for e in fine] == ["world/fine", "world/fine", "world/fine{'draw': 1}"]
     other = {"name": "test_resnet", "weights": "source", "source": {"name": "world/source"}, "content": ""}
-    assert backbone_key(worlds.BACKBONE) == worlds.KEY != backbone_key(other) == "test_resnet (source world/source)"
+    assert (
+        backbone_key(worlds.BACKBONE)
+        == worlds.KEY
+        != backbone_key(other)
+        == "test_resnet (source world/source)"
+    )
 
 
 def test_the_reference_is_the_baseline_of_most_conditions() -> None:

@@ -115,7 +115,7 @@ def test_intervals_are_over_datasets() -> None:
     values = [("a", 0.1), ("a", 0.3), ("b", 0.4), ("c", 0.6)]
     found = over_datasets(values)
     assert (found.n, found.mean) == (3, pytest.approx(0.4))
-    half = 4.302653 * 0.2 / sqrt(3)  # t of 2 degrees of freedom; standard deviation of .2, .4, .6
+    half = 4.302653 * 0.2 * sqrt(1 / 3 + 1 / 2)  # t of 2 degrees of freedom; standard deviation of .2, .4, .6
     assert (found.low, found.high) == (pytest.approx(0.4 - half), pytest.approx(0.4 + half))
     assert over_datasets(values[:3]).low is None
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bench.schema import Measure, Metric, Status
+from tests.reports import report_samples as samples
 
 RULE = {
     "similar-small": "linear_probe",
@@ -52,7 +54,9 @@ def study(
         for n in sizes:
             probe = (0.75 if near else 0.35) + 0.04 * np.log10(n) + rng.normal(0, 0.03)
             values = {Measure.PROBE: probe, Measure.KNN: probe - 0.03, Measure.LOGME: probe - 0.5}
-            measures.append({"backbone": "net", "n_per_class": n, "images": 10 * n, "classes": 10, "values": values})
+            measures.append(
+                {"backbone": "net", "n_per_class": n, "images": 10 * n, "classes": 10, "values": values}
+            )
             cell, level = cell_of(d, n), probe + rng.normal(0, 0.05)
             for strategy in STRATEGIES:
                 gain = gains.get(cell, {}).get(strategy, 0.0) + rng.normal(0, between)
@@ -70,11 +74,14 @@ def document(entries: list[dict[str, Any]], name: str = "made") -> dict[str, Any
         "matrix": {"small_at_most": 50, "margin": 0.01, "rule": RULE, "baseline": "full"},
         "datasets": entries,
         "backbones": [BACKBONE],
+        "train": {"image_size": 32},
         "strategies": [{"label": s, "freeze": {"name": s}, "lr": [], "regularize": []} for s in STRATEGIES],
     }
 
 
-def row(dataset: str, n: int, cell: str, strategy: str, seed: int, accuracy: float, **more: Any) -> dict[str, Any]:
+def row(
+    dataset: str, n: int, cell: str, strategy: str, seed: int, accuracy: float, **more: Any
+) -> dict[str, Any]:
     similarity, size = cell.split("-")
     return {
         "dataset": dataset,
@@ -91,3 +98,11 @@ def row(dataset: str, n: int, cell: str, strategy: str, seed: int, accuracy: flo
         Metric.TRAIN_SECONDS: 2.0 if strategy == "linear_probe" else 10.0,
         Metric.PREPARE_SECONDS: None,
     } | more
+
+
+def store(uri: str, made: Study, artifacts: Path) -> None:
+    """Writes a study and its runs into an MLflow store."""
+    content, rows = made
+    plan = [{**r, "run_id": f"{r['dataset']}-{r['n_per_class']}-{r['strategy']}-{r['seed']}"} for r in rows]
+    runs = [samples.stored(r, r[Metric.TEST_ACCURACY], train_seconds=r[Metric.TRAIN_SECONDS]) for r in plan]
+    samples.fill(uri, content["name"], content | {"plan": plan, "store": uri}, runs, artifacts)
