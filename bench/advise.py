@@ -155,7 +155,10 @@ def ask(
     size = question.image_size or evidence.image_sizes.get(key)
     say(f"measuring {sum(info.pool_counts or [])} images with {question.backbone.label}")
     data, place, measured, probes = _look(question, dataset, size, evidence, Places(base, cache), key)
-    found = _advice(place, evidence)
+    trials, by_probe = _learn(evidence, bool(place.curve))
+    found = None
+    if evidence.reference:
+        found = advice.advise(place, evidence.conditions, evidence.reference, by_probe)
     return {
         "data": {"path": str(question.folder), **data},
         "backbone": {"name": question.backbone.name, "identity": key, "image_size": size},
@@ -164,7 +167,7 @@ def ask(
         "probes": probes,
         "rule": _rule(place, evidence, found),
         "evidence": _summary(evidence, found),
-        **_judged(found, evidence, place),
+        **_judged(found, trials),
     }
 
 
@@ -227,10 +230,6 @@ def _means(draws: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
     return found
 
 
-def _advice(place: Place, evidence: Evidence) -> advice.Advice | None:
-    return advice.advise(place, evidence.conditions, evidence.reference) if evidence.reference else None
-
-
 def _rule(place: Place, evidence: Evidence, found: advice.Advice | None) -> dict[str, Any]:
     """The textbook's cell and pick, as the nearest study has them; both cells of a column where nobody knows which."""
     nearest = found.neighbours[0].condition if found else None
@@ -270,30 +269,24 @@ def _summary(evidence: Evidence, found: advice.Advice | None) -> dict[str, Any]:
     }
 
 
-def _judged(found: advice.Advice | None, evidence: Evidence, place: Place) -> dict[str, Any]:
+def _judged(found: advice.Advice | None, trials: Sequence[left_out.Trial]) -> dict[str, Any]:
     """The strategies in order, and how the advice fared on datasets that it had not seen."""
-    if not found or not evidence.reference:
-        return {
-            "reference": evidence.reference,
-            "strategies": [],
-            "by_probe": False,
-            "margin": None,
-            "trial": None,
-        }
-    trials = left_out.trials(_as_asked(evidence.conditions, bool(place.curve)), evidence.reference)
-    margin = left_out.error_margin(trials)
+    margin = left_out.error_margin(trials) if found else None
     return {
-        "reference": evidence.reference,
-        "strategies": [asdict(ranked) for ranked in found.ranked],
-        "by_probe": found.by_probe,
+        "reference": found.reference if found else None,
+        "strategies": [asdict(ranked) for ranked in found.ranked] if found else [],
+        "by_probe": found.by_probe if found else False,
         "margin": {"half_width": margin[0], "datasets": margin[1]} if margin else None,
-        "trial": trial(trials),
+        "trial": trial(trials) if found else None,
     }
 
 
-def _as_asked(conditions: Sequence[Condition], probed: bool) -> list[Condition]:
+def _learn(evidence: Evidence, probed: bool) -> tuple[list[left_out.Trial], bool]:
     """Left-out datasets are looked at as the asked one is: at one number of images, or along a curve."""
-    return list(conditions) if probed else known.without_curves(conditions)
+    if not evidence.reference:
+        return [], True
+    conditions = evidence.conditions if probed else known.without_curves(evidence.conditions)
+    return left_out.learn(conditions, evidence.reference)
 
 
 def evaluate(evidence: Evidence, probed: bool = False) -> dict[str, Any]:
@@ -302,8 +295,14 @@ def evaluate(evidence: Evidence, probed: bool = False) -> dict[str, Any]:
         raise UserError(
             "the store holds no results of full fine-tuning beside another strategy: nothing to judge by"
         )
-    found = left_out.trials(_as_asked(evidence.conditions, probed), evidence.reference)
-    return trial(found) | {"reference": evidence.reference, "notes": evidence.notes}
+    found, _ = _learn(evidence, probed)
+    datasets = len({c.dataset for c in evidence.conditions})
+    few = (
+        [f"{datasets} of the {left_out.LEAST} datasets that it takes to tell"]
+        if datasets < left_out.LEAST
+        else []
+    )
+    return trial(found) | {"reference": evidence.reference, "notes": [*few, *evidence.notes]}
 
 
 def trial(found: Sequence[left_out.Trial]) -> dict[str, Any]:

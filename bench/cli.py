@@ -253,7 +253,11 @@ def advise(
 def _print_trial(trial: dict[str, Any], rows: list[dict[str, Any]]) -> None:
     _print_table(rows)
     sizes = f"{trial['conditions']} conditions of {trial['datasets']} datasets, each dataset advised on from the others"
-    out.print(f"{sizes}; reference: {escape(trial['reference'])}", highlight=False, soft_wrap=True)
+    out.print(
+        f"{sizes}; reference: {escape(trial['reference'])}",
+        highlight=False,
+        soft_wrap=True,
+    )
     if trial["covered"]:
         inside, total = trial["covered"]
         out.print(f"accuracies within their expected 95 % range: {inside} of {total}", highlight=False)

@@ -104,13 +104,18 @@ class Advice:
         return next((r for r in self.ranked if r.strategy == strategy), None)
 
 
-def advise(place: Place, evidence: Sequence[Condition], reference: str) -> Advice | None:
-    """None with fewer than two datasets, or no strategy near enough. Every condition must have the reference."""
+def advise(
+    place: Place, evidence: Sequence[Condition], reference: str, by_probe: bool = True
+) -> Advice | None:
+    """None with fewer than two datasets, or no strategy near enough. Every condition must have the reference.
+
+    by_probe: expect accuracies relative to the target's own probe, where there are probes to compare with.
+    """
     if len({c.dataset for c in evidence}) < LEAST_DATASETS:
         return None
     neighbours = weigh(place, evidence)
     gains = {id(n.condition): n.condition.gains(reference) for n in neighbours}
-    by_probe = _probed(place, neighbours)
+    by_probe = by_probe and _probed(place, neighbours)
     ranked = [
         _ranked(strategy, reference, place, near, by_probe)
         for strategy in dict.fromkeys(s for found in gains.values() for s in found)

@@ -89,11 +89,7 @@ def _rule(rule: Found) -> str:
 
 def _expected(first: Found, found: Found) -> str:
     margin, accuracy = found["margin"], first["accuracy"]
-    how = (
-        "from your own probe"
-        if found["by_probe"]
-        else "the neighbours' own, for lack of a probe to compare with"
-    )
+    how = "from your own probe" if found["by_probe"] else "the neighbours' own"
     if margin is None:
         return f"test accuracy {percent(accuracy)} ({how}); no range: it takes {left_out.LEAST} datasets"
     low, high = max(0.0, accuracy - margin["half_width"]), min(1.0, accuracy + margin["half_width"])
@@ -168,10 +164,7 @@ def score_rows(trial: Found) -> list[dict[str, Any]]:
         {
             "policy": POLICIES[s["policy"]],
             "regret": points(s["regret"]["mean"]),
-            "advice's": points(s["advice_regret"]),
-            "saved by the advice": NONE
-            if s["policy"] == left_out.ADVICE
-            else points(s["saved"]["mean"], sign=True),
+            "saved": NONE if s["policy"] == left_out.ADVICE else points(s["saved"]["mean"], sign=True),
             "95 %": NONE
             if s["policy"] == left_out.ADVICE
             else _bounds(s["saved"]["low"], s["saved"]["high"]),
@@ -196,12 +189,12 @@ def section(document: Mapping[str, Any], rows: Sequence[Row]) -> dict[str, str]:
         return {"answer": "It cannot be told: no full fine-tuning has results to compare with.", "table": ""}
     if datasets < left_out.LEAST:
         why = (
-            f"It cannot be told: to leave a dataset out and advise on it from the others takes {left_out.LEAST}, and "
+            f"It cannot be told: to leave a dataset out and advise on it from the others takes {left_out.LEAST}, but "
             f"{plural(datasets, 'dataset')} of this study {'has' if datasets == 1 else 'have'} results of "
             f"{code(reference)} beside other strategies."
         )
         return {"answer": why, "table": ""}
-    trials = left_out.trials(evidence.without_curves(usable), reference)
+    trials, _ = left_out.learn(evidence.without_curves(usable), reference)
     scores = left_out.scores(trials)
     return {"answer": _answer(scores, trials), "table": score_table(scores)}
 

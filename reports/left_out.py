@@ -28,7 +28,7 @@ POLICIES = {
     RULE: "the textbook's rule",
     FULL: "always full fine-tuning",
     PROBE: "always linear probe",
-    FIXED: "always the best of the other datasets",
+    FIXED: "best of the others",
 }
 
 
@@ -69,19 +69,33 @@ class Score:
     saved: Interval
 
 
-def trials(evidence: Sequence[Condition], reference: str) -> list[Trial]:
+def learn(evidence: Sequence[Condition], reference: str) -> tuple[list[Trial], bool]:
+    """The trials, with accuracies expected by probe or from the neighbours alone, and which: what erred less.
+
+    A probe of few images may err by more than datasets differ.
+    """
+    by_probe, plain = (trials(evidence, reference, way) for way in (True, False))
+    margins = [error_margin(found) for found in (by_probe, plain)]
+    if margins[0] and margins[1] and margins[1][0] < margins[0][0]:
+        return plain, False
+    return by_probe, True
+
+
+def trials(evidence: Sequence[Condition], reference: str, by_probe: bool = True) -> list[Trial]:
     """One per condition, advised on by the other datasets alone. Every condition must have the reference."""
     found = []
     for dataset in dict.fromkeys(c.dataset for c in evidence):
         rest = [c for c in evidence if c.dataset != dataset]
         fixed = _best_fixed(rest, reference)
-        found += [_trial(c, rest, reference, fixed) for c in evidence if c.dataset == dataset]
+        found += [_trial(c, rest, reference, fixed, by_probe) for c in evidence if c.dataset == dataset]
     return found
 
 
-def _trial(condition: Condition, rest: Sequence[Condition], reference: str, fixed: Sequence[str]) -> Trial:
+def _trial(
+    condition: Condition, rest: Sequence[Condition], reference: str, fixed: Sequence[str], by_probe: bool
+) -> Trial:
     gains = condition.gains(reference)
-    advice = advise(condition.place, rest, reference)
+    advice = advise(condition.place, rest, reference, by_probe)
     # of the ranking, the first that this condition has a result of: others cannot be judged here
     ranked = [r for r in advice.ranked if r.strategy in gains] if advice else []
     picks = {

@@ -142,6 +142,14 @@ def test_evaluation_prints_a_line_per_policy(store: str) -> None:
     assert json.loads(call("--evaluate", "--probe", "--store", store, "--json"))["conditions"] == 6
 
 
+def test_one_dataset_is_too_little_evidence(home: Path, empty: Path) -> None:
+    uri = f"sqlite:///{shutil.copy(empty, home / 'one.db')}"
+    worlds.store(uri, worlds.study(worlds.PLANTED, datasets=1, seeds=1), home / "one")
+    text = call("images", *ASK, "--store", uri)
+    assert "none from evidence: results of 1 dataset only" in text and "rule only" in text
+    assert "2 conditions of 1 dataset" in text and "expected" not in text
+
+
 def test_measures_of_older_studies_can_be_handed_in(home: Path, empty: Path) -> None:
     uri = f"sqlite:///{shutil.copy(empty, home / 'old.db')}"
     old = worlds.study(worlds.PLANTED, datasets=2, seeds=1, measured=False)
@@ -153,6 +161,7 @@ def test_measures_of_older_studies_can_be_handed_in(home: Path, empty: Path) -> 
     new = worlds.study(worlds.PLANTED, datasets=2, seeds=1)[0]["datasets"]
     entries = [{"dataset": d["label"], **m} for d in new for m in d["measures"]]
     (home / "measures.json").write_text(json.dumps(entries))
+    assert "2 of the 3 datasets that it takes to tell" in call("--evaluate", "--store", uri)
     full = advise.gather(uri, advise.read_measures(home / "measures.json"))
     assert not full.notes and all(Measure.PROBE in c.place.measures for c in full.conditions)
 

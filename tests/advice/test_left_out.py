@@ -9,6 +9,7 @@ from math import sqrt
 import pytest
 import worlds
 
+from bench.schema import Measure
 from reports.evidence import Condition, comparable, conditions
 from reports.left_out import (
     ADVICE,
@@ -18,6 +19,7 @@ from reports.left_out import (
     RULE,
     covered,
     error_margin,
+    learn,
     over_datasets,
     scores,
     shown,
@@ -134,6 +136,19 @@ def test_ranges_cover_what_they_should() -> None:
         assert found
         inside, total = inside + found[0], total + found[1]
     assert 0.92 <= inside / total <= 0.99, inside / total
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_accuracy_is_expected_by_what_erred_less(tells: bool) -> None:
+    """Levels follow the probe; or they are equal everywhere, and the probe is noise."""
+    own = evidence(worlds.study(worlds.PLANTED))
+    levels = [c.place.measures[Measure.PROBE] if tells else 0.5 for c in own]
+    own = [
+        replace(c, accuracies={s: {0: v} for s in ("full", "lora")}) for c, v in zip(own, levels, strict=True)
+    ]
+    found, by_probe = learn(own, "full")
+    assert by_probe == tells
+    assert [t.error for t in found] == [t.error for t in trials(own, "full", by_probe=tells)]
 
 
 def test_a_policy_without_results_is_left_out_of_the_comparison() -> None:

@@ -55,7 +55,7 @@ def test_report_from_the_store(report: Path) -> None:
     text, page = (report / "report.md").read_text(), (report / "report.html").read_text()
     headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
     assert report.name == "sample" and headings[0] == "Answer" and headings[-1] == "Reproduce"
-    assert len(headings) == 10
+    assert len(headings) == 11
     assert "**47 of 48 planned runs have finished** (1 diverged)." in text
     assert "loss is nan at step 7" in text and "3 duplicate images" in text
     assert "`tiny`: pretrained here" in text and r"constant(lr=0.01)" in text
