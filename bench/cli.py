@@ -190,6 +190,83 @@ def similarity(study_file: StudyFile, as_json: Json = False, sets: Sets = None) 
 
 
 @app.command()
+def advise(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="PATH", help="your images, a folder per class", show_default=False),
+    ] = None,
+    backbone: Annotated[str | None, typer.Option(help="a timm model, with one of the next three")] = None,
+    pretrained: Annotated[bool, typer.Option("--pretrained", help="timm's own weights")] = False,
+    checkpoint: Annotated[str | None, typer.Option(help="a local .safetensors or .pth file")] = None,
+    source: Annotated[str | None, typer.Option(help="a dataset to pretrain on here, as world/source")] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="more of the backbone, as in kwargs.pad_type=same"),
+    ] = None,
+    n_per_class: Annotated[
+        int | None, typer.Option(min=1, help="labelled images per class; default: all there are")
+    ] = None,
+    similarity: Annotated[
+        str | None, typer.Option(help="similar or dissimilar to the source, where it cannot be measured")
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option(min=8, help="default: that of the evidence, or the backbone's own")
+    ] = None,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="first probe your images at several sizes, about a minute")
+    ] = False,
+    measures: Annotated[
+        Path | None, typer.Option(help="output of `bench similarity --json`, for studies stored without")
+    ] = None,
+    evaluate: Annotated[
+        bool, typer.Option("--evaluate", help="instead: how good the advice is on the store's own datasets")
+    ] = False,
+    as_json: Json = False,
+    store: Store = None,
+) -> None:
+    """Which strategy for a folder of images? From the nearest evidence in the store, beside the textbook's rule."""
+    from bench import advise as advising
+    from reports import advice_text
+
+    known = advising.gather(store_uri(store), advising.read_measures(measures) if measures else [])
+    if evaluate:
+        trial = advising.evaluate(known, probe)
+        _print_json(trial) if as_json else _print_trial(trial, advice_text.score_rows(trial))
+        return
+    if folder is None or backbone is None:
+        raise UserError("bench advise needs a folder of images and --backbone NAME (or --evaluate)")
+    if similarity not in (None, "similar", "dissimilar"):
+        raise UserError(f"--similarity: expected similar or dissimilar (is {similarity!r})")
+    origin = {"pretrained": pretrained, "checkpoint": checkpoint, "source": source}
+    spec = advising.backbone(
+        {"name": backbone, **{k: v for k, v in origin.items() if v}}, sets or [], Path.cwd()
+    )
+    similar = None if similarity is None else similarity == "similar"
+    question = advising.Question(folder, spec, n_per_class or "all", similar, image_size, probe)
+    found = advising.ask(question, known, Path.cwd(), cache_dir(), view.ConsoleView(err).say)
+    if as_json:
+        _print_json(found)
+        return
+    for line in advice_text.lines(found):
+        out.print(escape(line), highlight=False, soft_wrap=True)
+
+
+def _print_trial(trial: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    _print_table(rows)
+    sizes = f"{trial['conditions']} conditions of {trial['datasets']} datasets, each dataset advised on from the others"
+    out.print(
+        f"{sizes}; reference: {escape(trial['reference'])}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if trial["covered"]:
+        inside, total = trial["covered"]
+        out.print(f"accuracies within their expected 95 % range: {inside} of {total}", highlight=False)
+    for note in trial["notes"]:
+        out.print(escape(note), style="yellow", highlight=False, soft_wrap=True)
+
+
+@app.command()
 def strategies(
     name: Annotated[str | None, typer.Argument(help="one of them, in full")] = None,
     as_json: Json = False,
@@ -276,7 +353,7 @@ def _print_json(value: Any) -> None:
 def _print_table(rows: list[dict[str, Any]]) -> None:
     table = Table(box=None, pad_edge=False)
     for column in rows[0] if rows else []:
-        table.add_column(column, no_wrap=column in ("name", "run_id"))
+        table.add_column(column, no_wrap=column in ("name", "run_id", "policy"))
     for row in rows:
         table.add_row(*(escape(_cell(value)) for value in row.values()))
     out.print(table, highlight=False)

@@ -17,8 +17,6 @@ from bench.ingredients import find_teacher, make_model, make_task, prepare_datas
 from bench.places import Places
 from bench.schema import Metric
 from bench.seeds import derive
-from bench.similarity import record
-from bench.similarity.frechet import distance
 from bench.spec import RunSpec, TrainSpec
 from bench.train.cost import Clock, EnergyMeter, MemoryMeter, forward_flops
 from bench.train.device import choose
@@ -37,19 +35,6 @@ class Outcome:
     device: str
     load_table: str
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
-
-
-def measure_similarity(spec: RunSpec, places: Places) -> float:
-    """Distance of the run's dataset from the source of its backbone, measured on that backbone and recorded."""
-    backbone, size = spec.backbone, spec.train.image_size
-    assert backbone.source
-    model = make_model(backbone, 2, size, places).to(memory_format=torch.channels_last)
-    source, target = (
-        prepare_dataset(d, backbone, size, places).pool for d in (backbone.source, spec.dataset)
-    )
-    found = distance(model, source, target)
-    record.write(found, spec.dataset, backbone, size, places.cache)
-    return found
 
 
 def execute(spec: RunSpec, places: Places, record: Record, keep: str = "none") -> Outcome:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from bench.errors import Diverged, UserError
-from bench.execute import Outcome, execute, measure_similarity
+from bench.execute import Outcome, execute
 from bench.executors.base import Emit
 from bench.executors.pool import Stopped
 from bench.ingredients import prepare_dataset
@@ -22,7 +22,7 @@ from bench.places import Places
 from bench.preflight import preflight
 from bench.pretrain import pretrain
 from bench.schema import Status, Tag
-from bench.similarity.measure import measure_dataset
+from bench.similarity.measure import measure_dataset, measure_similarity
 from bench.spec import BackboneSpec, DatasetSpec, RunSpec, TrainSpec
 from bench.tracking.plain import Tracking
 from bench.tracking.runs import RunLog, Tracker

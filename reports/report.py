@@ -13,6 +13,7 @@ import jinja2
 from bench.schema import Metric, Tag
 from bench.store import redacted
 from reports import tables, tables_verdict, text, tuning_text, words
+from reports.advice_text import section as advice_section
 from reports.analysis import Analysis
 from reports.bootstrap import FEWEST_DATASETS, FEWEST_SEEDS, resampled
 from reports.figure_data import MOST
@@ -102,6 +103,7 @@ def _context(found: Analysis, figures: dict[str, Path]) -> dict[str, Any]:
         ],
         "on_cpu": any(run["tags"].get(Tag.DEVICE, "cpu").startswith("cpu") for run in found.study.runs),
         "has_memory": any(row[Metric.PEAK_MEMORY] is not None for row in rows),
+        "advice": advice_section(document, rows),
         "max_listed": tables.MAX_LISTED,
         "most_drawn": MOST,
         "transfer": found.transfer,

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from bench.errors import UserError
-from bench.execute import measure_similarity
 from bench.ingredients import make_model
 from bench.places import Places
 from bench.pretrain import pretrain
 from bench.similarity import record
 from bench.similarity.frechet import distance, frechet
+from bench.similarity.measure import measure_similarity
 from bench.spec import BackboneSpec, DatasetSpec, PartSpec, RunSpec, StrategySpec, TrainSpec
 
 SOURCE = DatasetSpec("world/source", {"pool_per_class": 40, "test_per_class": 5})

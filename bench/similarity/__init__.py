@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def of_study(plan: Plan, executor: Executor, view: View) -> list[dict[str, Any]]:
-    """One entry per dataset, backbone and size: dataset, backbone, n_per_class, images, values, missing.
+    """One entry per dataset, backbone and size: dataset, backbone, n_per_class, images, classes, values, missing.
 
     Sources are pretrained and images decoded first where no earlier call has. Raises `UserError` for bad input.
     """

@@ -17,12 +17,13 @@ from bench.backbones.model import Model
 from bench.data.images import ImageSet
 from bench.data.splits import k_shot
 from bench.errors import UserError
-from bench.execute import make_model, prepare_dataset
+from bench.ingredients import make_model, prepare_dataset
 from bench.places import Places
 from bench.similarity import record
 from bench.similarity.features import extract, sample
+from bench.similarity.frechet import distance
 from bench.similarity.measures import NO_HEAD, measure
-from bench.spec import BackboneSpec, DatasetSpec
+from bench.spec import BackboneSpec, DatasetSpec, RunSpec
 from bench.train.cost import forward_flops
 
 IMAGES = 2000
@@ -43,7 +44,10 @@ def measure_dataset(
     image_size: int | None,
     places: Places,
 ) -> list[dict[str, Any]]:
-    """One entry per size: backbone, n_per_class, images, values, missing. `sizes`: n as in the spec -> images per class."""
+    """One entry per size: backbone, n_per_class, images, classes, values, missing.
+
+    sizes: n as in the spec -> images per class.
+    """
     keys = {n: record.MeasuresKey(dataset, n, backbone, seed, image_size) for n in sizes}
     if not all(record.read_measures(key, places.cache) for key in keys.values()):
         for n, found in _measure(dataset, list(sizes), backbone, seed, image_size, places).items():
@@ -66,7 +70,7 @@ def _measure(
     image_size: int | None,
     places: Places,
 ) -> dict[Any, dict[str, Any]]:
-    """-> images, values and missing, by size."""
+    """-> images, classes, values and missing, by size."""
     torch.manual_seed(0)
     model = make_model(backbone, 2, image_size, places).eval()
     model = model.to(_device(), memory_format=torch.channels_last)
@@ -110,3 +114,16 @@ def first_of_each_class(pool: ImageSet, n: Any, seed: int, limit: int) -> np.nda
 
 def _device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def measure_similarity(spec: RunSpec, places: Places) -> float:
+    """Distance of the run's dataset from the source of its backbone, measured on that backbone and recorded."""
+    backbone, size = spec.backbone, spec.train.image_size
+    assert backbone.source
+    model = make_model(backbone, 2, size, places).to(memory_format=torch.channels_last)
+    source, target = (
+        prepare_dataset(d, backbone, size, places).pool for d in (backbone.source, spec.dataset)
+    )
+    found = distance(model, source, target)
+    record.write(found, spec.dataset, backbone, size, places.cache)
+    return found

@@ -42,9 +42,10 @@ the penultimate one came out double), and sizes could not be compared.
 
 @dataclass
 class Measured:
-    """What was measured on `images` images, and why the rest was not: both by measure."""
+    """What was measured on `images` images of `classes` classes, and why the rest was not: both by measure."""
 
     images: int
+    classes: int
     values: dict[str, float] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
 
@@ -67,7 +68,7 @@ def measure(
     target: of the labelled images. source, pool: of images of the source and of the target's pool, or None.
     no_head: why `target` has no probabilities of a source head.
     """
-    found = Measured(len(target.labels))
+    found = Measured(len(target.labels), len(np.unique(target.labels)))
     if source is None or pool is None:
         found.missing.update(dict.fromkeys([*OF_THE_POOL, Measure.EMD], NO_SOURCE))
     else:

@@ -11,7 +11,7 @@ from typing import Any
 from bench.spec import BackboneSpec, DatasetSpec, content_hash
 
 VERSION = 1
-MEASURES_VERSION = 1
+MEASURES_VERSION = 2
 """Raise it when the measures of `bench.similarity.measure` would come out differently than before."""
 
 
@@ -51,7 +51,7 @@ def write(
 
 
 def read_measures(key: MeasuresKey, cache: Path) -> dict[str, Any] | None:
-    """images, values and missing as measured earlier (see `bench.similarity.measures.Measured`), or None."""
+    """images, classes, values and missing as measured earlier (see `bench.similarity.measures.Measured`), or None."""
     path = key.path(cache)
     return json.loads(path.read_text()) if path.exists() else None
 

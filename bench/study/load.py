@@ -25,7 +25,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Study:
     node = _compose(path)
     data = _construct(path, node)
     for override in overrides:
-        _override(data, override)
+        set_field(data, override)
     try:
         json.dumps(data, allow_nan=False)  # a run's identity is the hash of its JSON
     except (TypeError, ValueError) as error:
@@ -103,7 +103,8 @@ def _construct(path: Path, node: yaml.Node) -> dict[str, Any]:
         raise UserError(f"{path}:{mark.line + 1}: {getattr(error, 'problem', error)}") from None
 
 
-def _override(data: Any, override: str) -> None:
+def set_field(data: Any, override: str) -> None:
+    """Enters `dotted.key=yaml value` into nested dicts and lists. Raises UserError where there is no such place."""
     key, sep, text = override.partition("=")
     if not sep:
         raise UserError(f"--set {override}: expected key=value, such as train.epochs=5")

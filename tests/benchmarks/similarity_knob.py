@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench.execute import make_model, prepare_dataset
+from bench.ingredients import make_model, prepare_dataset
 from bench.places import Places, cache_dir
 from bench.schema import MEASURES, Measure
 from bench.similarity.features import Features, extract, sample

@@ -1,0 +1,243 @@
+"""Advice in words: for the console, and as the section "How good is the advice?" of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bench.schema import Measure
+from reports import advice, evidence, left_out
+from reports.left_out import POLICIES, Interval, Score
+from reports.records import Row
+from reports.text import NONE, code, interval, percent, plural, points, seconds, table
+
+FAR = 2.0
+"""Standard deviations from which on the nearest evidence is called far."""
+
+SHOWN = 5
+"""Strategies and neighbours that are listed."""
+
+Found = Mapping[str, Any]
+
+
+def lines(found: Found) -> list[str]:
+    """The advice for a terminal: what to do, how sure that is, what it rests on."""
+    return [*_place(found), "", *_recommendation(found), "", *_basis(found)]
+
+
+def _place(found: Found) -> list[str]:
+    data, rule, measures = found["data"], found["rule"], found["measures"]
+    lines = [
+        f"images      {data['images']} of {data['classes']} classes to train on; smallest class "
+        f"{data['smallest_class']}, median {data['median_class']:g}; advised on at {data['n_per_class']} per class",
+        *(f"            {note}" for note in data["notes"]),
+    ]
+    shown = [f"{name} {measures[key]:.3g}" for name, key in _FIRST.items() if key in measures]
+    lines.append(f"measured    {', '.join(shown) or 'nothing'} (on {found['backbone']['identity']})")
+    for probe in found["probes"]:
+        lines.append(f"            linear probe at {probe['n_per_class']} per class: {_probe(probe)}")
+    where = f"{rule['size']} (up to {rule['small_at_most']} per class count as small)"
+    similarity = (
+        rule["similarity"] or "similarity unknown: the source images are not at hand (--similarity says it)"
+    )
+    return [*lines, f"matrix      {where}, {similarity}"]
+
+
+_FIRST = {
+    "linear probe, cross-validated": Measure.PROBE,
+    "nearest neighbours": Measure.KNN,
+    "LogME": Measure.LOGME,
+    "Fréchet distance at the stem": Measure.FRECHET_STEM,
+}
+
+
+def _probe(probe: Found) -> str:
+    value = probe["values"].get(Measure.PROBE)
+    spread = f" ± {points(probe['probe_sd'])} over draws" if probe["probe_sd"] is not None else ""
+    return f"{percent(value)}{spread} ({plural(probe['draws'], 'draw')})"
+
+
+def _recommendation(found: Found) -> list[str]:
+    rule = _rule(found["rule"])
+    if not found["strategies"]:
+        return [f"advice      none from evidence: {_why_none(found['evidence'])}", f"rule only   {rule}"]
+    first = found["strategies"][0]
+    lines = [f"advice      {first['strategy']}", f"expected    {_expected(first, found)}"]
+    if first["seconds"] is not None:
+        times = f", {first['times']:.2f} x {found['reference']}" if first["times"] is not None else ""
+        lines.append(
+            f"cost        {seconds(first['seconds'])} of training in runs nearby, on their machines{times}"
+        )
+    return [*lines, f"rule        {rule}{_against_rule(found)}", f"how sure    {_sure(found['trial'])}"]
+
+
+def _why_none(summary: Found) -> str:
+    if not summary["conditions"]:
+        return "the store holds no results of full fine-tuning beside another strategy"
+    if summary["datasets"] < advice.LEAST_DATASETS:
+        return (
+            f"results of {plural(summary['datasets'], 'dataset')} only, which cannot tell what carries over"
+        )
+    return "no strategy has results near by"
+
+
+def _rule(rule: Found) -> str:
+    picks = [f"{pick or 'no pick'} ({cell.replace('-', ', ')})" for cell, pick in rule["picks"].items()]
+    origin = "the textbook" if rule["from"] == "textbook" else f"the textbook, as study {rule['from']} has it"
+    return f"{' or '.join(picks)}, says {origin}; a rule, not a measurement"
+
+
+def _expected(first: Found, found: Found) -> str:
+    margin, accuracy = found["margin"], first["accuracy"]
+    how = "from your own probe" if found["by_probe"] else "the neighbours' own"
+    if margin is None:
+        return f"test accuracy {percent(accuracy)} ({how}); no range: it takes {left_out.LEAST} datasets"
+    low, high = max(0.0, accuracy - margin["half_width"]), min(1.0, accuracy + margin["half_width"])
+    return (
+        f"test accuracy {percent(accuracy)}, 95 % range {percent(low)} to {percent(high)} ({how}; range from the "
+        f"errors on {margin['datasets']} left-out datasets)"
+    )
+
+
+def _against_rule(found: Found) -> str:
+    by_name = {s["strategy"]: s for s in found["strategies"]}
+    first = found["strategies"][0]
+    picks = [p for p in found["rule"]["picks"].values() if p in by_name and p != first["strategy"]]
+    if not picks:
+        return ""
+    words = [f"{points(first['gain'] - by_name[p]['gain'], sign=True)} points over {p}" for p in picks]
+    return f" (nearby, the advice had {' and '.join(words)})"
+
+
+def _sure(trial: Found) -> str:
+    scores = {s["policy"]: s for s in trial["scores"]}
+    rule = scores.get(left_out.RULE)
+    if rule is None or rule["saved"]["low"] is None:
+        return (
+            f"not known: the store has {plural(trial['datasets'], 'dataset')} that advice could be tried on; "
+            f"it takes {left_out.LEAST}"
+        )
+    saved = rule["saved"]
+    text = (
+        f"on {saved['n']} left-out datasets such advice lost {points(rule['advice_regret'])} points against the best, "
+        f"the rule {points(rule['regret']['mean'])}; difference {points(saved['mean'], sign=True)} "
+        f"{interval(saved['low'], saved['high'], sign=True)}"
+    )
+    return (
+        f"{text}: shown to beat the rule"
+        if trial["shown"]
+        else f"{text}: not shown to beat the rule, a hint only"
+    )
+
+
+def _basis(found: Found) -> list[str]:
+    summary = found["evidence"]
+    if not summary["conditions"]:
+        return [f"note        {note}" for note in summary["notes"]]
+    lines = [
+        f"evidence    {plural(summary['conditions'], 'condition')} of {plural(summary['datasets'], 'dataset')}, "
+        f"{summary['runs']} runs, {plural(len(summary['studies']), 'study').replace('studys', 'studies')}"
+    ]
+    if summary["nearest"]:
+        far = "far: " if summary["nearest"][0]["distance"] > FAR else ""
+        lines.append(
+            f"nearest     {far}{summary['nearest'][0]['distance']:.1f} standard deviations, in "
+            f"{', '.join(summary['distance_by'])}"
+        )
+    for near in summary["nearest"][:SHOWN]:
+        lines.append(
+            f"            {near['distance']:.1f} away, weight {near['weight']:.2f}: {near['dataset']} at "
+            f"{near['n_per_class']:g} per class on {near['backbone']}, {near['runs']} runs"
+        )
+    for ranked in found["strategies"][:SHOWN]:
+        lines.append(
+            f"strategy    {points(ranked['gain'], sign=True):>6} points [{points(ranked['low'], sign=True)} to "
+            f"{points(ranked['high'], sign=True)} over {plural(ranked['datasets'], 'dataset')}]  {ranked['strategy']}"
+            f"  ({ranked['runs']} runs)"
+        )
+    return [*lines, *(f"note        {note}" for note in summary["notes"])]
+
+
+def score_rows(trial: Found) -> list[dict[str, Any]]:
+    """The policies as rows of a console table, differences in points."""
+    return [
+        {
+            "policy": POLICIES[s["policy"]],
+            "regret": points(s["regret"]["mean"]),
+            "saved": NONE if s["policy"] == left_out.ADVICE else points(s["saved"]["mean"], sign=True),
+            "95 %": NONE
+            if s["policy"] == left_out.ADVICE
+            else _bounds(s["saved"]["low"], s["saved"]["high"]),
+            "datasets": str(s["saved"]["n"]),
+            "conditions": str(s["conditions"]),
+        }
+        for s in trial["scores"]
+    ]
+
+
+def _bounds(low: float | None, high: float | None) -> str:
+    return NONE if low is None or high is None else interval(low, high, sign=True)
+
+
+def section(document: Mapping[str, Any], rows: Sequence[Row]) -> dict[str, str]:
+    """`answer` and `table` (may be empty) for the report of one study: its own datasets are left out in turn."""
+    found = evidence.conditions(document, rows)
+    reference = evidence.reference(found)
+    usable = evidence.comparable(found, reference)
+    datasets = len({c.dataset for c in usable})
+    if not reference:
+        return {"answer": "It cannot be told: no full fine-tuning has results to compare with.", "table": ""}
+    if datasets < left_out.LEAST:
+        why = (
+            f"It cannot be told: to leave a dataset out and advise on it from the others takes {left_out.LEAST}, but "
+            f"{plural(datasets, 'dataset')} of this study {'has' if datasets == 1 else 'have'} results of "
+            f"{code(reference)} beside other strategies."
+        )
+        return {"answer": why, "table": ""}
+    trials, _ = left_out.learn(evidence.without_curves(usable), reference)
+    scores = left_out.scores(trials)
+    return {"answer": _answer(scores, trials), "table": score_table(scores)}
+
+
+def _answer(scores: Sequence[Score], trials: Sequence[left_out.Trial]) -> str:
+    rule = next((s for s in scores if s.policy == left_out.RULE), None)
+    if rule is None:
+        return "The rule's picks have no results, so the advice can be held against other policies only."
+    if left_out.shown(scores):
+        verdict = "So the advice is shown to be better than the rule on datasets that it had not seen."
+    elif rule.saved.high is not None and rule.saved.high < 0:
+        verdict = "So the advice is shown to be worse than the rule: do not follow it here."
+    else:
+        verdict = "So the advice is not shown to be better than the rule."
+    saved = points(rule.saved.mean, sign=True)
+    return (
+        f"Advised on from the study's other datasets, each of {plural(rule.saved.n, 'dataset')} loses "
+        f"{points(rule.advice_regret)} points against its best strategy, and {points(rule.regret.mean)} by the rule: "
+        f"{saved} points saved {_bounds(rule.saved.low, rule.saved.high)}. {verdict}{_coverage(trials)}"
+    )
+
+
+def _coverage(trials: Sequence[left_out.Trial]) -> str:
+    found = left_out.covered(trials)
+    return (
+        f" Of the accuracies it expects, {found[0]} of {found[1]} lie in their 95 % range." if found else ""
+    )
+
+
+def score_table(scores: Sequence[Score]) -> str:
+    """A line per policy, in markdown."""
+    header = ["policy", "regret, points", "saved by the advice", "95 %", "datasets", "conditions"]
+    return table(header, [_score_line(score) for score in scores])
+
+
+def _score_line(score: Score) -> list[str]:
+    own = score.policy == left_out.ADVICE
+    saved = Interval(score.saved.n, score.saved.mean, None, None) if own else score.saved
+    return [
+        POLICIES[score.policy],
+        points(score.regret.mean),
+        NONE if own else points(saved.mean, sign=True),
+        _bounds(saved.low, saved.high),
+        str(score.saved.n),
+        str(score.conditions),
+    ]

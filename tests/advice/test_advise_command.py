@@ -1,0 +1,220 @@
+"""`bench advise` from folder and store to words: real images, a real network, a real (small) store."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import worlds
+from PIL import Image
+from typer.testing import CliRunner
+
+from bench import advise, cli
+from bench.errors import UserError
+from bench.schema import Measure
+from reports import advice_text
+
+RANDOM = {"label": "net", "name": "test_resnet", "weights": "random"}
+ASK = ["--backbone", "test_resnet", "--set", "random=true", "--image-size", "32"]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 3 classes of 8 to 10 images (2 or 3 of each held out as test images), and a cache."""
+    home = tmp_path_factory.mktemp("home")
+    rng = np.random.default_rng(0)
+    for k, count in enumerate((8, 9, 10)):
+        (home / "images" / f"class{k}").mkdir(parents=True)
+        for i in range(count):
+            pixels = rng.integers(0, 120, (32, 32, 3)) + np.array([40 * k, 0, 120 - 40 * k])
+            Image.fromarray(pixels.astype(np.uint8)).save(home / "images" / f"class{k}" / f"{i}.png")
+    return home
+
+
+@pytest.fixture(scope="module")
+def empty(home: Path) -> Path:
+    """A store without a study: to make one takes seconds, to copy one does not."""
+    from mlflow import MlflowClient
+
+    MlflowClient(f"sqlite:///{home}/empty.db").search_experiments()
+    return home / "empty.db"
+
+
+@pytest.fixture(scope="module")
+def store(home: Path, empty: Path) -> str:
+    uri = f"sqlite:///{shutil.copy(empty, home / 'mlflow.db')}"
+    made = worlds.study(worlds.PLANTED, datasets=3, sizes=(5, 200), seeds=1, noise=0.0)
+    made[0]["backbones"] = [RANDOM]
+    worlds.store(uri, made, home / "artifacts")
+    return uri
+
+
+@pytest.fixture(autouse=True)
+def cache(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_CACHE", str(home / "cache"))
+    monkeypatch.chdir(home)
+
+
+def call(*arguments: str) -> str:
+    return CliRunner().invoke(cli.app, ["advise", *arguments], catch_exceptions=False).stdout
+
+
+def test_a_folder_is_placed_and_advised_on(store: str) -> None:
+    found = json.loads(call("images", *ASK, "--store", store, "--similarity", "similar", "--json"))
+    assert found["data"] | {"notes": []} == {
+        "path": "images", "classes": 3, "images": 19, "smallest_class": 6, "median_class": 6, "n_per_class": 6,
+        "notes": [],
+    }  # fmt: skip
+    assert set(found["measures"]) == {Measure.LOGME, Measure.H_SCORE, Measure.KNN, Measure.PROBE}
+    assert "not at hand" in found["missing"][Measure.FRECHET_STEM] and found["probes"] == []
+    assert found["backbone"]["identity"] == "test_resnet (random)"
+    assert found["rule"]["picks"] == {"similar-small": "linear_probe"} and found["rule"]["from"] == "made"
+    summary = found["evidence"]
+    assert (summary["conditions"], summary["datasets"], summary["runs"]) == (6, 3, 36)
+    assert summary["nearest"][0]["n_per_class"] == 5 and len(summary["distance_by"]) == 4
+    assert found["reference"] == "full" and found["strategies"][0]["gain"] > 0 and found["by_probe"]
+    assert found["trial"]["datasets"] == 3 and found["margin"]["datasets"] == 3
+
+
+def test_in_words(store: str) -> None:
+    text = call("images", *ASK, "--store", store)
+    for part in (
+        "advice ",
+        "expected ",
+        "95 % range",
+        "cost ",
+        "how sure ",
+        "nearest ",
+        "standard deviations",
+    ):
+        assert part in text, part
+    assert "linear_probe (similar, small) or last_stages (dissimilar, small)" in text
+    assert "similarity unknown" in text and "on 3 left-out datasets such advice lost" in text
+
+
+def test_probes_come_first_where_asked_for(store: str) -> None:
+    found = json.loads(call("images", *ASK, "--store", store, "--probe", "--json"))
+    assert [p["n_per_class"] for p in found["probes"]] == [2, 5, 6]
+    assert all(p["draws"] == 3 and 0 <= p["values"][Measure.PROBE] <= 1 for p in found["probes"])
+    assert found["probes"][0]["probe_sd"] is not None
+    assert "linear probe at 5 per class" in call("images", *ASK, "--store", store, "--probe")
+
+
+def test_without_evidence_the_rule_stands_alone_and_is_marked(home: Path) -> None:
+    text = call("images", *ASK, "--store", f"sqlite:///{home}/none.db", "--similarity", "dissimilar")
+    assert "none from evidence: the store holds no results" in text
+    assert "rule only   last_stages (dissimilar, small), says the textbook; a rule, not a measurement" in text
+    assert "expected" not in text and not (home / "none.db").exists()
+
+
+def test_a_similarity_that_can_be_measured_is(home: Path) -> None:
+    source = "source={name: world/source, options: {pool_per_class: 8, test_per_class: 2}}"
+    content = [
+        "--backbone",
+        "test_resnet",
+        "--set",
+        source,
+        "--set",
+        "source_train.epochs=1",
+        "--image-size",
+        "32",
+    ]
+    nowhere = ["--store", f"sqlite:///{home}/none.db", "--json"]
+    found = json.loads(call("images", *content, *nowhere))
+    distance = found["measures"][Measure.FRECHET_STEM]
+    assert distance > 0.15 and found["rule"]["similarity"] == "dissimilar"
+    assert (
+        json.loads(call("images", *content, *nowhere, "--similarity", "similar"))["rule"]["similarity"]
+        == "similar"
+    )
+
+
+def test_evaluation_prints_a_line_per_policy(store: str) -> None:
+    text = call("--evaluate", "--store", store)
+    for policy in ("the advice", "the textbook's rule", "always full fine-tuning", "always linear probe"):
+        assert policy in text, policy
+    assert "6 conditions of 3 datasets" in text
+    found = json.loads(call("--evaluate", "--store", store, "--json"))
+    assert [s["policy"] for s in found["scores"]][:2] == ["advice", "rule"] and len(found["left_out"]) == 6
+    assert json.loads(call("--evaluate", "--probe", "--store", store, "--json"))["conditions"] == 6
+
+
+def test_one_dataset_is_too_little_evidence(home: Path, empty: Path) -> None:
+    uri = f"sqlite:///{shutil.copy(empty, home / 'one.db')}"
+    worlds.store(uri, worlds.study(worlds.PLANTED, datasets=1, seeds=1), home / "one")
+    text = call("images", *ASK, "--store", uri)
+    assert "none from evidence: results of 1 dataset only" in text and "rule only" in text
+    assert "2 conditions of 1 dataset" in text and "expected" not in text
+
+
+def test_measures_of_older_studies_can_be_handed_in(home: Path, empty: Path) -> None:
+    uri = f"sqlite:///{shutil.copy(empty, home / 'old.db')}"
+    old = worlds.study(worlds.PLANTED, datasets=2, seeds=1, measured=False)
+    worlds.store(uri, old, home / "old")
+    bare = advise.gather(uri)
+    assert (
+        len(bare.conditions) == 4 and "4 of 4 conditions come from studies without measures" in bare.notes[0]
+    )
+    new = worlds.study(worlds.PLANTED, datasets=2, seeds=1)[0]["datasets"]
+    entries = [{"dataset": d["label"], **m} for d in new for m in d["measures"]]
+    (home / "measures.json").write_text(json.dumps(entries))
+    assert "2 of the 3 datasets that it takes to tell" in call("--evaluate", "--store", uri)
+    full = advise.gather(uri, advise.read_measures(home / "measures.json"))
+    assert not full.notes and all(Measure.PROBE in c.place.measures for c in full.conditions)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere", *ASK], "nowhere does not exist"),
+        (["images/class0", *ASK], "no class folders"),
+        (["images", "--backbone", "test_resnet"], "exactly one origin"),
+        (["images", "--backbone", "test_resnt", "--pretrained"], "test_resnet"),
+        (["images", "--backbone", "test_resnet", "--checkpoint", "gone.pth"], "no such file"),
+        (["images", *ASK, "--set", "kwarg.pad=1"], "kwarg"),
+        (["images", *ASK, "--n-per-class", "50"], "has only 6 images"),
+        (["images", *ASK, "--similarity", "near"], "similar or dissimilar"),
+        (["images"], "--backbone NAME"),
+        (["images", *ASK, "--measures", "gone.json"], "gone.json"),
+        (["--evaluate"], "nothing to judge by"),
+    ],
+)
+def test_wrong_input_is_told(arguments: list[str], said: str, home: Path) -> None:
+    with pytest.raises(UserError, match=said):
+        call(*arguments, "--store", f"sqlite:///{home}/none.db")
+
+
+def test_wrong_input_ends_with_code_2(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["bench", "advise", "nowhere", *ASK])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2
+
+
+def test_the_section_of_a_report() -> None:
+    document, rows = worlds.study(worlds.PLANTED, datasets=6, noise=0.0)
+    found = advice_text.section(document, rows)
+    assert "shown to be better than the rule" in found["answer"] and "each of 6 datasets" in found["answer"]
+    assert "| always full fine-tuning |" in found["table"]
+    few = advice_text.section(*worlds.study(worlds.PLANTED, datasets=2))
+    assert "It cannot be told" in few["answer"] and "2 datasets" in few["answer"] and not few["table"]
+    noise = advice_text.section(*worlds.study({}, datasets=6, noise=0.02, between=0.02, seed=1))
+    assert "not shown to be better" in noise["answer"]
+    assert "no full fine-tuning" in advice_text.section(document | {"strategies": [], "matrix": {
+        **document["matrix"], "baseline": None}}, rows)["answer"]  # fmt: skip
+
+
+def test_advice_that_is_worse_than_the_rule_says_so() -> None:
+    """On each dataset another strategy fails that is best on all others: whoever learns from them falls for it."""
+    document, rows = worlds.study({}, datasets=4, sizes=(10,), noise=0.0, measured=False)
+    lures = ["last_stages", "scratch", "lora", "l2_sp"]
+    for row in rows:
+        row |= {"cell": "similar-small", "similarity": "similar"}
+        fails = row["strategy"] == lures[int(row["dataset"][1:])]
+        gain = 0.1 * (row["strategy"] == "linear_probe") + 0.3 * (row["strategy"] in lures) - 0.5 * fails
+        row["test_accuracy"] = 0.5 + gain
+    found = advice_text.section(document, rows)
+    assert "−30.0 points saved" in found["answer"] and "shown to be worse than the rule" in found["answer"]
