@@ -21,6 +21,7 @@ from bench.executors import devices
 from bench.places import cache_dir, store_uri
 from bench.study import load as loading
 from bench.study import plan as planning
+from bench.tracking import server
 
 app = typer.Typer(
     help="Settle by measurement how to fine-tune an image classifier.",
@@ -323,27 +324,9 @@ def ui(store: Store = None, port: Annotated[int, typer.Option(help="on 127.0.0.1
     if uri.startswith(("http://", "https://")):
         out.print(f"The store is a server: open {uri}", highlight=False)
         return
-    environment = {
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        **os.environ,
-    }
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-        "--workers",
-        "1",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--backend-store-uri",
-        uri,
-    ]
-    out.print(f"http://127.0.0.1:{port} in about 15 s", highlight=False)
-    os.execve(sys.executable, command, environment)
+    out.print(f"http://127.0.0.1:{port} in about {server.START_SECONDS} s", highlight=False)
+    command = server.command(uri, port)
+    os.execve(command[0], command, server.environment())
 
 
 def _print_json(value: Any) -> None:

@@ -3,12 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +10,7 @@ import pytest
 
 from bench import store
 from tests.conftest import TINY_STUDY
+from tests.servers import mlflow_server
 from tests.test_cli import bench
 
 
@@ -23,48 +18,8 @@ from tests.test_cli import bench
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of an MLflow server of this test's own, with its own database and artifacts."""
     folder = tmp_path_factory.mktemp("server")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-        "--workers",
-        "1",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-    ]
-    command += [
-        "--backend-store-uri",
-        f"sqlite:///{folder / 'server.db'}",
-        "--artifacts-destination",
-        str(folder / "artifacts"),
-    ]
-    env = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    with (folder / "log.txt").open("wb") as log:
-        process = subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        _wait_until_up(url, process, folder / "log.txt")
+    with mlflow_server(f"sqlite:///{folder / 'server.db'}", folder, folder / "artifacts") as url:
         yield url
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)  # the group that this test started
-        process.wait(20)
-
-
-def _wait_until_up(url: str, process: subprocess.Popen[bytes], log: Path, seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{url}/health", timeout=2):
-                return
-        except OSError:
-            time.sleep(0.5)
-    pytest.fail(f"the MLflow server did not start:\n{log.read_text()[-2000:]}")
 
 
 def test_a_study_runs_against_a_server(server: str, tmp_path: Path) -> None:
