@@ -19,6 +19,7 @@ from bench import state
 from bench.errors import UserError
 from bench.executors import devices
 from bench.places import cache_dir, store_uri
+from bench.store import experiment_ids
 from bench.study import load as loading
 from bench.study import plan as planning
 from bench.tracking import server
@@ -321,12 +322,21 @@ def schema() -> None:
 def ui(store: Store = None, port: Annotated[int, typer.Option(help="on 127.0.0.1")] = 5000) -> None:
     """Open the MLflow UI on the store; loopback only. Stop with Ctrl-C."""
     uri = store_uri(store)
-    if uri.startswith(("http://", "https://")):
-        out.print(f"The store is a server: open {uri}", highlight=False)
-        return
-    out.print(f"http://127.0.0.1:{port} in about {server.START_SECONDS} s", highlight=False)
-    command = server.command(uri, port)
-    os.execve(command[0], command, server.environment())
+    is_server = uri.startswith(("http://", "https://"))
+    address = uri.rstrip("/") if is_server else f"http://127.0.0.1:{port}"
+    out.print(
+        f"The store is a server: open {address}"
+        if is_server
+        else f"{address} in about {server.START_SECONDS} s",
+        highlight=False,
+        soft_wrap=True,
+    )
+    for name, number in sorted(experiment_ids(uri).items()):
+        if name != "Default":
+            out.print(f"{name}  {address}/{server.runs_page(number)}", highlight=False, soft_wrap=True)
+    if not is_server:
+        command = server.command(uri, port)
+        os.execve(command[0], command, server.environment())
 
 
 def _print_json(value: Any) -> None:

@@ -29,16 +29,21 @@ PAGE = 1000  # runs per request
 
 def experiments(uri: str) -> list[str]:
     """Names of the store's active experiments, sorted. Raises `UserError` where the store cannot be read."""
+    return sorted(experiment_ids(uri))
+
+
+def experiment_ids(uri: str) -> dict[str, str]:
+    """MLflow's id of each active experiment, by name. Raises `UserError` where the store cannot be read."""
     path = sqlite_path(uri)
     if path is not None:
-        return store_sqlite.experiments(path)
+        return store_sqlite.experiment_ids(path)
     with _client(uri) as client:
-        names: list[str] = []
+        found: dict[str, str] = {}
         page = client.search_experiments()
         while True:
-            names += [experiment.name for experiment in page]
+            found |= {experiment.name: experiment.experiment_id for experiment in page}
             if not page.token:
-                return sorted(names)
+                return found
             page = client.search_experiments(page_token=page.token)
 
 

@@ -23,11 +23,11 @@ ACTIVE = (
 VALUE = "CASE WHEN is_nan THEN NULL ELSE value END"  # nan is stored as 0 with a flag
 
 
-def experiments(path: Path) -> list[str]:
-    """Names of the active experiments, sorted; [] without a file."""
+def experiment_ids(path: Path) -> dict[str, str]:
+    """The ids of the active experiments, by name; {} without a file."""
     with _reading(path) as select:
-        found = select("SELECT name FROM experiments WHERE lifecycle_stage = 'active'")
-    return sorted(name for (name,) in found)
+        found = select("SELECT name, experiment_id FROM experiments WHERE lifecycle_stage = 'active'")
+    return {name: str(number) for name, number in found}
 
 
 def runs(path: Path, experiment: str) -> list[dict[str, Any]]:

@@ -9,8 +9,9 @@ from typing import Any
 from mlflow.entities import RunStatus, ViewType
 
 from bench.schema import ARTIFACT_STUDY, Purpose, Tag
-from bench.tracking import provenance
+from bench.tracking import note, provenance
 from bench.tracking.client import MlflowClient
+from bench.tracking.views import all_views
 
 
 def open_store(uri: str, study: str) -> str:
@@ -54,20 +55,21 @@ def write_study(uri: str, experiment_id: str, document: dict[str, Any]) -> str:
         ).info.run_id
         client.set_terminated(run_id, RunStatus.to_string(RunStatus.FINISHED))
     client.log_text(run_id, json.dumps(document, indent=1), ARTIFACT_STUDY)
-    client.set_experiment_tag(experiment_id, "mlflow.note.content", _note(document))
+    _describe(client, experiment_id, run_id, document)
     return run_id
+
+
+def _describe(client: MlflowClient, experiment_id: str, run_id: str, document: dict[str, Any]) -> None:
+    """What the UI says of the study, and the views that it offers."""
+    views = all_views(document["plan"])
+    created = client.get_run(run_id).info.start_time
+    for place, view in enumerate(views):
+        client.set_experiment_tag(experiment_id, *view.tag(document["plan"], created - place))
+    text = note.experiment_note(document, experiment_id, run_id, views)
+    client.set_experiment_tag(experiment_id, note.NOTE_TAG, text)
+    client.set_tag(run_id, note.NOTE_TAG, note.study_note(document, experiment_id, run_id))
 
 
 def log_folder(uri: str, mlflow_run_id: str, folder: Path, name: str) -> None:
     """Log a folder as artifacts of a run that has ended, such as the study run's report."""
     MlflowClient(uri).log_artifacts(mlflow_run_id, str(folder), name)
-
-
-def _note(document: dict[str, Any]) -> str:
-    return (
-        f"{document['question']}\n\n"
-        f"The report is in the artifacts of the run *study: {document['name']}*.\n\n"
-        f'- runs that count: `attributes.status = "FINISHED" and tags.{Tag.PURPOSE} = "{Purpose.FINAL}"`\n'
-        f'- one cell of the matrix: `tags.{Tag.CELL} = "dissimilar-small"`; group by `{Tag.STRATEGY}`\n'
-        f"- parts of a strategy: tags `{Tag.FREEZE}`, `{Tag.LR_POLICY}`, `{Tag.REGULARIZE}`\n"
-    )

@@ -1,4 +1,4 @@
-"""How MLflow's own server is started: for `bench ui`, and for tests that need a real one. Imports no MLflow."""
+"""MLflow's own server: how it is started, and the addresses of pages in its UI. Imports no MLflow."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from pathlib import Path
 
 START_SECONDS = 15
 """About how long the server takes to answer."""
+
+TRAINING = "workflowType=machine_learning"
+"""In addresses: without it the UI opens an experiment on its pages for language models."""
 
 
 def command(backend: str, port: int, artifacts: Path | None = None) -> list[str]:
@@ -28,3 +31,14 @@ def environment() -> dict[str, str]:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         **os.environ,
     }
+
+
+def runs_page(experiment_id: str, view: str = "") -> str:
+    """Address of an experiment's runs within the UI; `view`: key of a saved one (`bench.tracking.views`)."""
+    shown = f"&viewStateShareKey={view}" if view else ""
+    return f"#/experiments/{experiment_id}/runs?{TRAINING}{shown}"
+
+
+def artifact_page(experiment_id: str, mlflow_run_id: str, path: str) -> str:
+    """Address of an artifact of a run within the UI."""
+    return f"#/experiments/{experiment_id}/runs/{mlflow_run_id}/artifacts/{path}?{TRAINING}"
