@@ -116,7 +116,7 @@ def _charts() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     return charts, [name]
 
 
-IDENTITY = _tags(Tag.CELL, Tag.DATASET, Tag.N_PER_CLASS, Tag.STRATEGY, Tag.SETTING, Tag.SEED)
+IDENTITY = _tags(Tag.CELL, Tag.SETTING, Tag.STRATEGY, Tag.DATASET, Tag.N_PER_CLASS, Tag.SEED)
 SCORES = _metrics(Metric.TEST_ACCURACY, Metric.TEST_NLL, Metric.VAL_ACCURACY)
 COSTS = _metrics(
     Metric.TRAIN_SECONDS,
@@ -138,7 +138,7 @@ EVERYWHERE = (
         "Results, run by run",
         "Which runs count, and how good are they?",
         COUNTED,
-        (*IDENTITY, *SCORES),
+        (*SCORES, *IDENTITY),
         SCORES[0],
     ),
     View(
