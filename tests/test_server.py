@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from bench import store
+from bench import cli, store
 from tests.conftest import TINY_STUDY
 from tests.servers import mlflow_server
 from tests.test_cli import bench
@@ -34,6 +35,9 @@ def test_a_study_runs_against_a_server(server: str, tmp_path: Path) -> None:
     assert all("system/cpu_utilization_percentage" in run["metrics"] for run in final)
     report = bench(tmp_path, "report", "tiny", "--store", server)
     assert report.returncode == 0 and (tmp_path / "reports/out/tiny/report.html").is_file()
+    shown = bench(tmp_path, "ui", "--store", server)
+    experiment = store.experiment_ids(server)["tiny"]
+    assert shown.returncode == 0 and f"tiny  {server}/#/experiments/{experiment}/runs" in shown.stdout
     from mlflow import MlflowClient
 
     artifacts = MlflowClient(server).list_artifacts(final[0]["mlflow_run_id"], "checkpoints/last")
@@ -51,3 +55,16 @@ def test_a_server_that_is_away_is_said_plainly(tmp_path: Path) -> None:
             del os.environ[key]
     assert result.returncode == 2, result.stdout + result.stderr
     assert "store" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_bench_ui_serves_on_loopback_and_tells_where_each_study_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr(cli, "experiment_ids", lambda uri: {"photos": "7", "Default": "0"})
+    monkeypatch.setattr(os, "execve", lambda file, command, env: started.append(command))
+    result = CliRunner().invoke(cli.app, ["ui", "--store", f"sqlite:///{tmp_path}/a.db", "--port", "5005"])
+    (command,) = started
+    assert command[command.index("--host") + 1] == "127.0.0.1" and f"sqlite:///{tmp_path}/a.db" in command
+    assert "photos  http://127.0.0.1:5005/#/experiments/7/runs?workflowType=machine_learning" in result.stdout
+    assert "experiments/0" not in result.stdout

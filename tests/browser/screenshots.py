@@ -1,0 +1,90 @@
+"""Takes the pictures of docs/mlflow.md: a small tuned study, MLflow's real UI, and Chromium.
+
+    python -m tests.browser.screenshots FOLDER
+
+FOLDER keeps the study's store (about five minutes on two cores at first): the next call only takes the pictures.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Page
+
+from bench import store
+from bench.schema import ARTIFACT_REPORT, Purpose, Tag
+from bench.tracking.server import artifact_page, runs_page
+from tests.browser import chromium
+from tests.conftest import ROOT
+from tests.servers import mlflow_server
+from tests.test_cli import bench
+
+IMAGES = ROOT / "docs" / "images"
+SIDE_BAR = 200  # pixels; it shows nothing of a study
+COLOURS = 64
+
+STUDY = """
+name: tour
+question: Which strategy in which cell of the decision matrix, on a small embedded world of images, at default and at tuned knobs?
+datasets:
+  - {name: world/fine, similarity: similar, n_per_class: [10, 50]}
+  - {name: world/glyph, similarity: dissimilar, n_per_class: [10, 50]}
+backbones:
+  - {name: test_resnet, source: world/source, source_train: {epochs: 3}}
+strategies: [linear_probe, last_stages, full + head_x10, full + head_x10 + l2_sp, scratch]
+knobs:
+  linear_probe: {lr: 1e-2}
+  last_stages: {lr: 3e-3, k: 2}
+  full: {lr: 1e-3}
+  scratch: {lr: 1e-2}
+seeds: 3
+train: {image_size: 32, optimizer: adamw, batch_size: 32, epochs: 3, min_steps: 30}
+tune: {trials: 6, pruner: median, pruner_options: {n_startup_trials: 2}}
+matrix: {small_at_most: 20}
+"""
+
+
+def main(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "tour.yaml").write_text(STUDY)
+    ran = bench(folder, "run", "tour.yaml", timeout=3600)
+    if ran.returncode:
+        sys.exit(ran.stdout + ran.stderr)
+    path = chromium.find() or sys.exit("no browser")
+    uri = f"sqlite:///{folder.resolve() / 'mlflow.db'}"
+    experiment = store.experiment_ids(uri)["tour"]
+    (study,) = (r for r in store.read_runs(uri, "tour") if r["tags"][Tag.PURPOSE] == Purpose.STUDY)
+    report = artifact_page(experiment, study["mlflow_run_id"], f"{ARTIFACT_REPORT}/report.html")
+    with (
+        mlflow_server(uri, folder) as url,
+        chromium.launched(path) as browser,
+        chromium.window(browser) as (context, _),
+    ):
+        page = context.new_page()
+        view = f"{url}/{runs_page(experiment, 'cell-similar-large')}"
+        picture(page, view, "mlflow-cell", 600)
+        picture(page, f"{view}&compareRunsMode=CHART", "mlflow-charts", 700)
+        picture(page, f"{url}/{report}", "mlflow-report", 800)
+
+
+def picture(page: Page, address: str, name: str, height: int) -> None:
+    """Of what `address` shows, without the side bar, in few colours: a page of text needs no more."""
+    page.goto(address)
+    page.reload()  # an address that differs after its # loads nothing
+    page.wait_for_load_state("networkidle")
+    banner = page.get_by_role("button", name="Hide banner")
+    if banner.count():
+        banner.click()
+    page.wait_for_timeout(3000)  # charts move into place
+    file = IMAGES / f"{name}.png"
+    IMAGES.mkdir(exist_ok=True)
+    width = page.viewport_size["width"] - SIDE_BAR  # type: ignore[index]
+    page.screenshot(path=file, clip={"x": SIDE_BAR, "y": 0, "width": width, "height": height})
+    Image.open(file).convert("RGB").quantize(COLOURS).save(file, optimize=True)
+    print(f"{file.relative_to(ROOT)}  {file.stat().st_size // 1024} KiB")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
