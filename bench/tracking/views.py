@@ -41,7 +41,7 @@ def _metrics(*keys: str) -> tuple[str, ...]:
     return tuple(f"metrics.`{key}`" for key in keys)
 
 
-FIRST_COLUMNS = {"attributes.`Run Name`": 400, "runDateAndNestInfo": 140, "duration": 80}
+FIRST_COLUMNS = {"attributes.`Run Name`": 450, "runDateAndNestInfo": 140, "duration": 80}
 """Columns that MLflow shows in any case, and their width in pixels: its own cuts names off after 20 letters."""
 
 WIDTHS = {f"tags.`{Tag.CELL}`": 135, f"tags.`{Tag.STRATEGY}`": 190, f"tags.`{Tag.ERROR}`": 400}

@@ -8,10 +8,12 @@ FOLDER keeps the study's store (about five minutes on two cores at first): the n
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Page
+from playwright.sync_api import BrowserContext, Page, expect
 
 from bench import store
 from bench.schema import ARTIFACT_REPORT, Purpose, Tag
@@ -23,7 +25,7 @@ from tests.test_cli import bench
 
 IMAGES = ROOT / "docs" / "images"
 SIDE_BAR = 200  # pixels; it shows nothing of a study
-COLOURS = 64
+COLOURS = 256
 
 STUDY = """
 name: tour
@@ -60,27 +62,40 @@ def main(folder: Path) -> None:
     with (
         mlflow_server(uri, folder) as url,
         chromium.launched(path) as browser,
-        chromium.window(browser) as (context, _),
+        chromium.window(browser, 1400) as (context, _),
     ):
-        page = context.new_page()
         view = f"{url}/{runs_page(experiment, 'cell-similar-large')}"
-        picture(page, view, "mlflow-cell", 600)
-        picture(page, f"{view}&compareRunsMode=CHART", "mlflow-charts", 700)
-        picture(page, f"{url}/{report}", "mlflow-report", 800)
+        with opened(context, view) as page:
+            expect(page.get_by_text("Group: strategy").first).to_be_visible()
+            page.get_by_role("button", name="Hide banner").click()
+            save(page, "mlflow-cell", 560)
+        with opened(context, f"{view}&compareRunsMode=CHART") as page:
+            expect(page.locator(".plot-container").first).to_be_visible()
+            page.get_by_role("button", name="Hide banner").click()
+            save(page, "mlflow-charts", 680)
+        with opened(context, f"{url}/{report}") as page:
+            expect(page.frame_locator("iframe").get_by_role("heading", name="tour")).to_be_visible()
+            page.get_by_text("Path:").evaluate(
+                "line => { line.style.visibility = 'hidden' }"
+            )  # on this machine
+            save(page, "mlflow-report", 800)
 
 
-def picture(page: Page, address: str, name: str, height: int) -> None:
-    """Of what `address` shows, without the side bar, in few colours: a page of text needs no more."""
+@contextmanager
+def opened(context: BrowserContext, address: str) -> Iterator[Page]:
+    page = context.new_page()
     page.goto(address)
-    page.reload()  # an address that differs after its # loads nothing
-    page.wait_for_load_state("networkidle")
-    banner = page.get_by_role("button", name="Hide banner")
-    if banner.count():
-        banner.click()
+    yield page
+    page.close()
+
+
+def save(page: Page, name: str, height: int) -> None:
+    """The top of the page without its side bar, in as few colours as a small file takes."""
     page.wait_for_timeout(3000)  # charts move into place
     file = IMAGES / f"{name}.png"
     IMAGES.mkdir(exist_ok=True)
-    width = page.viewport_size["width"] - SIDE_BAR  # type: ignore[index]
+    assert page.viewport_size
+    width = page.viewport_size["width"] - SIDE_BAR
     page.screenshot(path=file, clip={"x": SIDE_BAR, "y": 0, "width": width, "height": height})
     Image.open(file).convert("RGB").quantize(COLOURS).save(file, optimize=True)
     print(f"{file.relative_to(ROOT)}  {file.stat().st_size // 1024} KiB")
