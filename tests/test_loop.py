@@ -20,7 +20,7 @@ from bench.train.batches import steps_per_epoch
 from bench.train.cost import forward_flops
 from bench.train.evaluate import score
 from bench.train.loop import epoch_budget
-from bench.train.optim import make_optimizer
+from bench.train.optim import carry_over, make_optimizer
 from tests.strategies.samples import CLASSES, TRAIN, composed, make_model, make_task, make_trainer
 
 
@@ -36,6 +36,32 @@ def test_the_documents_optimisers_learn(optimizer: str) -> None:
     trainer, log = make_trainer(model, task, replace(TRAIN, optimizer=optimizer))
     trainer.run(composed("full", full={"lr": 0.01}))
     assert log[-1]["train/loss"] < log[0]["train/loss"]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum"])
+def test_momentum_is_torchs_where_parameters_join_late(optimizer: str) -> None:
+    """A step without a gradient, and a carry-over into new parameters: the fused kernel alone refuses both."""
+
+    def trained(**kwargs: object) -> list[torch.Tensor]:
+        generator = torch.Generator().manual_seed(0)
+        old, late, new = (torch.nn.Parameter(torch.randn(3, 2, generator=generator)) for _ in range(3))
+        train = TrainSpec(optimizer=optimizer, optimizer_kwargs=kwargs)
+        first = make_optimizer(Phase("p", 1, [Group([old, late], 0.1)]), train)
+        second = make_optimizer(Phase("q", 1, [Group([old, late, new], 0.1)]), train)
+
+        def step(stepper: torch.optim.Optimizer, *moved: torch.nn.Parameter) -> None:
+            for parameter in (old, late, new):
+                parameter.grad = torch.randn(3, 2, generator=generator) if parameter in set(moved) else None
+            stepper.step()
+
+        step(first, old)
+        step(first, old, late)
+        carry_over(first, second)
+        step(second, old, late, new)
+        step(second, old, new)
+        return [p.detach() for p in (old, late, new)]
+
+    torch.testing.assert_close(trained(), trained(foreach=False))
 
 
 def test_an_unknown_optimiser_is_explained() -> None:

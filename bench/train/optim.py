@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from timm.optim import create_optimizer_v2, list_optimizers
 from torch import nn, optim
 
@@ -12,6 +13,11 @@ from bench.errors import UserError, nearest
 from bench.spec import TrainSpec
 
 RESERVED = {"lr", "weight_decay", "params"}
+NOT_FUSED = {
+    "foreach",
+    "differentiable",
+    "dampening",
+}  # with dampening, momentum from zero is not torch's first step
 
 
 def make_optimizer(phase: Phase, train: TrainSpec) -> optim.Optimizer:
@@ -25,7 +31,9 @@ def make_optimizer(phase: Phase, train: TrainSpec) -> optim.Optimizer:
         )
     groups = [g for group in phase.train for g in _param_groups(group)]
     try:
-        return create_optimizer_v2(groups, opt=train.optimizer, **(_fused(train) | train.optimizer_kwargs))
+        optimizer = create_optimizer_v2(
+            groups, opt=train.optimizer, **(_fused(train) | train.optimizer_kwargs)
+        )
     except ValueError as error:
         if train.optimizer.lower() in list_optimizers():
             raise UserError(f"train.optimizer_kwargs: {error}") from None
@@ -34,14 +42,23 @@ def make_optimizer(phase: Phase, train: TrainSpec) -> optim.Optimizer:
         ) from None
     except (TypeError, RuntimeError) as error:
         raise UserError(f"train.optimizer_kwargs: {error}") from None
+    _start_momentum(optimizer)
+    return optimizer
+
+
+def _start_momentum(optimizer: optim.Optimizer) -> None:
+    """Momentum from zero, not from nothing: the fused kernel refuses a group in which only some parameters have any,
+    as after `carry_over` into new parameters, or where a step gave a parameter no gradient."""
+    for group in optimizer.param_groups if isinstance(optimizer, optim.SGD) else ():
+        if group["fused"] and group["momentum"]:
+            for parameter in group["params"]:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 def _fused(train: TrainSpec) -> dict[str, bool]:
     """One kernel for all parameters where torch has one: a step of many small tensors is several times faster."""
     known = train.optimizer.lower() in ("sgd", "momentum", "adam", "adamw", "adagrad")
-    return (
-        {"fused": True} if known and not {"foreach", "differentiable"} & train.optimizer_kwargs.keys() else {}
-    )
+    return {"fused": True} if known and not NOT_FUSED & train.optimizer_kwargs.keys() else {}
 
 
 def _param_groups(group: Group) -> list[dict[str, object]]:
