@@ -19,7 +19,7 @@ from bench import state
 from bench.errors import UserError
 from bench.executors import devices
 from bench.places import cache_dir, store_uri
-from bench.store import experiment_ids
+from bench.store import experiment_ids, redacted
 from bench.study import load as loading
 from bench.study import plan as planning
 from bench.tracking import server
@@ -88,7 +88,7 @@ def run(
 
 
 def _store_option(uri: str) -> str:
-    return "" if uri == store_uri() else f" --store {uri}"
+    return "" if uri == store_uri() else f" --store {redacted(uri)}"
 
 
 def _executor(workers: int) -> Any:

@@ -69,9 +69,9 @@ def _run(
     plan: Plan, uri: str, storage: str, executor: Executor | None, view: View, counts: Counter[str]
 ) -> str:
     """`storage`: Optuna's. -> the MLflow run that holds the study's document and will hold its report."""
-    from bench.tracking import client, experiment, leftovers
+    from bench.tracking import experiment, leftovers
 
-    with client.translated():
+    with store.translated(uri):
         experiment_id = experiment.open_store(uri, plan.study.name)
         if killed := leftovers.reap(uri, plan.study.name):
             view.say(

@@ -95,6 +95,26 @@ def study_document(uri: str, experiment: str, runs: Sequence[dict[str, Any]] | N
         raise UserError(f"study {experiment!r}: {where} is unreadable: {error}") from error
 
 
+@contextmanager
+def translated(uri: str) -> Iterator[None]:
+    """What MLflow, its database or a driver that is not installed refuse, as a `UserError` that names the store."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        hint = "; pip install 'finetune-bench[postgres]'" if uri.startswith("postgres") else ""
+        reason = f"the Python package {error.name} is not installed{hint}"
+    except MlflowException as error:
+        reason = error.message
+    except SQLAlchemyError as error:
+        reason = str(error).splitlines()[0]
+    else:
+        return
+    raise UserError(f"store {redacted(uri)} cannot be used: {reason}")
+
+
 def redacted(uri: str) -> str:
     """`uri` without user name and password, for messages and reports."""
     return re.sub(r"(?<!sqlite)://\S*@", "://…@", uri)  # up to the last @: a password may hold one
@@ -114,12 +134,9 @@ def _in_order(runs: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 def _client(uri: str) -> Iterator[MlflowClient]:
     """MLflow's client, its errors turned into a `UserError` that names the store."""
     from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
 
-    try:
+    with translated(uri):
         yield MlflowClient(uri)
-    except MlflowException as error:
-        raise UserError(f"store {redacted(uri)} cannot be read: {error}") from error
 
 
 def _search(client: MlflowClient, experiment: str) -> Iterator[Run]:

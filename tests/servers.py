@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -48,6 +50,69 @@ def served(
         yield url
     finally:
         _end(process)
+
+
+@contextmanager
+def postgres(*databases: str) -> Iterator[str]:
+    """`postgresql://user:password@host:port` of a PostgreSQL server with these databases; all of it goes at the end.
+
+    Skips the test where PostgreSQL is not installed. It refuses to run as root: then the user `postgres` runs it.
+    """
+    if not shutil.which("initdb"):
+        pytest.skip("PostgreSQL's initdb is not on PATH")
+    who = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+    folder = Path(
+        tempfile.mkdtemp(prefix="bench-postgres-")
+    )  # pytest's own folders are closed to other users
+    try:
+        (folder / "password").write_text("secret")
+        if who:
+            for path in (folder, folder / "password"):
+                shutil.chown(path, who["user"], who["group"])
+        made = ["initdb", "-D", folder / "data", "-U", "bench", "--pwfile", folder / "password"]
+        subprocess.run(
+            [*made, "--auth", "scram-sha-256", "--no-sync"],
+            check=True,
+            capture_output=True,
+            cwd=folder,
+            **who,
+        )
+        port = _free_port()
+        options = {"listen_addresses": "127.0.0.1", "unix_socket_directories": folder, "fsync": "off"}
+        settings = [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
+        with (folder / "log").open("wb") as lines:
+            process = subprocess.Popen(
+                ["postgres", "-D", folder / "data", "-p", str(port), *settings],
+                stdout=lines, stderr=lines, cwd=folder, start_new_session=True, **who,
+            )  # fmt: skip
+        url = f"postgresql://bench:secret@127.0.0.1:{port}"
+        try:
+            _create_databases(url, databases, process, folder / "log")
+            yield url
+        finally:
+            process.send_signal(signal.SIGINT)  # its "fast" shutdown: clients are cut off
+            process.wait(20)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _create_databases(
+    url: str, names: Sequence[str], process: subprocess.Popen[bytes], log: Path, seconds: float = 60
+) -> None:
+    psycopg = pytest.importorskip("psycopg")
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            connection = psycopg.connect(f"{url}/postgres", autocommit=True)
+            break
+        except psycopg.OperationalError:
+            if time.monotonic() > deadline or process.poll() is not None:
+                pytest.fail(f"PostgreSQL did not start:\n{log.read_text()[-2000:]}")
+            time.sleep(0.1)
+    with connection.cursor() as cursor:
+        for name in names:
+            cursor.execute(f"CREATE DATABASE {name}")
+    connection.close()
 
 
 def _free_port() -> int:
