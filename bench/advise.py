@@ -166,7 +166,7 @@ def ask(
         "missing": measured["missing"],
         "probes": probes,
         "rule": _rule(place, evidence, found),
-        "evidence": _summary(evidence, found),
+        "evidence": _summary(evidence, found, question.folder),
         **_judged(found, trials),
     }
 
@@ -246,7 +246,8 @@ def _rule(place: Place, evidence: Evidence, found: advice.Advice | None) -> dict
     }
 
 
-def _summary(evidence: Evidence, found: advice.Advice | None) -> dict[str, Any]:
+def _summary(evidence: Evidence, found: advice.Advice | None, folder: Path) -> dict[str, Any]:
+    key = known.dataset_key({"name": f"folder:{folder.expanduser().absolute()}"})
     return {
         "conditions": len(evidence.conditions),
         "datasets": len({c.dataset for c in evidence.conditions}),
@@ -263,6 +264,7 @@ def _summary(evidence: Evidence, found: advice.Advice | None) -> dict[str, Any]:
                 "distance": n.distance,
                 "weight": n.weight,
                 "runs": n.condition.runs,
+                "own": n.condition.dataset == key,
             }
             for n in (found.neighbours if found else [])
         ],

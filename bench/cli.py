@@ -44,8 +44,17 @@ Sets = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="override a field, as in train.epochs=5; repeatable"),
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        help="processes that train; default: one per GPU, or per core. 0: in this process, for debugging",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="machine-readable output")]
 OUT = Path("reports/out")
+WIDEST = 1000
+"""Columns of a table that is written to a file or a pipe: nothing is cut or wrapped there."""
 
 
 def _plan(study_file: Path, sets: list[str] | None, store: str | None) -> tuple[planning.Plan, str]:
@@ -56,14 +65,8 @@ def _plan(study_file: Path, sets: list[str] | None, store: str | None) -> tuple[
 @app.command()
 def run(
     study_file: StudyFile,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            help="processes that train; default: one per GPU, or per core. 0: in this process, for debugging",
-        ),
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan and stop")] = False,
+    workers: Workers = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="as `bench plan`")] = False,
     sets: Sets = None,
     store: Store = None,
 ) -> None:
@@ -102,12 +105,19 @@ def _executor(workers: int) -> Any:
 
 
 @app.command()
-def plan(study_file: StudyFile, as_json: Json = False, sets: Sets = None, store: Store = None) -> None:
-    """Show the runs a study asks for, and which are done."""
+def plan(
+    study_file: StudyFile,
+    as_json: Json = False,
+    workers: Workers = None,
+    sets: Sets = None,
+    store: Store = None,
+) -> None:
+    """Show the runs a study asks for, which are done, and how long the rest takes."""
     planned, uri = _plan(study_file, sets, store)
     now = state.read(planned, uri)
+    count = max(devices.default_workers() if workers is None else workers, 1)
     if not as_json:
-        view.show_plan(out, now, devices.default_workers())
+        view.show_plan(out, now, count)
         return
     done = {run.run_id for run in now.done}
     _print_json(
@@ -117,7 +127,7 @@ def plan(study_file: StudyFile, as_json: Json = False, sets: Sets = None, store:
             "done": len(now.done),
             "missing": len(now.missing) + len(now.waiting),
             "searches": len(now.searches),
-            "estimated_seconds": now.remaining(devices.default_workers()),
+            "estimated_seconds": now.remaining(count),
             "left_out": planned.left_out,
             "runs": [{**run.row(), "done": run.run_id in done} for run in now.plan.runs],
         }
@@ -144,7 +154,7 @@ def runs(
     as_csv: Annotated[bool, typer.Option("--csv", help="comma-separated output")] = False,
     store: Store = None,
 ) -> None:
-    """List the runs of a study, one row each: finished, failed, diverged, running or missing."""
+    """List the runs of a study, one row each: finished, failed, diverged, killed, running or missing."""
     import reports
 
     rows = reports.rows(name, store_uri(store))
@@ -155,20 +165,7 @@ def runs(
         writer.writeheader()
         writer.writerows(rows)
     else:
-        columns = [
-            "run_id",
-            "status",
-            "dataset",
-            "n_per_class",
-            "backbone",
-            "strategy",
-            "setting",
-            "seed",
-            "val_accuracy",
-            "test_accuracy",
-            "train_seconds",
-        ]
-        _print_table([{c: row.get(c) for c in columns} for row in rows])
+        _print_runs(rows)
 
 
 @app.command()
@@ -343,12 +340,42 @@ def _print_json(value: Any) -> None:
     print(json.dumps(value, indent=2))
 
 
+COLUMNS = {
+    "run_id": "run_id",
+    "status": "status",
+    "dataset": "dataset",
+    "n_per_class": "n",
+    "backbone": "backbone",
+    "strategy": "strategy",
+    "setting": "setting",
+    "seed": "seed",
+    "val_accuracy": "val",
+    "test_accuracy": "test",
+    "train_seconds": "train, s",
+}
+"""What `bench runs` shows, and how a narrow terminal can show it."""
+
+
+def _print_runs(rows: list[dict[str, Any]]) -> None:
+    """What is the same in all rows is said once, above."""
+    given = ("dataset", "n_per_class", "backbone", "strategy", "setting", "seed")
+    same = [column for column in given if len({row[column] for row in rows}) == 1]
+    for column in same:
+        out.print(f"{column}: {escape(_cell(rows[0][column]))}", highlight=False, soft_wrap=True)
+    _print_table([{COLUMNS[c]: row.get(c) for c in COLUMNS if c not in same} for row in rows])
+
+
 def _print_table(rows: list[dict[str, Any]]) -> None:
     table = Table(box=None, pad_edge=False)
     for column in rows[0] if rows else []:
-        table.add_column(column, no_wrap=column in ("name", "run_id", "policy"))
+        whole = column in ("name", "run_id", "policy") or any(
+            isinstance(r[column], int | float) for r in rows
+        )
+        table.add_column(column, no_wrap=whole, overflow="fold")
     for row in rows:
         table.add_row(*(escape(_cell(value)) for value in row.values()))
+    if not out.is_terminal:
+        out.width = max(out.width, table.__rich_measure__(out, out.options.update(width=WIDEST)).maximum)
     out.print(table, highlight=False)
 
 

@@ -36,6 +36,10 @@ def show_plan(console: Console, now: State, workers: int) -> None:
     console.print(f"strategies  {', '.join(s.label for s in plan.strategies)}", highlight=False)
     console.print(f"backbones   {', '.join(b.label for b in plan.backbones)}", highlight=False)
     console.print(f"seeds       {', '.join(map(str, plan.study.seeds))}", highlight=False)
+    if len(plan.study.seeds) == 1:
+        console.print(
+            "            one seed: no intervals, and no verdict in a cell of one dataset", style="yellow"
+        )
     if plan.study.tune:
         over = len(plan.tunings) - len(now.searches)
         budget = next(iter(plan.tunings.values())).tuning.budget if plan.tunings else "nothing to search"
@@ -104,11 +108,16 @@ class ConsoleView:
     def finished(self, name: str, result: dict[str, Any], remaining: float | None) -> None:
         status, metrics = result["status"], result["metrics"]
         if status == Status.FINISHED and "chosen" in result:
-            detail = f"val {metrics[Metric.TUNED_VAL_ACCURACY]:.3f}  {_knobs(result['chosen'])}"
+            won = (
+                "  (the defaults: runs with them are the tuned ones too)"
+                if not metrics["chosen_trial"]
+                else ""
+            )
+            detail = f"val {metrics[Metric.TUNED_VAL_ACCURACY]:.3f}  {_knobs(result['chosen'])}{won}"
         elif status == Status.FINISHED and not metrics:
             detail = "another worker is at the last trial"
         elif status == Status.FINISHED:
-            detail = f"test {metrics[Metric.TEST_ACCURACY]:.3f}  {metrics[Metric.TOTAL_SECONDS]:.1f} s"
+            detail = f"test {metrics[Metric.TEST_ACCURACY]:.3f}  {metrics[Metric.TOTAL_SECONDS]:.1f} s in all"
         else:
             detail = str(result["error"]).strip().splitlines()[-1]
         self.console.print(

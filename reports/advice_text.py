@@ -14,6 +14,9 @@ from reports.text import NONE, code, interval, percent, plural, points, seconds,
 FAR = 2.0
 """Standard deviations from which on the nearest evidence is called far."""
 
+VAGUE = 0.4
+"""Half a 95 % range from which on it says nothing."""
+
 SHOWN = 5
 """Strategies and neighbours that are listed."""
 
@@ -92,6 +95,8 @@ def _expected(first: Found, found: Found) -> str:
     how = "from your own probe" if found["by_probe"] else "the neighbours' own"
     if margin is None:
         return f"test accuracy {percent(accuracy)} ({how}); no range: it takes {left_out.LEAST} datasets"
+    if margin["half_width"] >= VAGUE:
+        return f"test accuracy about {percent(accuracy)} ({how}); on left-out datasets that was far off, so no range"
     low, high = max(0.0, accuracy - margin["half_width"]), min(1.0, accuracy + margin["half_width"])
     return (
         f"test accuracy {percent(accuracy)}, 95 % range {percent(low)} to {percent(high)} ({how}; range from the "
@@ -145,15 +150,16 @@ def _basis(found: Found) -> list[str]:
             f"{', '.join(summary['distance_by'])}"
         )
     for near in summary["nearest"][:SHOWN]:
+        own = ", of a folder of this name" if near["own"] else ""
         lines.append(
             f"            {near['distance']:.1f} away, weight {near['weight']:.2f}: {near['dataset']} at "
-            f"{near['n_per_class']:g} per class on {near['backbone']}, {near['runs']} runs"
+            f"{near['n_per_class']:g} per class on {near['backbone']}, {near['runs']} runs{own}"
         )
     for ranked in found["strategies"][:SHOWN]:
         lines.append(
-            f"strategy    {points(ranked['gain'], sign=True):>6} points [{points(ranked['low'], sign=True)} to "
-            f"{points(ranked['high'], sign=True)} over {plural(ranked['datasets'], 'dataset')}]  {ranked['strategy']}"
-            f"  ({ranked['runs']} runs)"
+            f"strategy    {points(ranked['gain'], sign=True):>6} points over {found['reference']} "
+            f"[{points(ranked['low'], sign=True)} to {points(ranked['high'], sign=True)} over "
+            f"{plural(ranked['datasets'], 'dataset')}]  {ranked['strategy']}  ({ranked['runs']} runs)"
         )
     return [*lines, *(f"note        {note}" for note in summary["notes"])]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from bench.schema import Tag
 from reports.ranking import Ranked, rank
 from reports.ranks import Ranks, rank_test
 from reports.records import Row, Study
@@ -57,6 +58,11 @@ class Analysis:
     @cached_property
     def searches(self) -> list[Search]:
         return searches(self.rows, self.study.stored) if self.tune else []
+
+    @cached_property
+    def on_cpu(self) -> bool:
+        """Whether any run was on a CPU, where peak memory is its process' and tells little of a single run."""
+        return any(run["tags"].get(Tag.DEVICE, "cpu").startswith("cpu") for run in self.study.runs)
 
     @cached_property
     def ranking(self) -> list[Ranked]:

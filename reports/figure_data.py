@@ -31,10 +31,10 @@ class Panel:
 
 @dataclass(frozen=True)
 class Cost:
-    """Means of one strategy in one cell: seconds of training and test accuracy."""
+    """Means of one strategy in one cell: what was spent (seconds of training, or bytes) and test accuracy."""
 
     strategy: str
-    seconds: float
+    spent: float
     accuracy: float
     n: int
 
@@ -92,16 +92,16 @@ def _curves(rows: Sequence[Row]) -> list[Curve]:
     ]
 
 
-def costs(rows: Sequence[Row], cell: Cell) -> list[Cost]:
-    """One point per strategy of the cell, over its finished runs with a known training time."""
+def costs(rows: Sequence[Row], cell: Cell, metric: str = Metric.TRAIN_SECONDS) -> list[Cost]:
+    """One point per strategy of the cell, over its finished runs of which `metric` is known."""
     groups: dict[str, list[Row]] = defaultdict(list)
     for row in finished(rows):
-        if row["cell"] == cell.name and (row[Metric.TRAIN_SECONDS] or 0) > 0:
+        if row["cell"] == cell.name and (row[metric] or 0) > 0:
             groups[row["strategy"]].append(row)
     return [
         Cost(
             strategy,
-            fmean(row[Metric.TRAIN_SECONDS] for row in found),
+            fmean(row[metric] for row in found),
             fmean(row[Metric.TEST_ACCURACY] for row in found),
             len(found),
         )
@@ -110,9 +110,9 @@ def costs(rows: Sequence[Row], cell: Cell) -> list[Cost]:
 
 
 def frontier(found: Sequence[Cost]) -> list[Cost]:
-    """The strategies that no other beats in both time and accuracy, cheapest first."""
+    """The strategies that no other beats in both cost and accuracy, cheapest first."""
     kept: list[Cost] = []
-    for cost in sorted(found, key=lambda cost: (cost.seconds, -cost.accuracy)):
+    for cost in sorted(found, key=lambda cost: (cost.spent, -cost.accuracy)):
         if not kept or cost.accuracy > kept[-1].accuracy:
             kept.append(cost)
     return kept

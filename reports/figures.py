@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bench.schema import Metric
 from reports.analysis import Analysis
 from reports.figure_data import costs, drawn, panels
-from reports.figures_cost import cost
+from reports.figures_cost import MEMORY, cost
 from reports.figures_curves import curves
 from reports.figures_forest import forest
 from reports.figures_matrix import matrix
@@ -25,6 +26,7 @@ def draw(found: Analysis, folder: Path) -> dict[str, Path]:
     document, rows, cells = found.document, found.rows, found.cells
     rule, transfer = document["matrix"], found.transfer
     order = drawn(rows, cells, rule.get("baseline"))
+    memory = [(cell, costs(rows, cell, Metric.PEAK_MEMORY)) for cell in cells]
     chosen = [row for row in rows if row["strategy"] in order]
     with style():
         made = {
@@ -36,6 +38,7 @@ def draw(found: Analysis, folder: Path) -> dict[str, Path]:
             "ranking": ranking(found.ranking, rule.get("baseline"), rule["margin"]),
             "ranks": ranks(found.ranks, rule.get("baseline")),
             "cost": cost([(cell, costs(rows, cell)) for cell in cells], order),
+            "memory": None if found.on_cpu else cost(memory, order, MEMORY),
             "transferability": transfer and transferability(transfer.outcomes, transfer.predictions),
         }
         for name in made:

@@ -1,8 +1,9 @@
-"""What accuracy costs: seconds of training against test accuracy, one panel per cell."""
+"""What accuracy costs: seconds of training, or memory, against test accuracy, one panel per cell."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from math import ceil
 
 from matplotlib.axes import Axes
@@ -11,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from reports.figure_data import Cost, frontier
 from reports.figures_style import FAINT, INK, Look, legend, looks, new_figure
-from reports.text import seconds
+from reports.text import quantity, seconds
 from reports.verdict import Cell
 from reports.words import cell_title
 
@@ -25,12 +26,28 @@ RING = {
     "zorder": 2,
 }
 
-
 DOT = {"marker": ".", "linestyle": "none", "color": FAINT, "markersize": 6}
 
 
-def cost(shown: Sequence[tuple[Cell, list[Cost]]], strategies: Sequence[str]) -> Figure | None:
-    """None where no training time is known. Ring: the rule's pick; line: what no other strategy beats.
+@dataclass(frozen=True)
+class Scale:
+    """A logarithmic axis of costs. least: it spans at least this factor, so that it has two ticks."""
+
+    label: str
+    show: Callable[[float], str]
+    base: int
+    subs: tuple[float, ...]
+    least: float
+
+
+TIME = Scale("training time per run", seconds, 10, (1, 3), 10)
+MEMORY = Scale("peak memory of the device", lambda value: quantity(value, "B", 1024), 2, (1,), 4)
+
+
+def cost(
+    shown: Sequence[tuple[Cell, list[Cost]]], strategies: Sequence[str], scale: Scale = TIME
+) -> Figure | None:
+    """None where no cost is known. Ring: the rule's pick; line: what no other strategy beats.
 
     Strategies that are not among `strategies` are dots.
     """
@@ -43,37 +60,37 @@ def cost(shown: Sequence[tuple[Cell, list[Cost]]], strategies: Sequence[str]) ->
     grid = figure.subplots(lines, columns, squeeze=False)
     look = looks(strategies)
     for axes, (cell, found) in zip(grid.flat, shown, strict=False):
-        _panel(axes, cell, found, look)
+        _panel(axes, cell, found, look, scale)
     for axes in list(grid.flat)[len(shown) :]:
         axes.axis("off")
     for line in grid:
         line[0].set_ylabel("test accuracy, %")
     for axes in grid[-1]:
-        axes.set_xlabel("training time per run")
+        axes.set_xlabel(scale.label)
     legend(figure, {name: look[name].point for name in strategies})
     return figure
 
 
-def _panel(axes: Axes, cell: Cell, found: Sequence[Cost], look: dict[str, Look]) -> None:
+def _panel(axes: Axes, cell: Cell, found: Sequence[Cost], look: dict[str, Look], scale: Scale) -> None:
     edge = frontier(found)
-    axes.plot([c.seconds for c in edge], [100 * c.accuracy for c in edge], color=FAINT, linewidth=1, zorder=1)
+    axes.plot([c.spent for c in edge], [100 * c.accuracy for c in edge], color=FAINT, linewidth=1, zorder=1)
     for c in found:
         marker = look[c.strategy].point if c.strategy in look else DOT
-        axes.plot(c.seconds, 100 * c.accuracy, **marker, zorder=3 if c.strategy in look else 2)
+        axes.plot(c.spent, 100 * c.accuracy, **marker, zorder=3 if c.strategy in look else 2)
         if c.strategy == cell.rule:
-            axes.plot(c.seconds, 100 * c.accuracy, **RING)
-    _time_axis(axes, [c.seconds for c in found])
+            axes.plot(c.spent, 100 * c.accuracy, **RING)
+    _axis(axes, [c.spent for c in found], scale)
     axes.margins(y=0.14)
     axes.set_title(cell_title(cell.name))
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _time_axis(axes: Axes, values: Sequence[float]) -> None:
-    """Logarithmic, in the units people read; at least one decade wide so that it has two ticks."""
+def _axis(axes: Axes, values: Sequence[float], scale: Scale) -> None:
+    """Logarithmic, in the units people read."""
     low, high = min(values), max(values)
-    middle, half = (low * high) ** 0.5, max((high / low) ** 0.5 * 1.3, 10**0.5)
-    axes.set_xscale("log")
+    middle, half = (low * high) ** 0.5, max((high / low) ** 0.5 * 1.3, scale.least**0.5)
+    axes.set_xscale("log", base=scale.base)
     axes.set_xlim(middle / half, middle * half)
-    axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1, 3)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: seconds(value)))
+    axes.xaxis.set_major_locator(LogLocator(base=scale.base, subs=scale.subs))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: scale.show(value)))
     axes.xaxis.set_minor_formatter(NullFormatter())

@@ -101,7 +101,7 @@ def _context(found: Analysis, figures: dict[str, Path]) -> dict[str, Any]:
             for named in [*document["datasets"], *document["backbones"]]
             for note in named.get("notes") or []
         ],
-        "on_cpu": any(run["tags"].get(Tag.DEVICE, "cpu").startswith("cpu") for run in found.study.runs),
+        "on_cpu": found.on_cpu,
         "has_memory": any(row[Metric.PEAK_MEMORY] is not None for row in rows),
         "advice": advice_section(document, rows),
         "max_listed": tables.MAX_LISTED,

@@ -10,7 +10,7 @@ from typing import Any
 from bench.schema import Status
 from reports.searches import Gain, Search
 from reports.text import NONE, code, escape, interval, listed, percent, points, seconds, table
-from reports.verdict import Cell
+from reports.verdict import Cell, Verdict
 from reports.words import SYMBOL, cell_title
 
 
@@ -41,7 +41,7 @@ def changes(default: Sequence[Cell], tuned: Sequence[Cell]) -> str:
         for cell in tuned
         if cell.name in before and before[cell.name] != cell.verdict
     ]
-    if not before:
+    if not before or all(cell.verdict is Verdict.UNTESTED for cell in [*default, *tuned]):
         return ""
     if not changed:
         return "These are verdicts on tuned strategies; with default knobs they would be the same."

@@ -24,7 +24,9 @@ class FiveStep(Strategy):
         if not 1 <= self.k <= depth:
             raise UserError(f"five_step: k is {self.k}, but the backbone has {depth} stages to unfreeze")
         if task.epochs < 2:
-            raise UserError("five_step: one epoch cannot be shared by its two phases")
+            raise UserError(
+                "five_step: one epoch cannot be shared by its two phases; set train.epochs to 2 or more"
+            )
         probe = min(max(1, round(self.probe_share * task.epochs)), task.epochs - 1)
         yield Phase("head", probe, model.groups(self.probe_lr, first=depth))
         yield Phase("joint", task.epochs - probe, model.groups(self.lr, first=depth - self.k))

@@ -23,7 +23,9 @@ class LPFT(Strategy):
 
     def phases(self, model: Model, task: Task) -> Phases:
         if task.epochs < 2:
-            raise UserError("lp_ft: one epoch cannot be shared by probe and fine-tuning")
+            raise UserError(
+                "lp_ft: one epoch cannot be shared by probe and fine-tuning; set train.epochs to 2 or more"
+            )
         probe = min(max(1, round(self.probe_share * task.epochs)), task.epochs - 1)
         yield Phase("probe", probe, model.groups(self.probe_lr, first=len(model.stages)))
         yield Phase("tune", task.epochs - probe, model.groups(self.lr))

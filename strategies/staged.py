@@ -25,7 +25,9 @@ class Staged(Strategy):
                 f"staged: unfreeze is {self.unfreeze}, but the backbone has {depth} stages (0: all)"
             )
         if probe >= task.epochs:
-            raise UserError(f"staged: {task.epochs} epochs do not leave one for each of the two phases")
+            raise UserError(
+                "staged: one epoch cannot be shared by its two phases; set train.epochs to 2 or more"
+            )
         yield Phase("probe", probe, model.groups(self.probe_lr, first=depth))
         first = depth - self.unfreeze if self.unfreeze else 0
         yield Phase("joint", task.epochs - probe, model.groups(self.lr, first=first))

@@ -161,7 +161,7 @@ def _root(request: Request) -> Path:
     root = request.base / Path(request.argument).expanduser()
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "does not exist"
-        raise UserError(f"dataset {request.name!r}: {root} {what}")
+        raise UserError(f"dataset {request.name!r}: {root.resolve()} {what}")
     return root
 
 

@@ -16,11 +16,12 @@ TRAINING = "workflowType=machine_learning"
 def command(backend: str, port: int, artifacts: Path | None = None) -> list[str]:
     """The command line of a server on loopback over the store `backend`.
 
-    One worker: the UI of one person needs no more, and each takes .4 GB. `artifacts`: the folder that the server keeps
-    artifacts in for its clients; without it they lie where each experiment says.
+    One worker: the UI of one person needs no more, and each takes .4 GB. Quiet, so that the addresses printed before stay
+    in sight. `artifacts`: the folder that the server keeps artifacts in for its clients; without it they lie where each
+    experiment says.
     """
     line = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", "127.0.0.1"]
-    line += ["--port", str(port), "--backend-store-uri", backend]
+    line += ["--port", str(port), "--backend-store-uri", backend, "--uvicorn-opts", "--log-level warning"]
     return line + (["--artifacts-destination", str(artifacts)] if artifacts else [])
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 import report_samples as samples
@@ -10,7 +11,7 @@ from PIL import Image
 from report_samples import Store
 
 import reports
-from bench.schema import Status
+from bench.schema import Metric, Status, Tag
 from reports.records import join
 from reports.report import file_name, write_study
 
@@ -94,6 +95,24 @@ def test_figures_are_drawn_and_small(report: Path) -> None:
         image = Image.open(path)
         assert path.stat().st_size < 150_000 and image.width == 1260 and image.height > 300
         assert len(image.convert("RGB").getcolors(1 << 20) or []) > 20, f"{path.name} is blank"
+
+
+def test_on_a_gpu_accuracy_is_drawn_over_its_memory_too(out: Path) -> None:
+    study = samples.document()
+    runs = samples.all_stored(study)
+    for run in runs:
+        run["tags"][Tag.DEVICE] = "cuda (NVIDIA H200)"
+        run["metrics"][Metric.PEAK_MEMORY] *= {"linear_probe": 0.2, "last_stages": 0.5}.get(
+            strategy_of(run), 1
+        )
+    folder = write_study(join(study, runs), "gpu", out)
+    text = (folder / "report.md").read_text()
+    assert "(figures/memory.png)" in text and (folder / "figures" / "memory.png").exists()
+    assert "resident size" not in text
+
+
+def strategy_of(run: dict[str, Any]) -> str:
+    return run["name"].split("-")[-2]
 
 
 def test_reports_are_reproducible(store: Store, report: Path, out: Path) -> None:
