@@ -30,7 +30,7 @@ def draw(found: Analysis, folder: Path) -> dict[str, Path]:
     chosen = [row for row in rows if row["strategy"] in order]
     with style():
         made = {
-            "matrix": matrix(cells, document),
+            "matrix": matrix(cells, document, found.before),
             "curves": curves(panels(chosen), order, rule["small_at_most"]),
             "forest": forest(cells, rule["margin"]),
             "tuning": tuning([gain for gain in found.gains if gain.strategy in order], rule["rule"]),

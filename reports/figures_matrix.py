@@ -20,19 +20,27 @@ LEFT, TOP, W, H, GAP = 0.09, 0.905, 0.44, 0.435, 0.02  # in axes units
 NAME = 23  # characters of a strategy's label that fit
 
 
-def matrix(cells: Sequence[Cell], document: dict[str, Any]) -> Figure:
-    """One card per cell: verdict, the rule's pick, the best, the regret with its bounds, and the cost."""
-    figure = new_figure(height=5.0)
+HEIGHT, TUNED_HEIGHT = 5.0, 5.7  # inches; the latter has room for a fifth line
+
+
+def matrix(cells: Sequence[Cell], document: dict[str, Any], before: Sequence[Cell] = ()) -> Figure:
+    """One card per cell: verdict, the rule's pick, the best, the regret with its bounds, and the cost.
+
+    before: the cells with default knobs, where `cells` are of tuned strategies.
+    """
+    height = TUNED_HEIGHT if before else HEIGHT
+    figure = new_figure(height=height)
     figure.set_layout_engine("none")  # everything is placed by hand
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.axis("off")
-    found = {cell.name: cell for cell in cells}
+    found, untuned = ({cell.name: cell for cell in some} for some in (cells, before))
     _headings(axes, document["matrix"]["small_at_most"])
     for i, size in enumerate(ROWS):
         for j, similarity in enumerate(COLUMNS):
             x, y = LEFT + j * (W + GAP), TOP - (i + 1) * H - i * GAP
-            _card(axes, x, y, found.get(f"{similarity}-{size}"))
+            name = f"{similarity}-{size}"
+            _card(axes, x, y, HEIGHT / height, found.get(name), untuned.get(name))
     return figure
 
 
@@ -46,7 +54,8 @@ def _headings(axes: Axes, limit: int) -> None:
         axes.text(0.064, y, note, ha="center", va="center", rotation=90, size=9, color=FAINT)
 
 
-def _card(axes: Axes, x: float, y: float, cell: Cell | None) -> None:
+def _card(axes: Axes, x: float, y: float, unit: float, cell: Cell | None, before: Cell | None) -> None:
+    """unit: what distances between lines are multiplied by, as axes units are of the figure's height."""
     verdict = cell.verdict if cell else Verdict.UNTESTED
     shape = "round,pad=0,rounding_size=0.012"
     style = {"facecolor": VERDICT_FILL[verdict], "edgecolor": VERDICT_COLOR[verdict], "linewidth": 1.4}
@@ -54,12 +63,25 @@ def _card(axes: Axes, x: float, y: float, cell: Cell | None) -> None:
     if cell is None:
         axes.text(x + W / 2, y + H / 2, "not in this study", ha="center", va="center", color=FAINT, size=11)
         return
-    left, right, top = x + 0.022, x + W - 0.022, y + H
+    left, right, top = x + 0.022, x + W - 0.022, y + H - 0.07 * unit
     head = f"{SYMBOL[verdict]}  {verdict}"
-    axes.text(left, top - 0.07, head, weight="bold", size=15, color=VERDICT_COLOR[verdict], va="center")
-    axes.text(right, top - 0.07, cell.replication, size=9, color=FAINT, ha="right", va="center")
-    for i, line in enumerate(_lines(cell)):
-        _line(axes, left, right, top - 0.165 - 0.073 * i, *line)
+    axes.text(left, top, head, weight="bold", size=15, color=VERDICT_COLOR[verdict], va="center")
+    axes.text(right, top, cell.replication, size=9, color=FAINT, ha="right", va="center")
+    for i, line in enumerate([*_lines(cell), *_untuned(before)]):
+        _line(axes, left, right, top - (0.095 + 0.073 * i) * unit, *line)
+
+
+def _untuned(before: Cell | None) -> list[tuple[str, str, str]]:
+    if before is None:
+        return []
+    regret = "" if isnan(before.regret) else f"{points(before.regret)} points"
+    return [
+        (
+            "untuned",
+            f"{SYMBOL[before.verdict]} {before.verdict}, regret" if regret else before.verdict,
+            regret,
+        )
+    ]
 
 
 def _line(axes: Axes, left: float, right: float, y: float, what: str, name: str, value: str) -> None:

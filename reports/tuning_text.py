@@ -35,11 +35,11 @@ BUDGETS = {"trials": "trials", "seconds": "seconds of training", "image_steps": 
 
 def changes(default: Sequence[Cell], tuned: Sequence[Cell]) -> str:
     """What of the answer is due to tuning, in a sentence; "" where nothing was run with default knobs."""
-    before = {cell.name: cell.verdict for cell in default}
+    before = {cell.name: cell for cell in default}
     changed = [
-        f"{cell_title(cell.name)} from {before[cell.name]} to {cell.verdict}"
+        f"{cell_title(cell.name)} from {_verdict(before[cell.name])} to {_verdict(cell)}"
         for cell in tuned
-        if cell.name in before and before[cell.name] != cell.verdict
+        if cell.name in before and before[cell.name].verdict != cell.verdict
     ]
     if not before or all(cell.verdict is Verdict.UNTESTED for cell in [*default, *tuned]):
         return ""
@@ -49,6 +49,10 @@ def changes(default: Sequence[Cell], tuned: Sequence[Cell]) -> str:
         "These are verdicts on tuned strategies. Against the same strategies with default knobs, tuning has changed "
         f"{listed(changed)}."
     )
+
+
+def _verdict(cell: Cell) -> str:
+    return cell.verdict if cell.regret != cell.regret else f"{cell.verdict} (regret {points(cell.regret)})"
 
 
 def side_by_side(default: Sequence[Cell], tuned: Sequence[Cell]) -> str:

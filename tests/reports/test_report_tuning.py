@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -129,7 +130,10 @@ def test_the_report_shows_tuned_and_untuned_side_by_side(study: Study, tmp_path:
         if x.startswith("| dissimilar, large | `scratch` | ") and x.count("|") == 9
     ]
     assert line.count("contradicted") == 1
-    assert "tuning has changed" in text.split("## Verdicts")[0]
+    first = text.split("## Verdicts")[0]
+    assert "tuning has changed" in first and re.search(
+        r"from supported \(regret .*\) to contradicted \(regret", first
+    )
     assert "| `full` | `l2_sp.alpha` | 10 % | 4 |" in text
 
 
