@@ -8,9 +8,11 @@ from typing import Any
 
 from mlflow.entities import RunStatus, ViewType
 
+from bench import store
 from bench.schema import ARTIFACT_STUDY, Purpose, Tag
 from bench.tracking import note, provenance
 from bench.tracking.client import MlflowClient
+from bench.tracking.plain import as_stored
 from bench.tracking.views import all_views
 
 
@@ -56,15 +58,28 @@ def write_study(uri: str, experiment_id: str, document: dict[str, Any]) -> str:
         client.set_terminated(run_id, RunStatus.to_string(RunStatus.FINISHED))
     client.log_text(run_id, json.dumps(document, indent=1), ARTIFACT_STUDY)
     _describe(client, experiment_id, run_id, document)
+    if document.get("tune"):
+        _tag_settings(client, uri, document)
     return run_id
+
+
+def _tag_settings(client: MlflowClient, uri: str, document: dict[str, Any]) -> None:
+    """A search may choose the defaults, and with a larger budget something else: what is stored already says so."""
+    settings = {row["run_id"]: row[Tag.SETTING] for row in as_stored(document["plan"])}
+    for run in store.read_runs(uri, document["name"]):
+        tags = run["tags"]
+        wanted = settings.get(tags.get(Tag.RUN_ID, ""))
+        if wanted and tags.get(Tag.PURPOSE) == Purpose.FINAL and tags.get(Tag.SETTING) != wanted:
+            client.set_tag(run["mlflow_run_id"], Tag.SETTING, wanted)
 
 
 def _describe(client: MlflowClient, experiment_id: str, run_id: str, document: dict[str, Any]) -> None:
     """What the UI says of the study, and the views that it offers."""
     views = all_views(document["plan"])
     created = client.get_run(run_id).info.start_time
+    rows = as_stored(document["plan"])
     for place, view in enumerate(views):
-        client.set_experiment_tag(experiment_id, *view.tag(document["plan"], created - place))
+        client.set_experiment_tag(experiment_id, *view.tag(rows, created - place))
     text = note.experiment_note(document, experiment_id, run_id, views)
     client.set_experiment_tag(experiment_id, note.NOTE_TAG, text)
     client.set_tag(run_id, note.NOTE_TAG, note.study_note(document, experiment_id, run_id))

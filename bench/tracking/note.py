@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.schema import ARTIFACT_REPORT, CELLS, Metric, Tag
+from bench.tracking.plain import BOTH
 from bench.tracking.server import artifact_page, runs_page
 from bench.tracking.views import COUNTED, SEARCHES, TRIALS, TROUBLE, TUNED, View, of_cell
 
@@ -33,7 +34,7 @@ def experiment_note(
 {filters}
 
 Means are over datasets, sizes, backbones and seeds; narrow them by tags `{Tag.DATASET}`, `{Tag.N_PER_CLASS}`, \
-`{Tag.BACKBONE}`. Where a search chose the defaults, the default runs are the tuned ones.
+`{Tag.BACKBONE}`. Where a search chose the defaults, a run has `{Tag.SETTING}` "{BOTH}".
 """
 
 
@@ -43,13 +44,21 @@ def filters_of(document: dict[str, Any]) -> list[tuple[str, str, str]]:
     cell = next((cell for cell in reversed(CELLS) if cell in present), CELLS[0])
     found = [
         ("Which runs count?", COUNTED, "select some, *Compare*: what differs, in knobs and results"),
-        ("Who leads in one cell?", of_cell(cell), f"group by `{Tag.STRATEGY}`; sort by `{Metric.TEST_ACCURACY}`"),
+        (
+            "Who leads in one cell?",
+            of_cell(cell),
+            f"group by `{Tag.STRATEGY}` and `{Tag.SETTING}`; sort by `{Metric.TEST_ACCURACY}`",
+        ),
         ("Which part of a strategy matters?", COUNTED, f"group by `{Tag.FREEZE}`, `{Tag.LR_POLICY}` or `{Tag.REGULARIZE}`"),
         ("What does it cost?", COUNTED, f"columns `{Metric.TRAIN_SECONDS}`, `{Metric.PEAK_MEMORY}`, `{Metric.FLOPS}`"),
         ("What did not finish?", TROUBLE, f"columns `{Tag.STATUS}`, `{Tag.ERROR}`"),
     ]  # fmt: skip
     tuning = [
-        ("What does tuning change?", TUNED, f'against `"default"`; or both, grouped by `{Tag.SETTING}`'),
+        (
+            "What does tuning change?",
+            TUNED,
+            f'against `"default"`; `"{BOTH}"` are runs where the search chose the defaults',
+        ),
         ("What did the searches choose?", SEARCHES, "columns `chosen.*`, `importance/*`"),
         (
             "What did they try?",

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from bench.schema import Tag
+
+BOTH = "both"
+"""Tag `setting` of a run whose default knobs are also what the search chose."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +25,16 @@ def run_name(row: dict[str, Any]) -> str:
     """What lists show of a planned run; the strategy first, for it is what they are read for."""
     tuned = " | tuned" if row["setting"] == "tuned" else ""
     return f"{search_name(row)} | seed {row['seed']}{tuned}"
+
+
+def as_stored(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of a plan, each run once: one that is asked for with default and with tuned knobs has `BOTH`."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        known = found.setdefault(row["run_id"], row)
+        if known[Tag.SETTING] != row[Tag.SETTING]:
+            found[row["run_id"]] = {**row, Tag.SETTING: BOTH}
+    return list(found.values())
 
 
 def search_name(row: dict[str, Any]) -> str:

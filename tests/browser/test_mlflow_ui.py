@@ -165,7 +165,7 @@ def test_a_cells_view_groups_strategies_by_setting(page: Page) -> None:
     for group in (
         "full + head_x10, setting: tuned",
         "full + head_x10, setting: default",
-        "logreg, setting: default",
+        "logreg, setting: both",
     ):
         expect(rows.get_by_text(f"Group: strategy: {group}", exact=True)).to_be_visible()
     means = page.locator(".ag-row [col-id='metrics.`test_accuracy`']").all_inner_texts()

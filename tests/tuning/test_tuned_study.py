@@ -65,6 +65,8 @@ def test_a_tuned_study_searches_and_then_runs_what_was_chosen(finished: Path) ->
     knobs = json.loads(chosen(finished))
     tuned = [run for run in runs(finished, "final") if run["tags"][Tag.SETTING] == "tuned"]
     assert len(tuned) == 2
+    both = [run for run in runs(finished, "final") if run["tags"][Tag.SETTING] == "both"]
+    assert {run["tags"][Tag.STRATEGY] for run in both} == {"logreg"} and len(both) == 2
     for run in tuned:
         assert {k: float(run["params"][f"knob.{k}"]) for k in knobs} == pytest.approx(knobs)
         assert run["params"]["train.fit"] == "train+val" and Metric.VAL_ACCURACY not in run["metrics"]
