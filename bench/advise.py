@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean, median, stdev
 from typing import Any
 
 from bench import store as stores
-from bench.backbones import names
 from bench.data import registry
 from bench.errors import UserError
 from bench.places import Places
 from bench.schema import Measure
 from bench.spec import BackboneSpec, DatasetSpec
+from bench.study.backbones import resolve
 from bench.study.load import set_field
 from bench.study.model import TEXTBOOK, BackboneEntry, Matrix
 from reports import advice, left_out
@@ -70,23 +71,16 @@ def backbone(content: Mapping[str, Any], sets: Sequence[str], base: Path) -> Bac
         where = ".".join(map(str, first["loc"]))
         message = first["msg"].removeprefix("Value error, ")
         raise UserError(f"--backbone: {where + ': ' if where else ''}{message}") from None
-    names.check(entry.name)
-    return _spec(entry, base)
+    return resolve(entry, base, _option)
 
 
-def _spec(entry: BackboneEntry, base: Path) -> BackboneSpec:
-    from bench.study.plan import _digest
-
-    source = None
-    if entry.source:
-        source = DatasetSpec(entry.source.name, entry.source.options)
-        source = replace(source, content=registry.inspect(source, base).content)
-    if entry.checkpoint and not (base / entry.checkpoint).is_file():
-        raise UserError(f"--checkpoint: no such file: {base / entry.checkpoint}")
-    return BackboneSpec(
-        entry.name, entry.weights, entry.checkpoint, entry.rename, source, entry.source_train, entry.kwargs,
-        entry.data_config, entry.label or entry.name, _digest(base, entry.checkpoint),
-    )  # fmt: skip
+@contextmanager
+def _option(field: str) -> Iterator[None]:
+    """Errors name the option that gave the field."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"--{'backbone' if field == 'name' else field}: {error}") from None
 
 
 def gather(uri: str, measures: Sequence[Mapping[str, Any]] = ()) -> Evidence:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import product
@@ -10,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from bench import compose
-from bench.backbones import names
-from bench.data import registry
 from bench.errors import UserError, nearest
 from bench.schema import CELLS
-from bench.spec import BackboneSpec, DatasetSpec, RunSpec, StrategySpec, TeacherSpec
+from bench.spec import BackboneSpec, RunSpec, StrategySpec, TeacherSpec
 from bench.study import targets
+from bench.study.backbones import resolve
 from bench.study.load import locate, located
 from bench.study.model import TEXTBOOK, BackboneEntry, Study
 from bench.study.targets import UNMEASURED, Target
@@ -262,20 +260,7 @@ def _expand(
 
 
 def _backbone(entry: BackboneEntry, path: Path, section: str, i: int) -> BackboneSpec:
-    with located(path, section, i, "name"):
-        names.check(entry.name)
-    source = DatasetSpec(entry.source.name, entry.source.options) if entry.source else None
-    if source:
-        with located(path, section, i, "source"):
-            source = replace(source, content=registry.inspect(source, path.parent).content)
-    if entry.checkpoint and not (path.parent / entry.checkpoint).is_file():
-        raise UserError(
-            f"{locate(path, section, i, 'checkpoint')}: no such file: {path.parent / entry.checkpoint}"
-        )
-    return BackboneSpec(
-        entry.name, entry.weights, entry.checkpoint, entry.rename, source, entry.source_train,
-        entry.kwargs, entry.data_config, entry.label or entry.name, _digest(path.parent, entry.checkpoint),
-    )  # fmt: skip
+    return resolve(entry, path.parent, lambda field: located(path, section, i, field))
 
 
 def _teacher(
@@ -296,13 +281,6 @@ def _teacher(
             f"{nearest(label, list(by_label))}"
         )
     return TeacherSpec(by_label[label], teaching(strategy))
-
-
-def _digest(base: Path, checkpoint: str | None) -> str:
-    if checkpoint is None:
-        return ""
-    with (base / checkpoint).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def _refuse_unmeasurable(made: list[Target], backbones: list[BackboneSpec], path: Path) -> None:

@@ -1,0 +1,44 @@
+"""A backbone entry -> its spec, with the contents of files and sources in it. Torch-free."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+
+from bench.backbones import names
+from bench.data import registry
+from bench.errors import UserError
+from bench.spec import BackboneSpec, DatasetSpec
+from bench.study.model import BackboneEntry
+
+
+def resolve(
+    entry: BackboneEntry, base: Path, at: Callable[[str], AbstractContextManager[object]]
+) -> BackboneSpec:
+    """base: what its paths refer to. at: field -> a context that says in a `UserError` where that field stands.
+
+    Raises `UserError` for networks, sources and files that there are not.
+    """
+    with at("name"):
+        names.check(entry.name)
+    source = None
+    if entry.source:
+        with at("source"):
+            source = DatasetSpec(entry.source.name, entry.source.options)
+            source = replace(source, content=registry.inspect(source, base).content)
+    with at("checkpoint"):
+        content = _digest(base / entry.checkpoint) if entry.checkpoint else ""
+    return BackboneSpec(
+        entry.name, entry.weights, entry.checkpoint, entry.rename, source, entry.source_train, entry.kwargs,
+        entry.data_config, entry.label or entry.name, content,
+    )  # fmt: skip
+
+
+def _digest(path: Path) -> str:
+    if not path.is_file():
+        raise UserError(f"no such file: {path}")
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
