@@ -294,9 +294,11 @@ class Transform(Part):
     """A learning-rate policy, schedule, regulariser, teacher or change of structure: turns phases into others.
 
     needs: what `Strategy` must promise for this to make sense, as names of its class variables.
+    last: it acts on what all others have made of a phase, wherever it stands in the expression.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("by_gradient",)
+    last: ClassVar[bool] = False
 
     def phases(self, phases: Phases, model: Model, task: Task) -> Phases:
         """Each phase transformed, preparations as they are. Overridden by what adds phases or changes the network."""

@@ -83,7 +83,7 @@ def parse(expression: str, knobs: Knobs, label: str | None = None) -> StrategySp
         if len(found) > 1:
             raise UserError(f"{expression!r} has two {AT_MOST_ONE[family]}: {' and '.join(found)}")
     rest = [n for n in names if n not in freeze and classes[n].family not in AT_MOST_ONE]
-    rest.sort(key=lambda n: _surgery(n, classes[n]))
+    rest.sort(key=lambda n: (_surgery(n, classes[n]), getattr(classes[n], "last", False)))
     if DEFAULT_REGULARIZE in rest and len(rest) > 1:
         raise UserError(f"{expression!r}: {DEFAULT_REGULARIZE} excludes other regularisers")
     spec = StrategySpec(

@@ -32,12 +32,13 @@ class Summary:
     counts: Counter[str] = field(default_factory=Counter)
     report: Path | None = None
     interrupted: bool = False
+    waiting: bool = False  # some searches have chosen nothing
 
     @property
     def exit_code(self) -> int:
         if self.interrupted:
             return 128 + signal.SIGINT
-        return 1 if self.counts[Status.FAILED] else 0
+        return 1 if self.counts[Status.FAILED] or self.waiting else 0
 
 
 def run_study(plan: Plan, uri: str, make_executor: Callable[[], Executor], view: View, out: Path) -> Summary:
@@ -61,6 +62,11 @@ def run_study(plan: Plan, uri: str, make_executor: Callable[[], Executor], view:
             if executor:
                 executor.close()
                 _reap(plan, uri)
+        if open_searches := len(state.read(plan, uri).searches) if plan.study.tune else 0:
+            summary.waiting = True
+            view.say(
+                f"{open_searches} search(es) have chosen nothing: all trials failed, or some run elsewhere"
+            )
         summary.report = _report(plan, uri, study_run, out)
         return summary
 
@@ -85,7 +91,9 @@ def _run(
     study_run = experiment.write_study(uri, experiment_id, _document(now.plan, uri, remarks))
     if not executor:
         return study_run
-    tracking = Tracking(uri, experiment_id, plan.study.system_metrics, plan.study.checkpoints, storage)
+    tracking = Tracking(
+        uri, experiment_id, plan.study.system_metrics, plan.study.checkpoints, storage, plan.study.name
+    )
     _execute(now, executor, places, tracking, view, counts)
     if now.searches:
         tried = {run.run_id for run in now.missing}

@@ -1,4 +1,4 @@
-"""One driver at a time on a study: a second one on this machine is refused, so that no run is done twice."""
+"""Locks between the processes of a machine: one driver at a time on a study, so that no run is done twice."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from bench.errors import UserError
 from bench.spec import content_hash
@@ -19,8 +20,7 @@ def exclusive(uri: str, study: str) -> Iterator[None]:
 
     Raises `UserError` where another process holds it.
     """
-    path = Path(tempfile.gettempdir()) / f"finetune-bench-{os.getuid()}-{content_hash([uri, study])}.lock"
-    with path.open("a") as file:
+    with _file(uri, study) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -28,3 +28,16 @@ def exclusive(uri: str, study: str) -> Iterator[None]:
                 f"study {study!r} is being run by another process on this store; wait for it or stop it"
             ) from None
         yield
+
+
+@contextmanager
+def turn(uri: str, what: str) -> Iterator[None]:
+    """One process of this machine after the other, as for looking something up and making it where it is not there."""
+    with _file(uri, what) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _file(uri: str, what: str) -> TextIO:
+    path = Path(tempfile.gettempdir()) / f"finetune-bench-{os.getuid()}-{content_hash([uri, what])}.lock"
+    return path.open("a")

@@ -47,7 +47,7 @@ class Tag:
     LR_POLICY = "lr_policy"
     REGULARIZE = "regularize"
     SEED = "seed"
-    SETTING = "setting"  # "default" knobs, "tuned", or "both" where the search chose the defaults
+    SETTING = "setting"  # "default" knobs, "tuned", or "both" (bench.tracking.plain)
     TUNING_ID = "bench.tuning_id"  # identity of a search, without its budget
     BUDGET = "bench.budget"  # of a search that is over: "12 trials"
     CHOSEN = "bench.chosen"  # of a search that is over: JSON, "part.knob" -> value

@@ -26,7 +26,7 @@ ADVICE, RULE, FULL, PROBE, FIXED = "advice", "rule", "always full", "linear prob
 POLICIES = {
     ADVICE: "the advice",
     RULE: "the textbook's rule",
-    FULL: "always full fine-tuning",
+    FULL: "always the baseline",
     PROBE: "always linear probe",
     FIXED: "best of the others",
 }

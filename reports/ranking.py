@@ -17,7 +17,7 @@ from typing import Any
 from bench.schema import Metric, Status
 from reports.records import Row
 from reports.stats import Mean, holm, mean_of, two_sided
-from reports.units import Blocks, blocks
+from reports.units import Blocks, blocks, rounding_sd, units
 
 LEAST = 3
 """A ranking of fewer strategies says no more than the verdicts do."""
@@ -49,7 +49,8 @@ def rank(document: dict[str, Any], rows: Sequence[Row]) -> list[Ranked]:
     found = blocks(rows)
     cells = {(row["dataset"], row["n_per_class"], row["backbone"]): row["cell"] for row in rows}
     seconds = _seconds(rows)
-    ranked = [_ranked(label, baseline, found, cells, seconds) for label in labels]
+    floor = rounding_sd(units(rows), len(cells))
+    ranked = [_ranked(label, baseline, found, cells, seconds, floor) for label in labels]
     return sorted(_corrected([r for r in ranked if r], baseline), key=lambda r: -r.interval.mean)
 
 
@@ -67,6 +68,7 @@ def _ranked(
     found: Blocks,
     cells: Mapping[tuple[str, int, str], str],
     seconds: Mapping[str, float],
+    floor: float,
 ) -> Ranked | None:
     by_seed: dict[int, dict[tuple[str, int, str], tuple[float, float]]] = defaultdict(dict)
     for (*condition, seed), accuracies in found.items():
@@ -82,7 +84,10 @@ def _ranked(
     return Ranked(
         label,
         fmean(own for pairs in complete for own, _ in pairs.values()),
-        mean_of([fmean(own - other for own, other in pairs.values()) for pairs in complete]),
+        mean_of(
+            [fmean(own - other for own, other in pairs.values()) for pairs in complete],
+            smallest_sd=floor if label != baseline else 0.0,
+        ),
         {cell: fmean(values) for cell, values in by_cell.items()},
         seconds[label] / seconds[baseline] if seconds.get(baseline) and label in seconds else None,
     )

@@ -12,6 +12,7 @@ from typing import Any
 from bench.schema import IMPORTANCE, Metric, Purpose, Status, Tag
 from reports.records import Row
 from reports.stats import Mean, mean_of
+from reports.units import rounding_sd, units
 
 DEFAULT, TUNED = "default", "tuned"
 
@@ -73,9 +74,17 @@ def _search(row: Row, parent: dict[str, Any], trials: Iterable[dict[str, Any]]) 
         metrics.get(Metric.DEFAULT_VAL_ACCURACY),
         metrics[Metric.TUNED_VAL_ACCURACY],
         metrics.get(Metric.TUNING_SECONDS, 0.0),
-        tuple(sorted(listed, key=lambda t: t.number)),
+        tuple(sorted(listed, key=lambda t: t.number)[: _counted(metrics)]),
         {k.removeprefix(IMPORTANCE): v for k, v in metrics.items() if k.startswith(IMPORTANCE)},
     )
+
+
+def _counted(metrics: dict[str, float]) -> int | None:
+    """How many trials are within the budget; more are stored if it was larger before."""
+    counts = [
+        metrics.get(key) for key in (Metric.TRIALS_COMPLETE, Metric.TRIALS_PRUNED, Metric.TRIALS_FAILED)
+    ]
+    return None if None in counts else int(sum(counts))
 
 
 def best_so_far(found: Sequence[Search]) -> list[float]:
@@ -113,18 +122,21 @@ def gains(rows: Iterable[Row]) -> list[Gain]:
         lambda: defaultdict(lambda: defaultdict(dict))
     )
     conditions: dict[str, set[Any]] = defaultdict(set)
+    of_cell: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
+        of_cell[row["cell"]].append(row)
         condition = (row["dataset"], row["n_per_class"], row["backbone"])
         conditions[row["cell"]].add(condition)
         if row["status"] == Status.FINISHED and row[Metric.TEST_ACCURACY] is not None:
             found = cells[row["cell"], row["strategy"]][row["seed"]][condition]
             found[row["setting"]] = row[Metric.TEST_ACCURACY]
-    gained = (_gain(key, seeds, len(conditions[key[0]])) for key, seeds in cells.items())
+    floors = {cell: rounding_sd(units(found), len(conditions[cell])) for cell, found in of_cell.items()}
+    gained = (_gain(key, seeds, len(conditions[key[0]]), floors[key[0]]) for key, seeds in cells.items())
     return [gain for gain in gained if gain]
 
 
 def _gain(
-    key: tuple[str, str], seeds: dict[int, dict[Any, dict[str, float]]], conditions: int
+    key: tuple[str, str], seeds: dict[int, dict[Any, dict[str, float]]], conditions: int, floor: float
 ) -> Gain | None:
     means = []
     for by_condition in seeds.values():
@@ -134,4 +146,6 @@ def _gain(
     if not means:
         return None
     default, tuned = (fmean(values) for values in zip(*means, strict=True))
-    return Gain(*key, default, tuned, mean_of([b - a for a, b in means]))
+    differences = [b - a for a, b in means]
+    same = not any(differences)  # where the search chose the defaults they are the same runs
+    return Gain(*key, default, tuned, mean_of(differences, smallest_sd=0.0 if same else floor))

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from scipy.special import stdtr, stdtrit
 
-from reports.units import Units, datasets, pairs, rounding_sd
+from reports.units import Units, covers, datasets, pairs, rounding_sd
 
 LEVEL = 0.95
 ALPHA = (1 - LEVEL) / 2
@@ -44,7 +44,8 @@ class Comparison:
 
     low, high: of the interval that holds together with those of the other strategies; own_low, own_high: of the 95 %
     interval by itself; both (-inf, inf) where unknown. p: Holm's, one-sided, of "strategy is not better".
-    datasets: how many the units are of. known: at least 2 units, and some of every dataset measured.
+    datasets: how many the units are of. known: at least 2 units, and some in every dataset, size and backbone that the
+    reference has.
     """
 
     strategy: str
@@ -87,22 +88,17 @@ def compare(cell: Units, reference: str, alternatives: Sequence[str]) -> list[Co
     happened to finish.
     """
     floor = rounding_sd(cell)
-    measured = datasets(unit for unit, by in cell.items() if any(reference in found for found in by.values()))
-    simple = [
-        _compare(cell, name, reference, floor, len(measured), len(alternatives)) for name in alternatives
-    ]
+    simple = [_compare(cell, name, reference, floor, len(alternatives)) for name in alternatives]
     return [
         Comparison(**{**vars(c), "p": p}) for c, p in zip(simple, holm([c.p for c in simple]), strict=True)
     ]
 
 
-def _compare(
-    cell: Units, strategy: str, reference: str, floor: float, measured: int, family: int
-) -> Comparison:
+def _compare(cell: Units, strategy: str, reference: str, floor: float, family: int) -> Comparison:
     found = pairs(cell, strategy, reference)
     mean = mean_of([own - other for own, other in found.values()], smallest_sd=floor)
     covered = len(datasets(found))
-    if mean.n < 2 or covered < measured:
+    if mean.n < 2 or not covers(cell, strategy, reference):
         return Comparison(strategy, reference, mean.n, mean.mean, datasets=covered)
     half = t_quantile(mean.n - 1, 1 - ALPHA / family) * mean.se
     together = (mean.mean - half, mean.mean + half)

@@ -24,11 +24,24 @@ def protocol(tune: dict[str, Any]) -> str:
     whose = "each seed's own" if tune["each_seed"] else "the first seed's"
     fit = "training and validation images together" if tune["refit"] else "the training images"
     return (
-        f"every strategy got {budget} in every dataset, size and backbone (sampler {tune['sampler']}{pruner}), the first "
+        f"every strategy got {budget} in every dataset, size and backbone (sampler {_sampler(tune)}{pruner}), the first "
         f"trial with its default knobs; chosen by validation accuracy on {whose} labelled images{splits}; the chosen "
         f"setting was then trained anew for every seed, on {fit}, and its last checkpoint tested once"
     )
 
+
+def _sampler(tune: dict[str, Any]) -> str:
+    """Optuna's TPE begins as random search, which in a small search is all of it."""
+    if tune["sampler"] != "tpe":
+        return tune["sampler"]
+    drawn = (tune.get("sampler_options") or {}).get("n_startup_trials", TPE_STARTUP)
+    if tune.get("trials") and tune["trials"] <= drawn:
+        return "tpe, which begins with random draws, here to the end"
+    return f"tpe after {drawn} random draws"
+
+
+TPE_STARTUP = 10
+"""Optuna's default, its first trials."""
 
 BUDGETS = {"trials": "trials", "seconds": "seconds of training", "image_steps": "training images"}
 

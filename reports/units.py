@@ -79,6 +79,22 @@ def _average(found: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return fmean(own for own, _ in found), fmean(other for _, other in found)
 
 
+def covers(cell: Units, strategy: str, reference: str) -> bool:
+    """Whether `strategy` has results, beside the reference's, in every condition in which the reference has any.
+
+    A difference over some backbones or sizes only would be compared with others over all of them.
+    """
+    measured: set[tuple[str, Condition]] = set()
+    shared: set[tuple[str, Condition]] = set()
+    for (dataset, _), by in cell.items():
+        for condition, found in by.items():
+            if reference in found:
+                measured.add((dataset, condition))
+                if strategy in found:
+                    shared.add((dataset, condition))
+    return measured == shared
+
+
 def accuracies(cell: Units, strategy: str) -> list[float]:
     """Of each unit that has any, the mean over the conditions it has."""
     found = ([by[strategy] for by in conditions.values() if strategy in by] for conditions in cell.values())
@@ -89,8 +105,10 @@ def datasets(found: Iterable[Unit]) -> list[str]:
     return list(dict.fromkeys(dataset for dataset, _ in found))
 
 
-def rounding_sd(cell: Units) -> float:
-    """Standard deviation that a unit's paired difference has from rounding alone: sqrt(2 step^2 / 12 conditions).
+def rounding_sd(cell: Units, over: int | None = None) -> float:
+    """Standard deviation that a paired difference has from rounding alone: sqrt(2 step^2 / 12 over).
+
+    over: how many conditions a difference is averaged over; by default the fewest of a unit.
 
     Accuracies are multiples of 1 / (test images). Two seeds that happen to give the same difference would
     otherwise have a spread of zero and an interval without width, and prove anything. The step is estimated
@@ -101,8 +119,8 @@ def rounding_sd(cell: Units) -> float:
         for found in conditions.values():
             values[dataset].update(found.values())
     step = max((_smallest_gap(sorted(found)) for found in values.values()), default=0.0)
-    fewest = min(map(len, cell.values()), default=1)
-    return min(step, COARSEST) / math.sqrt(6 * fewest)
+    averaged = over or min(map(len, cell.values()), default=1)
+    return min(step, COARSEST) / math.sqrt(6 * averaged)
 
 
 def _smallest_gap(values: list[float]) -> float:

@@ -137,7 +137,10 @@ def decide(
         return Verdict.UNTESTED, "there is no alternative to the rule's pick"
     if not any(c.known for c in comparisons):
         if max(c.n for c in comparisons) >= 2:
-            return Verdict.UNTESTED, "no alternative has results on all datasets of the rule's pick yet"
+            return (
+                Verdict.UNTESTED,
+                "no alternative has results on all datasets, sizes and backbones of the rule's pick yet",
+            )
         whose = "the rule's pick" if n_rule < 2 else "every alternative"
         return Verdict.UNTESTED, f"{whose} has fewer than 2 results to compare"
     if any(c.beats(margin) for c in comparisons):

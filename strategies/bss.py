@@ -5,7 +5,7 @@
 The directions with the smallest singular values are those that transfer badly.
 """
 
-from bench.api import Batch, Model, Phase, Task, Tensor, Transform, knob, torch
+from bench.api import Batch, Model, Phase, Task, Tensor, Transform, UserError, knob, torch
 
 
 class BSS(Transform):
@@ -21,6 +21,9 @@ class BSS(Transform):
     k: int = knob(1, 1, 4)
 
     def __call__(self, phase: Phase, model: Model, task: Task) -> Phase:
+        if self.k < 1:
+            raise UserError(f"bss: k is {self.k}, but at least one singular value must shrink")
+
         def bss(model: Model, batch: Batch) -> Tensor:
             features = batch.output(model).features
             if not features.requires_grad:

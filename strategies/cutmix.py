@@ -5,6 +5,7 @@ lam is then the area that is left
 """
 
 from bench.api import Batch, Model, Phase, Task, Transform, knob, replace, torch
+from strategies._mixing import mixed_targets
 
 
 class CutMix(Transform):
@@ -28,8 +29,7 @@ class CutMix(Transform):
             x = batch.x.clone()
             x[..., rows, columns] = batch.x[other][..., rows, columns]
             pasted = (rows.stop - rows.start) * (columns.stop - columns.start) / (height * width)
-            mixed = (batch.target, batch.weight)
-            target, weight = ((1 - pasted) * a + pasted * a[other] for a in mixed)
+            target, weight = mixed_targets(batch, other, pasted)
             return replace(batch, x=x, target=target, weight=weight)
 
         return phase.map_batch(paste)

@@ -14,6 +14,7 @@ class EMA(Transform):
     """Evaluate, and keep, a moving average of the weights."""
 
     family = "regularize"
+    last = True
     source = "Polyak and Juditsky 1992; Tarvainen and Valpola 2017, arXiv:1703.01780 (warm-up)"
     when = "Noisy steps: high rates, small batches. Costs next to nothing."
     against = "A schedule that goes to zero averages already; over few steps the average lags behind."

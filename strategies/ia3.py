@@ -19,6 +19,7 @@ class IA3(Strategy):
     when = "The paper: few-shot learning; ten times fewer trained parameters than LoRA."
     against = "Too few degrees of freedom for targets unlike the source; wants a higher rate than weights do."
     moves_weights = False
+    excludes = {"weight_decay": "it would pull the factors to zero, and they start at one"}
 
     lr: float = knob(3e-2, 1e-3, 1.0, log=True)
 

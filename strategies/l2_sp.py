@@ -27,7 +27,7 @@ class L2SP(Transform):
         trained = {id(p) for p in phase.params}
         weights = [(n, p) for n, p in model.named_parameters() if id(p) in trained and p.ndim > 1]
         body = [(p, model.pretrained[n]) for n, p in weights if n in model.pretrained]
-        head = [p for n, p in weights if n not in model.pretrained]
+        head = [p for n, p in weights if n in model.head.param_names]  # not what other methods add
 
         def l2_sp(model: Model, batch: Batch) -> Tensor:
             distance = sum((w - w0).square().sum() for w, w0 in body)

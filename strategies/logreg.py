@@ -2,20 +2,21 @@
 
     min_W  C sum_i CE(W z_i, y_i) + 1/2 ||W||^2,   z: features standardised on the training images
 
-by L-BFGS, for 41 values of C from 1e-6 to 1e4; the one with the highest validation accuracy (ties: the smallest C) is fitted
-again on training and validation images, and folded, with the standardisation, into the head's weights.
+by L-BFGS, for 41 values of C from 1e-6 to 1e4; that with the highest validation accuracy (ties: the smallest C) is folded,
+with the standardisation, into the head's weights. Where every strategy ends with training on the validation images too (in a
+tuned study), it is fitted again on both.
 """
 
 from bench.api import Model, Phase, Phases, Strategy, Task, UserError, torch
 
 
 class LogReg(Strategy):
-    """L-BFGS logistic regression on frozen features, C chosen on validation, refitted on both."""
+    """L-BFGS logistic regression on frozen features, C chosen on validation."""
 
     source = "Radford et al. 2021, arXiv:2103.00020 (A.3); Kornblith et al. 2019, arXiv:1805.08974"
     when = "The field's convention for judging features; no learning rate to tune, and over in seconds."
     against = (
-        "No augmentation, and no more than a linear probe can do. Trains on the validation images too, once."
+        "No augmentation, and no more than a linear probe can do; few validation images choose C by chance."
     )
     trains_body = False
     moves_weights = False
@@ -32,17 +33,20 @@ class LogReg(Strategy):
 def solve(model: Model, task: Task) -> None:
     """Sets the weight [K, D] and bias [K] of the head."""
     import numpy as np
+    from sklearn.preprocessing import StandardScaler
 
     train, val = (task.features(model, images) for images in task.disjoint)
-    mean, spread = train[0].mean(0), train[0].std(0) + 1e-6
-    (x, y), (x_val, y_val) = (((z - mean) / spread, y) for z, y in (train, val))
+    scaler = StandardScaler().fit(train[0])  # features that are constant here it leaves unscaled
+    (x, y), (x_val, y_val) = ((scaler.transform(z), y) for z, y in (train, val))
     grid = np.logspace(-6, 4, 41)
     scores = [((x_val @ w.T + b).argmax(1) == y_val).mean() for w, b in solutions(x, y, grid)]
     best = grid[int(np.argmax(scores))]  # the first of equals: the smallest C
-    ((weight, bias),) = solutions(np.concatenate([x, x_val]), np.concatenate([y, y_val]), [best])
+    if task.apart is not None:  # all others train on the validation images as well
+        x, y = np.concatenate([x, x_val]), np.concatenate([y, y_val])
+    ((weight, bias),) = solutions(x, y, [best])
     with torch.no_grad():
-        model.classifier.weight.copy_(torch.as_tensor(weight / spread))
-        model.classifier.bias.copy_(torch.as_tensor(bias - weight @ (mean / spread)))
+        model.classifier.weight.copy_(torch.as_tensor(weight / scaler.scale_))
+        model.classifier.bias.copy_(torch.as_tensor(bias - weight @ (scaler.mean_ / scaler.scale_)))
 
 
 def solutions(x, y, grid):

@@ -3,10 +3,12 @@
     loss = CE + weight * T^2 * CE(softmax(s0(x) / T), softmax(s(x) / T))
 
 s is the source classifier on the features; s0 its outputs on the (un-augmented) training images, recorded before anything
-is trained. It trains along, as the old task's head does in the paper. T^2 keeps the gradient's size independent of T.
+is trained. It trains along at the body's rate, as the old task's head does in the paper. T^2 keeps the gradient's size
+independent of T.
 """
 
-from bench.api import Batch, Model, Phase, Phases, Task, Tensor, Transform, knob, torch
+from bench.api import Batch, Model, Phases, Task, Tensor, Transform, knob
+from strategies._source_head import keep_source_head, soft_cross_entropy, source_logits, train_along
 
 
 class LwF(Transform):
@@ -26,21 +28,12 @@ class LwF(Transform):
     temperature: float = knob(2.0, 1.0, 8.0)
 
     def phases(self, phases: Phases, model: Model, task: Task) -> Phases:
-        head = model.source_head()
-        recorded = torch.cat([head(model.eval_output(b.x).features) for b in task.batches(model)])
-        soft = (recorded / self.temperature).softmax(dim=-1)
-        model.extra["source_head"] = head
-        yield from super().phases((self._distilled(p, model, soft) for p in phases), model, task)
-
-    def _distilled(self, phase: Phase, model: Model, soft: Tensor) -> Phase:
-        if phase.preparation:
-            return phase
+        head = keep_source_head("lwf", model)
+        soft = (source_logits(head, task.train, model, task) / self.temperature).softmax(dim=-1)
 
         def lwf(model: Model, batch: Batch) -> Tensor:
-            logits = model.extra["source_head"](batch.output(model).features).float() / self.temperature
-            ce = -(soft[batch.index] * logits.log_softmax(dim=-1)).sum(dim=-1).mean()
-            return self.weight * self.temperature**2 * ce
+            logits = head(batch.output(model).features).float() / self.temperature
+            return self.weight * self.temperature**2 * soft_cross_entropy(soft[batch.index], logits)
 
-        return phase.add_group("source_head", list(model.extra["source_head"].parameters())).add_term(
-            "lwf", lwf
-        )
+        for phase in phases:
+            yield train_along(phase, head, "lwf", lwf)

@@ -22,6 +22,7 @@ class MeanTeacher(Transform):
     """Agree with the average of one's own past weights on unlabelled images; evaluate the average."""
 
     family = "teacher"
+    last = True
     source = "Tarvainen and Valpola 2017, arXiv:1703.01780"
     when = "The paper: many unlabelled images, and time for the average to pull ahead of the network."
     against = (

@@ -4,6 +4,7 @@ x = lam x_i + (1 - lam) x_j,   y = lam y_i + (1 - lam) y_j,   lam ~ Beta(alpha, 
 """
 
 from bench.api import Batch, Model, Phase, Task, Transform, knob, replace, torch
+from strategies._mixing import mixed_targets
 
 
 class Mixup(Transform):
@@ -23,8 +24,8 @@ class Mixup(Transform):
         def mix(batch: Batch) -> Batch:
             lam = float(torch.distributions.Beta(self.alpha, self.alpha).sample())
             other = torch.randperm(len(batch.x)).to(batch.x.device)
-            mixed = (batch.x, batch.target, batch.weight)
-            x, target, weight = (lam * a + (1 - lam) * a[other] for a in mixed)
+            x = lam * batch.x + (1 - lam) * batch.x[other]
+            target, weight = mixed_targets(batch, other, 1 - lam)
             return replace(batch, x=x, target=target, weight=weight)
 
         return phase.map_batch(mix)

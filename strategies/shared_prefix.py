@@ -14,6 +14,14 @@ class SharedPrefix(Strategy):
         name: "it pulls towards pretrained weights that the upper stages have thrown away"
         for name in ("l2_sp", "delta", "reg_sl", "lwf", "co_tuning")
     }
+    excludes |= {
+        name: "the upper stages have no pretrained statistics of normalisation left"
+        for name in ("keep_norm_stats", "stoch_norm")
+    }
+    excludes |= {
+        name: "all that trains starts from random weights, none of it nearer to its goal than the head"
+        for name in ("head_x10", "llrd", "discriminative")
+    }
 
     k: int = knob(2, 1, 4)
     lr: float = knob(3e-2, 1e-3, 1.0, log=True)

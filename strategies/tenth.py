@@ -17,7 +17,11 @@ class Tenth(Transform):
         "A rule of thumb: on dissimilar, large sets the best rate of the body is often the from-scratch rate."
     )
     needs = ("by_gradient", "trains_body", "keeps_pretrained")
-    excludes = {"shared_prefix": "all that trains there starts from random weights, at the from-scratch rate"}
+    excludes = {
+        "shared_prefix": "all that trains there starts from random weights, at the from-scratch rate"
+    } | {
+        name: "what trains in the body there is new, and wants a rate of its own" for name in ("lora", "ia3")
+    }
 
     scratch_lr: float = knob(1e-1, 1e-3, 1.0, log=True)
     factor: float = knob(0.1)

@@ -21,7 +21,7 @@ class TransTailor(Strategy):
     family = "structure"
     source = "Liu et al. 2021, arXiv:2103.01542; document 001"
     when = "Document 001: keep only the filters that the target needs. The paper: better and 20 % cheaper on Dogs."
-    against = "No official code confirms the gain; few validation images cannot judge a cut; preparing cuts takes time."
+    against = "No official code confirms it; few images cannot judge a cut, and the last is not judged; long preparation."
     excludes = dict.fromkeys(
         ("bi_tuning", "ema", "mean_teacher"), "its copy of the network cannot follow one that loses filters"
     )

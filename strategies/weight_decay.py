@@ -7,6 +7,7 @@ class WeightDecay(Transform):
     """The optimiser's weight decay on every trained weight (decoupled in AdamW, an L2 gradient in SGD)."""
 
     family = "regularize"
+    last = True
     source = "document 003"
     when = "The usual regulariser; document 003 uses 1e-3."
     against = "Pulls pretrained weights to zero, away from what was learned: Li et al. 2018 pull to the start instead."

@@ -12,7 +12,7 @@ from bench import store
 from bench.schema import ARTIFACT_STUDY, Purpose, Tag
 from bench.tracking import note, provenance
 from bench.tracking.client import MlflowClient
-from bench.tracking.plain import as_stored
+from bench.tracking.plain import UNPLANNED, as_stored
 from bench.tracking.views import all_views
 
 
@@ -58,18 +58,20 @@ def write_study(uri: str, experiment_id: str, document: dict[str, Any]) -> str:
         client.set_terminated(run_id, RunStatus.to_string(RunStatus.FINISHED))
     client.log_text(run_id, json.dumps(document, indent=1), ARTIFACT_STUDY)
     _describe(client, experiment_id, run_id, document)
-    if document.get("tune"):
-        _tag_settings(client, uri, document)
+    _tag_settings(client, uri, document)
     return run_id
 
 
 def _tag_settings(client: MlflowClient, uri: str, document: dict[str, Any]) -> None:
-    """A search may choose the defaults, and with a larger budget something else: what is stored already says so."""
+    """What each stored run is to the study as it is now.
+
+    A search may choose the defaults, and with a larger budget something else; seeds and strategies come and go.
+    """
     settings = {row["run_id"]: row[Tag.SETTING] for row in as_stored(document["plan"])}
     for run in store.read_runs(uri, document["name"]):
         tags = run["tags"]
-        wanted = settings.get(tags.get(Tag.RUN_ID, ""))
-        if wanted and tags.get(Tag.PURPOSE) == Purpose.FINAL and tags.get(Tag.SETTING) != wanted:
+        wanted = settings.get(tags.get(Tag.RUN_ID, ""), UNPLANNED)
+        if tags.get(Tag.PURPOSE) == Purpose.FINAL and tags.get(Tag.SETTING) != wanted:
             client.set_tag(run["mlflow_run_id"], Tag.SETTING, wanted)
 
 

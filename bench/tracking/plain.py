@@ -19,12 +19,17 @@ class Tracking:
     system_metrics: bool
     checkpoints: Literal["none", "best", "all"]
     optuna: str = ""  # storage of the searches
+    study: str = ""  # its name, in that of its searches there
 
 
 def run_name(row: dict[str, Any]) -> str:
     """What lists show of a planned run; the strategy first, for it is what they are read for."""
     tuned = " | tuned" if row["setting"] == "tuned" else ""
     return f"{search_name(row)} | seed {row['seed']}{tuned}"
+
+
+UNPLANNED = "unplanned"
+"""Tag `setting` of a run that the study, changed since, does not ask for any more."""
 
 
 def as_stored(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

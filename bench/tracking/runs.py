@@ -16,6 +16,7 @@ from mlflow.entities import Metric as Point
 from mlflow.entities import Param, RunTag
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
+from bench import lock
 from bench.processes import process_mark
 from bench.schema import IMPORTANCE, Purpose, Status, Tag
 from bench.spec import RunSpec
@@ -115,6 +116,7 @@ class Tracker:
     """Writes the runs of one study from one process."""
 
     def __init__(self, uri: str, experiment_id: str) -> None:
+        self.uri = uri
         self.client = MlflowClient(uri)
         self.experiment_id = experiment_id
 
@@ -134,7 +136,14 @@ class Tracker:
         return RunLog(self.client, self._create(name, tags, flatten(spec)), False)
 
     def open_search(self, row: dict[str, Any], tuning: Tuning) -> str:
-        """The MLflow run of a search: the one it had when it was interrupted, or a new one. -> its id."""
+        """The MLflow run of a search: the one it had when it was interrupted, or a new one. -> its id.
+
+        Workers that share a search take turns, so that they find the same.
+        """
+        with lock.turn(self.uri, f"{self.experiment_id}/{tuning.tuning_id}"):
+            return self._find_or_open(row, tuning)
+
+    def _find_or_open(self, row: dict[str, Any], tuning: Tuning) -> str:
         mine = f"tags.`{Tag.TUNING_ID}` = '{tuning.tuning_id}'"
         found = self.client.search_runs([self.experiment_id], mine, max_results=1)
         if found:

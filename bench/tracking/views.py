@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.schema import CELLS, Metric, Purpose, Status, Tag
+from bench.tracking.plain import UNPLANNED
 
 VIEW_TAG = "mlflow.sharedViewState."
 
-COUNTED = f'attributes.status = "FINISHED" and tags.{Tag.PURPOSE} = "{Purpose.FINAL}"'
+_PLANNED = f'tags.{Tag.PURPOSE} = "{Purpose.FINAL}" and tags.{Tag.SETTING} != "{UNPLANNED}"'
+COUNTED = f'attributes.status = "FINISHED" and {_PLANNED}'
 """Filter: the runs that the report counts."""
 
 TUNED = f'{COUNTED} and tags.{Tag.SETTING} = "tuned"'

@@ -15,6 +15,7 @@ import platform
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,9 @@ BY_SPLIT = {"WilcoxonPruner"}
 
 ENOUGH = 10
 """Complete trials below which the importance of knobs is guesswork (PED-ANOVA then calls them all equal)."""
+
+SIGNED_AFTER = 60.0
+"""Seconds after which a running trial without the mark of a process has none."""
 
 KILLED = "killed"
 MARK, HOST, SPENT = "process", "host", "spent"
@@ -136,13 +140,22 @@ class Search:
             for key, value in facts.items():
                 self.study.set_user_attr(key, value)
             self.study.enqueue_trial(tuning.defaults, skip_if_exists=True)
-        self._revive()
+        self._revive(shared="://" in storage and not storage.startswith("sqlite"))
 
-    def _revive(self) -> None:
-        """Fail the trials of processes of this machine that are gone, and queue their knobs again."""
+    def _revive(self, shared: bool) -> None:
+        """Fail the trials of processes that are gone, and queue their knobs again.
+
+        shared: other machines may be at work on this storage, so their trials are left alone. On a file, whose study
+        this machine has locked, another host is this one under a former name: a container that was started anew.
+        """
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            mine = trial.user_attrs.get(HOST) == platform.node()
-            if mine and not alive(trial.user_attrs.get(MARK, "")):
+            host, mark = trial.user_attrs.get(HOST), trial.user_attrs.get(MARK)
+            if mark is None:  # asked for, and then killed or about to sign
+                age = datetime.now() - (trial.datetime_start or datetime.now())
+                gone = age.total_seconds() > SIGNED_AFTER
+            else:
+                gone = not alive(mark) if host == platform.node() else not shared
+            if gone:
                 self._give_up(trial.number)
 
     def _give_up(self, number: int) -> None:

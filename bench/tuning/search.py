@@ -75,7 +75,7 @@ def run(
     tracker = Tracker(tracking.uri, tracking.experiment_id)
     parent = tracker.open_search(row, tuning)
     facts = {key: row[key] for key in ("cell", "dataset", "n_per_class", "backbone", "strategy")}
-    search = Search(tuning, tracking.optuna, study_name(row, tuning), facts)
+    search = Search(tuning, tracking.optuna, study_name(tracking.study, row, tuning), facts)
     try:
         while trial := search.ask():
             _try(search, trial, tracker, parent, row, places, emit)
@@ -90,9 +90,9 @@ def run(
     return {"status": status, "error": found.error, "metrics": found.metrics, "chosen": found.chosen}
 
 
-def study_name(row: dict[str, Any], tuning: Tuning) -> str:
+def study_name(study: str, row: dict[str, Any], tuning: Tuning) -> str:
     """Of the Optuna study; the identity at its end tells apart what looks alike."""
-    return f"{search_name(row)} [{tuning.tuning_id}]"
+    return f"{study}: {search_name(row)} [{tuning.tuning_id}]"
 
 
 def _try(
@@ -151,7 +151,7 @@ def _found(search: Search) -> Found:
     if best is None:
         return Found({}, metrics, {}, f"none of {len(trials)} trials is complete: see their errors")
     metrics |= {Metric.TUNED_VAL_ACCURACY: best.value, "chosen_trial": best.number}
-    first = search.study.trials[0]
-    if first.values:
-        metrics[Metric.DEFAULT_VAL_ACCURACY] = first.values[0]
+    default = next((t for t in trials if t.values and t.params == search.tuning.defaults), None)
+    if default:
+        metrics[Metric.DEFAULT_VAL_ACCURACY] = default.values[0]
     return Found(best.params, metrics, search.importances())

@@ -134,7 +134,7 @@ def test_a_similarity_that_can_be_measured_is(home: Path) -> None:
 
 def test_evaluation_prints_a_line_per_policy(store: str) -> None:
     text = call("--evaluate", "--store", store)
-    for policy in ("the advice", "the textbook's rule", "always full fine-tuning", "always linear probe"):
+    for policy in ("the advice", "the textbook's rule", "always the baseline", "always linear probe"):
         assert policy in text, policy
     assert "6 conditions of 3 datasets" in text
     found = json.loads(call("--evaluate", "--store", store, "--json"))
@@ -198,7 +198,7 @@ def test_the_section_of_a_report() -> None:
     document, rows = worlds.study(worlds.PLANTED, datasets=6, noise=0.0)
     found = advice_text.section(document, rows)
     assert "shown to be better than the rule" in found["answer"] and "each of 6 datasets" in found["answer"]
-    assert "| always full fine-tuning |" in found["table"]
+    assert "| always the baseline |" in found["table"]
     few = advice_text.section(*worlds.study(worlds.PLANTED, datasets=2))
     assert "It cannot be told" in few["answer"] and "2 datasets" in few["answer"] and not few["table"]
     noise = advice_text.section(*worlds.study({}, datasets=6, noise=0.02, between=0.02, seed=1))

@@ -83,6 +83,18 @@ def test_a_seed_that_lacks_a_condition_is_left_out_of_that_strategys_mean() -> N
     assert best.interval.n == 2 and best.interval.mean == pytest.approx(fmean(by_seed))
 
 
+def test_seeds_that_happen_to_agree_prove_nothing() -> None:
+    """Equal differences of two seeds, in multiples of .01: what rounding hides keeps the interval open."""
+    found = [row for row in rows() if row["seed"] < 2]
+    for row in found:
+        row[Metric.TEST_ACCURACY] = {"full": 0.5, "better": 0.51, "worse": 0.3}[row["strategy"]] + 0.01 * row[
+            "seed"
+        ]
+    (better,) = (r for r in rank(plan(), found) if r.strategy == "better")
+    assert better.interval.mean == pytest.approx(0.01)
+    assert better.interval.low < 0 < better.interval.high and better.p > 0.05
+
+
 def test_no_ranking_without_a_baseline_or_with_two_strategies() -> None:
     assert rank(plan(None), rows()) == []
     assert rank({"matrix": {}}, rows()) == [], "stores from before there was a baseline"

@@ -83,6 +83,19 @@ def test_a_unit_that_lacks_a_size_is_left_out() -> None:
     assert len(pairs(units(rows), "b", "rule")) == 3, "a size it never has is no reason to leave all out"
 
 
+def test_an_alternative_that_lacks_a_size_of_the_rules_pick_is_not_known() -> None:
+    """Its difference over one size would stand beside others over both."""
+    rows = [
+        row("d", n, seed, s, 0.5 + 0.01 * seed) for n in (10, 50) for seed in range(5) for s in ("rule", "b")
+    ]
+    (found,) = compare(units(rows), "rule", ["b"])
+    assert found.known
+    (found,) = compare(
+        units([r for r in rows if (r["n_per_class"], r["strategy"]) != (50, "b")]), "rule", ["b"]
+    )
+    assert not found.known and found.n == 5
+
+
 def test_datasets_weigh_equally_in_an_unfinished_study() -> None:
     """+.04 on one dataset with six seeds, -.04 on another with two: 0, not +.02."""
     found = [("d", seed, 0.04) for seed in range(6)] + [("e", seed, -0.04) for seed in (4, 5)]
@@ -102,7 +115,7 @@ def test_an_alternative_that_lacks_a_dataset_is_not_known() -> None:
     judged = judge_cell("similar-small", rows, "rule", 0.01)
     assert (judged.verdict, judged.why) == (
         Verdict.UNTESTED,
-        "no alternative has results on all datasets of the rule's pick yet",
+        "no alternative has results on all datasets, sizes and backbones of the rule's pick yet",
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from torch import nn
 
 from bench.api import Phase
 from bench.backbones.model import Model
+from bench.data.images import ImageSet
 from bench.errors import UserError
 from tests.strategies.samples import NETWORKS, composed, first_phase, make_model, make_task, make_trainer
 
@@ -134,22 +137,29 @@ def test_surgical_trains_one_stage() -> None:
     assert [g.name for g in phase.train] == ["stage2", "head"]
 
 
+@pytest.mark.parametrize("together", [False, True])
 @pytest.mark.parametrize("classes", [2, 3])
-def test_logreg_is_scikit_learns_optimum_on_standardised_features(classes: int) -> None:
-    """An independent pipeline, and the choice of C on validation, give the probabilities that the network gives."""
+def test_logreg_is_scikit_learns_optimum_on_standardised_features(classes: int, together: bool) -> None:
+    """An independent pipeline, and the choice of C on validation, give the probabilities that the network gives.
+
+    It ends with the validation images where all others are trained on them as well, and only there.
+    """
     model, task = make_model("test_resnet"), make_task()
     keep = lambda images: images.subset((images.y < classes).nonzero().flatten())  # noqa: E731
     task = type(task)(keep(task.train), keep(task.val), classes, task.epochs, task.batch_size)
     model.replace_head(nn.Linear(model.feature_dim, classes))
     x, y = task.features(model, task.train)
     x_val, y_val = task.features(model, task.val)
-    mean, spread = x.mean(0), x.std(0) + 1e-6
+    mean, spread = x.mean(0), np.where(x.std(0) < 1e-9, 1, x.std(0))
     grid = np.logspace(-6, 4, 41)
     fits = [LogisticRegression(C=c, max_iter=5000, tol=1e-8).fit((x - mean) / spread, y) for c in grid]
     scores = [f.score((x_val - mean) / spread, y_val) for f in fits]
     best = grid[int(np.argmax(scores))]
-    both = np.concatenate([x, x_val]), np.concatenate([y, y_val])
-    expected = LogisticRegression(C=best, max_iter=5000, tol=1e-8).fit((both[0] - mean) / spread, both[1])
+    if together:
+        x, y = np.concatenate([x, x_val]), np.concatenate([y, y_val])
+        both = ImageSet(torch.cat([task.train.x, task.val.x]), torch.cat([task.train.y, task.val.y]))
+        task = replace(task, train=both, apart=task.train)
+    expected = LogisticRegression(C=best, max_iter=5000, tol=1e-8).fit((x - mean) / spread, y)
     trainer, _ = make_trainer(model, task)
     trainer.run(composed("logreg"))
     found = trainer.predict(task.val).softmax(-1).numpy()

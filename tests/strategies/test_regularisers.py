@@ -283,9 +283,10 @@ def test_co_tuning_supervises_the_source_head_by_class_means() -> None:
 
 @pytest.mark.parametrize("name", ["lwf", "co_tuning"])
 def test_the_source_head_trains_along(name: str) -> None:
-    phase = first_phase(f"full + {name}", model := make_model("test_resnet"))
-    trained = {id(p) for p in phase.params}
-    assert all(id(p) in trained for p in model.extra["source_head"].parameters())
+    phase = first_phase(f"full + head_x10 + {name}", model := make_model("test_resnet"))
+    (group,) = (g for g in phase.train if g.name == "source_head")
+    assert {id(p) for p in group.params} == {id(p) for p in model.extra["source_head"].parameters()}
+    assert group.lr == next(g.lr for g in phase.train if not g.is_head), "at the body's rate"
 
 
 @pytest.mark.parametrize("name", ["lwf", "co_tuning"])
@@ -428,19 +429,25 @@ def test_label_smoothing_agrees_with_torch() -> None:
 
 
 def three() -> Batch:
-    """One image of each class, with class weights: a target's entries say what was mixed in, and how much of it."""
+    """One image of each class, with class weights: `shares` says what was mixed in, and how much of it."""
     return replace(a_batch(3), weight=torch.tensor([1.0, 2.0, 4.0]))
 
 
-def test_mixup_mixes_images_targets_and_weights_in_the_same_shares() -> None:
+def shares(mixed: Batch, batch: Batch) -> torch.Tensor:
+    """[3, 3]: how much of the loss of each image of `three` is in that of each mixture."""
+    return mixed.weight[:, None] * mixed.target / batch.weight
+
+
+def test_mixup_mixes_images_and_their_weighted_losses_in_the_same_shares() -> None:
     batch, seen = three(), set()
     for seed in range(8):
         mixed = changed("full + mixup", batch, seed, mixup={"alpha": 1.0})
-        torch.testing.assert_close(mixed.x, torch.einsum("ij,jchw->ichw", mixed.target, batch.x))
-        torch.testing.assert_close(mixed.weight, mixed.target @ batch.weight)
+        found = shares(mixed, batch)
+        torch.testing.assert_close(mixed.x, torch.einsum("ij,jchw->ichw", found, batch.x))
         torch.testing.assert_close(mixed.target.sum(1), torch.ones(3))
+        torch.testing.assert_close(found.sum(1), torch.ones(3))
         assert torch.equal(mixed.y, batch.y)
-        seen.add(mixed.target.max().item())
+        seen.add(found.max().item())
     assert len(seen) > 4, "every batch has shares of its own"
 
 
@@ -449,9 +456,10 @@ def test_mixup_draws_its_share_from_beta() -> None:
     phase, batch = first_phase("full + mixup", make_model("test_resnet"), mixup={"alpha": 0.5}), three()
     batch = replace(batch, x=batch.x[..., :1, :1])
     torch.manual_seed(0)
-    shares = [s.item() for _ in range(2000) if (s := phase.batch_maps[0](batch).target[0, 0]) < 1]
-    assert np.mean(shares) == pytest.approx(0.5, abs=0.04)
-    assert np.var(shares) == pytest.approx(1 / 8, abs=0.012)
+    found = (shares(phase.batch_maps[0](batch), batch)[0, 0].item() for _ in range(2000))
+    drawn = [s for s in found if s < 1 - 1e-6]  # not those mixed with themselves
+    assert np.mean(drawn) == pytest.approx(0.5, abs=0.04)
+    assert np.var(drawn) == pytest.approx(1 / 8, abs=0.012)
 
 
 def test_cutmix_pastes_a_box_and_mixes_by_the_area_that_shows() -> None:
@@ -459,25 +467,24 @@ def test_cutmix_pastes_a_box_and_mixes_by_the_area_that_shows() -> None:
     for seed in range(12):
         mixed = changed("full + cutmix", batch, seed)
         for i in range(3):
-            other = (mixed.target[i] * (torch.arange(3) != i)).argmax().item()
+            found = shares(mixed, batch)[i]
+            other = (found * (torch.arange(3) != i)).argmax().item()
             pasted = (mixed.x[i] != batch.x[i]).any(0)
             share = pasted.float().mean().item()
-            assert mixed.target[i, i].item() == pytest.approx(1 - share, abs=1e-6)
+            assert found[i].item() == pytest.approx(1 - share, abs=1e-6)
             assert torch.equal(mixed.x[i][:, pasted], batch.x[other][:, pasted])
             rows, columns = pasted.any(1), pasted.any(0)
             assert pasted.sum() == rows.sum() * columns.sum(), "what is pasted is a rectangle"
             areas.add(round(share, 4))
-        torch.testing.assert_close(mixed.weight, mixed.target @ batch.weight)
         assert torch.equal(mixed.y, batch.y)
     assert len(areas) > 4
 
 
 def test_cutmix_boxes_cover_the_share_that_was_drawn() -> None:
     """At a large alpha that is one half, where the border cuts nothing off: sides of sqrt(1/2), not 1/2."""
-    shares = [
-        1 - changed("full + cutmix", three(), seed, cutmix={"alpha": 1e5}).target[0, 0] for seed in range(30)
-    ]
-    assert max(s.item() for s in shares if s < 1) == pytest.approx(0.5, abs=0.04)
+    mixtures = (changed("full + cutmix", three(), seed, cutmix={"alpha": 1e5}) for seed in range(30))
+    pasted = [1 - shares(mixed, three())[0, 0] for mixed in mixtures]
+    assert max(s.item() for s in pasted if s < 1) == pytest.approx(0.5, abs=0.04)
 
 
 @pytest.mark.parametrize("name", ["mixup", "cutmix"])
@@ -504,6 +511,10 @@ def test_mixing_is_deterministic_and_leaves_the_batch_alone(name: str) -> None:
         "trans_tailor + lwf",
         "trans_tailor + co_tuning",
         "full + stoch_norm + keep_norm_stats",
+        "shared_prefix + keep_norm_stats",
+        "shared_prefix + head_x10",
+        "ia3 + weight_decay",
+        "lora + tenth",
         "scratch + delta",
         "scratch + lwf",
         "linear_probe + bss",

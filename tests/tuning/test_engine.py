@@ -78,6 +78,28 @@ def test_a_trial_whose_process_is_gone_is_tried_again_and_not_counted(tmp_path: 
     assert len(search.counted) == 3 and search.study.trials[lost.number].state.name == "FAIL"
 
 
+def test_a_trial_of_a_host_that_no_file_can_be_shared_with_is_tried_again(tmp_path: Path) -> None:
+    """A container that was killed comes back under another name."""
+    first = open_search(make_tuning(Budget("trials", 3)), tmp_path)
+    lost = first.ask()
+    lost.set_user_attr(engine.HOST, "former-name")
+    search = open_search(make_tuning(Budget("trials", 3)), tmp_path)
+    assert work(search, peak) == 3 and search.used_up
+    assert search.study.trials[lost.number].state.name == "FAIL"
+
+
+def test_a_trial_that_nobody_signed_is_tried_again_after_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = open_search(make_tuning(Budget("trials", 2)), tmp_path)
+    first.study.ask()  # killed before it could leave its mark
+    assert not open_search(make_tuning(Budget("trials", 2)), tmp_path).used_up
+    assert first.study.trials[0].state.name == "RUNNING", "it may be about to"
+    monkeypatch.setattr(engine, "SIGNED_AFTER", 0.0)
+    search = open_search(make_tuning(Budget("trials", 2)), tmp_path)
+    assert work(search, peak) == 2 and search.used_up
+
+
 def test_a_trial_of_a_living_process_is_left_alone(tmp_path: Path) -> None:
     open_search(make_tuning(Budget("trials", 2)), tmp_path).ask()
     other = open_search(make_tuning(Budget("trials", 2)), tmp_path)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 
 from bench import compose, ingredients, store
@@ -19,7 +21,8 @@ from bench.schema import Metric, Tag
 from bench.spec import BackboneSpec, DatasetSpec, RunSpec
 from bench.tracking import experiment
 from bench.tracking.plain import Tracking
-from bench.tuning import search
+from bench.tracking.runs import Tracker
+from bench.tuning import engine, search
 from bench.tuning.space import space
 from bench.tuning.tuning import Budget, Method, Tuning, final
 from tests.tuning.samples import TRAIN
@@ -80,6 +83,21 @@ def test_a_search_is_a_run_with_its_trials_nested_in_it(places: Places, tracking
     )
 
 
+def test_workers_that_share_a_search_find_one_run_of_it(places: Places, tracking: Tracking) -> None:
+    tuning = make_search(make_spec())
+    with ThreadPoolExecutor(4) as pool:
+        trackers = [Tracker(tracking.uri, tracking.experiment_id) for _ in range(4)]
+        found = set(pool.map(lambda tracker: tracker.open_search(ROW, tuning), trackers))
+    assert len(found) == 1
+
+
+def test_searches_of_two_studies_in_one_storage_are_two(places: Places, tracking: Tracking) -> None:
+    tuning = make_search(make_spec(), trials=1)
+    for name in ("a", "b"):
+        assert run(tuning, places, replace(tracking, study=name))["metrics"][Metric.TRIALS_COMPLETE] == 1
+    assert len(optuna.get_all_study_names(engine.open_storage(tracking.optuna))) == 2
+
+
 def test_a_search_runs_where_there_are_no_test_images(
     places: Places, tracking: Tracking, tmp_path: Path
 ) -> None:
@@ -124,8 +142,8 @@ def test_the_final_run_trains_on_all_its_labelled_images(places: Places) -> None
     assert [len(images) for images in joint.disjoint] == [80, 20]
     refit = execute(final(spec, spec.strategy, True), places, ignore).metrics
     assert Metric.VAL_ACCURACY not in refit, "they were trained on"
-    # the logistic regression always chooses C on the one part and ends with both
-    assert refit[Metric.TEST_NLL] == execute(spec, places, ignore).metrics[Metric.TEST_NLL]
+    # the logistic regression chooses C on the one part and ends with both, as all others do here, and only here
+    assert refit[Metric.TEST_NLL] != execute(spec, places, ignore).metrics[Metric.TEST_NLL]
 
 
 def test_a_trial_over_several_splits_is_their_mean(places: Places, tracking: Tracking) -> None:
