@@ -9,7 +9,6 @@ import torch
 
 from bench.backbones.build import build, resolution
 from bench.backbones.model import Model
-from bench.data.images import ImageSet
 from bench.data.prepare import Prepared, Resolution, load, prepare
 from bench.data.splits import k_shot
 from bench.data.task import Task
@@ -53,7 +52,7 @@ def make_task(prepared: Prepared, spec: RunSpec) -> Task:
     train, val = (prepared.pool.subset(index) for index in (split.train, split.val))
     apart = train
     if spec.train.fit == "train+val":
-        train = ImageSet(torch.cat([train.x, val.x]), torch.cat([train.y, val.y]))
+        train = train.with_more(val)
     wanted = any(part.knobs.get("unlabeled") for part in spec.strategy.parts)
     return Task(
         train,

@@ -105,7 +105,7 @@ def _settings(spec: BackboneSpec, recipe: dict[str, Any]) -> tuple[compose.Compo
 
 def _data_config(images: ImageSet) -> dict[str, Any]:
     """Mean and spread of the source's pixels: what is published with any weights."""
-    pixels = images.x[:2000].float().div(255)
+    pixels = images.at(slice(2000)).float().div(255)
     return {"mean": pixels.mean((0, 2, 3)).tolist(), "std": pixels.std((0, 2, 3)).tolist(), "crop_pct": 1.0}
 
 

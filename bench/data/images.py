@@ -1,4 +1,4 @@
-"""A labelled set of square uint8 images in one tensor."""
+"""A labelled set of square uint8 images in one tensor, its own or one that it shares with others."""
 
 from __future__ import annotations
 
@@ -7,34 +7,75 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+COPIED_UP_TO = 8 * 2**20
+"""Bytes. A smaller subset is copied, so that its images lie together; a larger one stays in the shared memory map."""
+
 
 @dataclass(frozen=True)
 class ImageSet:
-    """x: [N, 3, S, S] uint8, possibly memory-mapped. y: [N] int64 class indices."""
+    """stored: [M, 3, S, S] uint8, possibly memory-mapped. y: [N] int64 class indices of the set's own images.
 
-    x: Tensor
+    rows: [N] int64, where these are in `stored`; None where N = M and they are all of it, in that order.
+    """
+
+    stored: Tensor
     y: Tensor
+    rows: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if self.x.dtype != torch.uint8 or self.x.ndim != 4 or self.y.dtype != torch.int64:
-            raise TypeError(f"want uint8 [N, 3, S, S] and int64 [N], got {self.x.dtype} {list(self.x.shape)}")
-        if len(self.x) != len(self.y):
-            raise ValueError(f"{len(self.x)} images, {len(self.y)} labels")
+        x = self.stored
+        if x.dtype != torch.uint8 or x.ndim != 4 or self.y.dtype != torch.int64:
+            raise TypeError(f"want uint8 [N, 3, S, S] and int64 [N], got {x.dtype} {list(x.shape)}")
+        images = len(x) if self.rows is None else len(self.rows)
+        if images != len(self.y):
+            raise ValueError(f"{images} images, {len(self.y)} labels")
 
     def __len__(self) -> int:
         return len(self.y)
 
+    @property
+    def x(self) -> Tensor:
+        """[N, 3, S, S] uint8, all of them: a copy, unless the set is all that is stored."""
+        return self.stored if self.rows is None else self.stored[self.rows]
+
+    @property
+    def side(self) -> int:
+        """S, in pixels."""
+        return self.stored.shape[-1]
+
+    def at(self, index: Tensor | slice) -> Tensor:
+        """The images at these positions of the set: [B, 3, S, S] uint8."""
+        return self.stored[index if self.rows is None else self.rows[index]]
+
     def subset(self, indices: Tensor) -> ImageSet:
-        """The images at `indices` [M], in that order, copied into memory."""
-        return ImageSet(self.x[indices], self.y[indices])
+        """The images at `indices` [M], in that order."""
+        rows = indices if self.rows is None else self.rows[indices]
+        chosen = ImageSet(self.stored, self.y[indices], rows)
+        small = len(rows) * self.stored[:1].nbytes <= COPIED_UP_TO
+        return ImageSet(chosen.x, chosen.y) if small else chosen
+
+    def with_more(self, other: ImageSet) -> ImageSet:
+        """These images, then those of `other`."""
+        y = torch.cat([self.y, other.y])
+        if self.rows is not None and other.rows is not None and self.stored is other.stored:
+            return ImageSet(self.stored, y, torch.cat([self.rows, other.rows]))
+        return ImageSet(torch.cat([self.x, other.x]), y)
 
     def centre(self, size: int) -> ImageSet:
         """The central `size` x `size` pixels of every image, as a view. Raises ValueError if larger."""
-        return ImageSet(centre_crop(self.x, size), self.y)
+        return ImageSet(centre_crop(self.stored, size), self.y, self.rows)
 
     def class_counts(self, num_classes: int) -> Tensor:
         """[num_classes] int64: the images of each class."""
         return torch.bincount(self.y, minlength=num_classes)
+
+
+def at_hand(images: ImageSet, device: torch.device) -> ImageSet:
+    """On the GPU where they take at most half of what is free there; otherwise as they are, to be taken over in batches."""
+    size = len(images) * images.stored[:1].nbytes
+    if device.type != "cuda" or size > torch.cuda.mem_get_info(device)[0] // 2:
+        return images
+    return ImageSet(images.x.to(device), images.y)
 
 
 def centre_crop(x: Tensor, size: int) -> Tensor:

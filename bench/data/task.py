@@ -34,6 +34,7 @@ class Task:
     unlabeled: [N, 3, S, S] uint8, the images of the dataset that are in no split of this run, without their labels.
     teacher: a network already fine-tuned on this very task, made on the first call of any run that needs it.
     apart: where `train` holds the validation images too (nothing is left to be chosen), it without them.
+    frozen_features: [N, D] of images, where the body is frozen and they are known already.
     """
 
     train: ImageSet
@@ -44,6 +45,7 @@ class Task:
     unlabeled: Tensor | None = None
     teacher: Callable[[], Model] = no_teacher
     apart: ImageSet | None = None
+    frozen_features: Callable[[ImageSet], Tensor | None] = lambda images: None
 
     @property
     def disjoint(self) -> tuple[ImageSet, ImageSet]:
@@ -75,8 +77,10 @@ class Task:
 
     def features(self, model: Model, images: ImageSet) -> tuple[np.ndarray, np.ndarray]:
         """Features [N, D] float64 that the classifier takes, in eval mode, and labels [N], of the images as they are."""
-        features = [model.eval_output(batch.x).features.cpu() for batch in self._all(images, model)]
-        return torch.cat(features).double().numpy(), images.y.numpy()
+        features = self.frozen_features(images)
+        if features is None:
+            features = torch.cat([model.eval_output(batch.x).features for batch in self._all(images, model)])
+        return features.double().cpu().numpy(), images.y.numpy()
 
     def accuracy(self, model: Model, images: ImageSet) -> float:
         """The share of the images, as they are, that the model classifies rightly in eval mode."""
@@ -92,6 +96,6 @@ class Task:
     def _as_they_are(self, images: ImageSet, index: Tensor, model: Model) -> Batch:
         device = next(model.parameters()).device
         y = images.y[index].to(device)
-        x = normalise(centre_crop(images.x[index], model.image_size).to(device), model.mean, model.std)
+        x = normalise(centre_crop(images.at(index), model.image_size).to(device), model.mean, model.std)
         target = F.one_hot(y, self.num_classes).float()
         return Batch(x, y, target, torch.ones(len(y), device=device), index.to(device))

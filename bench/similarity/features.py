@@ -47,7 +47,7 @@ def extract(model: Model, images: ImageSet, head: Callable[[Tensor], Tensor] | N
     handle = _last_of_stem(model).register_forward_hook(lambda module, args, out: stem.append(_pooled(out)))
     try:
         for i in range(0, len(chosen), 128):
-            x = normalise(chosen.x[i : i + 128].to(device), model.mean, model.std)
+            x = normalise(chosen.at(slice(i, i + 128)).to(device), model.mean, model.std)
             top.append(model.eval_output(x).features.float())
     finally:
         handle.remove()

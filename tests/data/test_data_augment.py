@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
+from bench.data import augment as augmentation
 from bench.data.augment import Boxes, augment, normalise, random_boxes, random_flips, resized_crop
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -30,6 +31,27 @@ def test_crops_equal_torchvision(size: int) -> None:
         box = (int(field[i]) for field in boxes)
         theirs = v2.functional.resized_crop(x[i].float(), *box, size=[size, size], antialias=True)
         torch.testing.assert_close(ours[i], theirs, atol=0.01, rtol=0)
+
+
+@pytest.mark.parametrize("size", [64, 96])
+def test_large_crops_equal_torchvisions_of_uint8_images(size: int) -> None:
+    x, boxes = images(12, 80), random_boxes(12, 80, generator(1))
+    mirrored = random_flips(12, generator(2))
+    ours = resized_crop(x, boxes, mirrored, size, **GREY_LEVELS)
+    assert ours.is_contiguous(memory_format=torch.channels_last)
+    for i in range(12):
+        box = (int(field[i]) for field in boxes)
+        theirs = v2.functional.resized_crop(x[i], *box, size=[size, size], antialias=True)
+        theirs = theirs.flip(-1) if mirrored[i] else theirs
+        assert (ours[i] - theirs.float()).abs().max() <= 1
+
+
+def test_large_and_small_crops_are_made_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, boxes, mirrored = images(12, 80), random_boxes(12, 80, generator(1)), random_flips(12, generator(2))
+    one_by_one = resized_crop(x, boxes, mirrored, 64, **GREY_LEVELS)
+    monkeypatch.setattr(augmentation, "ONE_BY_ONE", 1000)
+    error = (resized_crop(x, boxes, mirrored, 64, **GREY_LEVELS) - one_by_one).abs()
+    assert error.max() <= 1.1 and error.mean() <= 0.35
 
 
 def test_boxes_are_distributed_as_torchvisions() -> None:
