@@ -30,7 +30,7 @@ class CutMix(Transform):
             x[..., rows, columns] = batch.x[other][..., rows, columns]
             pasted = (rows.stop - rows.start) * (columns.stop - columns.start) / (height * width)
             target, weight = mixed_targets(batch, other, pasted)
-            return replace(batch, x=x, target=target, weight=weight)
+            return replace(batch, images=x, target=target, weight=weight)
 
         return phase.map_batch(paste)
 

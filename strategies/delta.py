@@ -50,8 +50,7 @@ class Delta(Transform):
         start = model.pretrained_copy()
 
         def delta(model: Model, batch: Batch) -> Tensor:
-            with torch.no_grad():
-                kept = start.observe(batch.x).maps
+            kept = batch.recall(start, lambda x: start.observe(x).maps)
             changes = {
                 n: by_channel(start, fm.float() - kept[n].float())
                 for n, fm in batch.output(model).maps.items()

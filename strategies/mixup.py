@@ -26,6 +26,6 @@ class Mixup(Transform):
             other = torch.randperm(len(batch.x)).to(batch.x.device)
             x = lam * batch.x + (1 - lam) * batch.x[other]
             target, weight = mixed_targets(batch, other, 1 - lam)
-            return replace(batch, x=x, target=target, weight=weight)
+            return replace(batch, images=x, target=target, weight=weight)
 
         return phase.map_batch(mix)

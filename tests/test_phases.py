@@ -117,9 +117,11 @@ def test_hooks_are_called_once_a_step_and_see_gradients_and_steps() -> None:
 def test_batches_are_changed_in_order() -> None:
     model = make_model("test_vit")
     phase = Phase("mapped", 1, model.groups(1e-3))
-    phase = phase.map_batch(lambda b: replace(b, x=b.x + 1)).map_batch(lambda b: replace(b, x=b.x * 0))
+    phase = phase.map_batch(lambda b: replace(b, images=b.x + 1)).map_batch(
+        lambda b: replace(b, images=b.x * 0)
+    )
     trainer, _ = make_trainer(model, make_task(epochs=1))
-    batches = list(trainer._batches.epoch(model, phase))
+    batches = list(trainer.batches.epoch(model, phase))
     assert len(batches) == 3 and all((b.x == 0).all() for b in batches)
 
 

@@ -103,12 +103,12 @@ class Model(nn.Module):
         """x [B, 3, H, W] -> logits with what they were made of, in one pass, in the model's current mode."""
         maps: dict[str, Tensor] = {}
         features: list[Tensor] = []
-        with self._taps(maps, features):
+        with self.taps(maps, features):
             logits = self.net(x)
         return Output(logits, features[0].flatten(1), maps)
 
     @contextmanager
-    def _taps(self, maps: dict[str, Tensor], features: list[Tensor]) -> Iterator[None]:
+    def taps(self, maps: dict[str, Tensor], features: list[Tensor]) -> Iterator[None]:
         def tap(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
             def hook(module: nn.Module, args: Any, output: Tensor) -> None:
                 maps[name] = output

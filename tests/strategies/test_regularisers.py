@@ -454,7 +454,7 @@ def test_mixup_mixes_images_and_their_weighted_losses_in_the_same_shares() -> No
 def test_mixup_draws_its_share_from_beta() -> None:
     """Var Beta(a, a) = 1 / (4 (2a + 1))."""
     phase, batch = first_phase("full + mixup", make_model("test_resnet"), mixup={"alpha": 0.5}), three()
-    batch = replace(batch, x=batch.x[..., :1, :1])
+    batch = replace(batch, images=batch.x[..., :1, :1])
     torch.manual_seed(0)
     found = (shares(phase.batch_maps[0](batch), batch)[0, 0].item() for _ in range(2000))
     drawn = [s for s in found if s < 1 - 1e-6]  # not those mixed with themselves

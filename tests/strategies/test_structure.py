@@ -458,7 +458,9 @@ def test_a_filters_score_is_its_scale_times_the_slope_of_the_loss() -> None:
     """Against central differences of the loss over the same images, in double precision."""
     model, task = make_model("test_efficientnet").double().eval(), make_task(images=12)
     batch = next(task.batches(model))
-    batch = replace(batch, x=batch.x.double(), target=batch.target.double(), weight=batch.weight.double())
+    batch = replace(
+        batch, images=batch.x.double(), target=batch.target.double(), weight=batch.weight.double()
+    )
     layers = filters.filter_layers(model)
     generator = torch.Generator().manual_seed(8)
     scales = {
