@@ -60,6 +60,16 @@ PRUNERS = {
 IN_ORDER = {"QMCSampler"}
 """Samplers that go through one sequence, told by their seed: it is the same for all trials of a search."""
 
+BLIND = {
+    "TPESampler": "n_startup_trials",
+    "GPSampler": "n_startup_trials",
+    "NSGAIISampler": "population_size",
+    "NSGAIIISampler": "population_size",
+    "RandomSampler": "",
+    "QMCSampler": "",
+}
+"""Samplers that draw their first trials without a look at results -> the option that says how many; "": all trials."""
+
 SELF_ENDING = {"GridSampler", "BruteForceSampler"}
 """Samplers that end a study themselves, which Optuna allows inside `study.optimize` only."""
 
@@ -124,6 +134,7 @@ class Search:
 
     def __init__(self, tuning: Tuning, storage: str, name: str, facts: Mapping[str, Any]) -> None:
         self.tuning = tuning
+        self._open: dict[int, optuna.Trial] = {}  # asked for here, and not told yet
         several = tuning.method.objective != "accuracy"
         opened = open_storage(storage)
         wanted = {
@@ -182,7 +193,26 @@ class Search:
         trial = self.study.ask({s.name: _distribution(s) for s in self.tuning.space})
         trial.set_user_attr(HOST, platform.node())
         trial.set_user_attr(MARK, process_mark())
+        self._open[trial.number] = trial
         return trial
+
+    def ask_together(self, at_most: int) -> list[optuna.Trial]:
+        """The next trials: those that would be the same, whatever became of one another. [] where the budget is used up."""
+        trials: list[optuna.Trial] = []
+        while len(trials) < at_most and (not trials or self._next_is_blind()) and (trial := self.ask()):
+            trials.append(trial)
+        return trials
+
+    def _next_is_blind(self) -> bool:
+        """Whether the next trial waits for none that is under way: neither its draw nor the budget depends on them."""
+        method, budget = self.tuning.method, self.tuning.budget
+        if budget.unit != "trials" or PRUNERS.get(method.pruner, method.pruner) != "NopPruner":
+            return False
+        trials = self.study.get_trials(deepcopy=False)
+        running = sum(t.state == TrialState.RUNNING for t in trials)
+        if running > len(self._open):  # other workers share the search: leave them some
+            return False
+        return len(self.counted) + running < _blind_trials(self.tuning)
 
     def _affordable(self, budget: Budget, counted: list[FrozenTrial], running: int) -> bool:
         if budget.unit == "trials":
@@ -195,6 +225,7 @@ class Search:
         self, trial: optuna.Trial, state: str, value: float, nll: float, seconds: float, image_steps: float
     ) -> None:
         """`state`: complete, pruned or failed. Time is what the trial took, image_steps the images its training saw."""
+        self._open.pop(trial.number, None)
         trial.set_user_attr(SPENT, {"seconds": seconds, "image_steps": image_steps})
         trial.set_user_attr("val_nll", nll if math.isfinite(nll) else None)
         several = len(self.study.directions) > 1
@@ -204,9 +235,11 @@ class Search:
             pruned = state == "pruned" and not several
             self.study.tell(trial, state=TrialState.PRUNED if pruned else TrialState.FAIL)
 
-    def give_up(self, trial: optuna.Trial) -> None:
-        """The worker is being stopped: whoever goes on with this search repeats the trial."""
-        self._give_up(trial.number)
+    def give_up(self) -> None:
+        """The worker is being stopped: whoever goes on with this search repeats the trials that were asked for here."""
+        while self._open:
+            self._give_up(min(self._open))
+            del self._open[min(self._open)]
 
     @property
     def used_up(self) -> bool:
@@ -273,6 +306,16 @@ def _sampler(tuning: Tuning, number: int) -> optuna.samplers.BaseSampler:
         which = 0 if cls.__name__ in IN_ORDER else number
         options.setdefault("seed", derive(which, tuning.tuning_id) % 2**32)
     return _made("sampler", cls, options)
+
+
+def _blind_trials(tuning: Tuning) -> float:
+    """How many trials the sampler draws from the ranges alone."""
+    cls = _by_name("sampler", tuning.method.sampler, SAMPLERS, optuna.samplers)
+    option = BLIND.get(cls.__name__)
+    if not option:
+        return 0 if option is None else math.inf
+    default = inspect.signature(cls).parameters[option].default
+    return int((tuning.method.sampler_options or {}).get(option, default))
 
 
 def _pruner(name: str, options: Mapping[str, Any] | None) -> optuna.pruners.BasePruner:

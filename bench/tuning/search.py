@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
 from bench.errors import CutShort, Pruned, UserError
-from bench.execute import try_out
+from bench.execute import Together, gather, try_out
 from bench.executors.base import Emit
 from bench.executors.pool import Stopped
 from bench.places import Places
 from bench.schema import Metric, Status
+from bench.spec import RunSpec
+from bench.together import AT_MOST, possible
 from bench.tracking.plain import Tracking, search_name
 from bench.tracking.runs import Found, RunLog, Tracker
 from bench.tuning.engine import BY_SPLIT, PRUNERS, Search
@@ -30,30 +34,62 @@ STATES = {
 
 @dataclass
 class Attempt:
-    """One trial under way: its splits one after the other, reported to the pruner and to MLflow."""
+    """One trial under way: its splits one after the other, reported to the pruner and to MLflow.
+
+    beside: how many are trained as one, itself among them. error: what ended it before its time.
+    """
 
     tuning: Tuning
     trial: Any
     log: RunLog
+    emit: Emit
+    beside: int = 1
     epochs: int = 0
     values: list[dict[str, float]] = field(default_factory=list)
+    error: Exception | None = None
+    started: float = field(default_factory=time.perf_counter)
 
-    def run(self, places: Places, emit: Emit) -> dict[str, float]:
-        """-> means over the splits. Raises `Pruned` where the pruner says so."""
-        self.emit = emit
+    def run(self, places: Places) -> None:
+        """All splits, or as many as it takes to an `error`."""
         for split in range(self.tuning.method.splits):
-            spec = self.tuning.trial(self.trial.params, split)
-            self.values.append(try_out(spec, places, self._record).metrics)
+            if not self.error:
+                self.run_split(split, places)
+
+    def run_split(self, split: int, places: Places) -> None:
+        try:
+            self.values.append(try_out(self.spec(split), places, self.record).metrics)
             if self.by_split:
                 self._report(self.values[-1][Metric.VAL_ACCURACY], split)
-        return {key: fmean(v[key] for v in self.values) for key in self.values[0]}
+        except Exception as error:
+            self.error = error
+
+    def spec(self, split: int) -> RunSpec:
+        return self.tuning.trial(self.trial.params, split)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Means over the splits; {} where it has not come to its end."""
+        return {} if self.error else {key: fmean(v[key] for v in self.values) for key in self.values[0]}
+
+    @property
+    def seconds(self) -> float:
+        """Of training and preparation; of a trial that did not come to its end, its part of all that it took."""
+        parts = (Metric.TRAIN_SECONDS, Metric.PREPARE_SECONDS)
+        if not self.error:
+            return sum(v[part] for v in self.values for part in parts)
+        return (time.perf_counter() - self.started) / self.beside
+
+    @property
+    def image_steps(self) -> float:
+        cut_short = self.error.image_steps if isinstance(self.error, CutShort) else 0
+        return sum(v[Metric.IMAGE_STEPS] for v in self.values) + cut_short
 
     @property
     def by_split(self) -> bool:
         name = self.tuning.method.pruner
         return PRUNERS.get(name, name) in BY_SPLIT
 
-    def _record(self, epoch: int, epochs: int, metrics: dict[str, float]) -> None:
+    def record(self, epoch: int, epochs: int, metrics: dict[str, float]) -> None:
         self.epochs += 1
         self.log.record(self.epochs, metrics)
         self.emit(self.epochs, epochs * self.tuning.method.splits)
@@ -69,17 +105,27 @@ class Attempt:
 
 
 def run(
-    emit: Emit, tuning: Tuning, row: dict[str, Any], places: Places, tracking: Tracking
+    emit: Emit, tuning: Tuning, row: dict[str, Any], places: Places, tracking: Tracking, alone: bool = True
 ) -> dict[str, Any]:
-    """Search to the end of the budget, or go on where an earlier process was stopped. -> status, error, metrics."""
+    """Search to the end of the budget, or go on where an earlier process was stopped. -> status, error, metrics.
+
+    alone: no other worker shares the search, so all trials that wait for none are this one's.
+    """
     tracker = Tracker(tracking.uri, tracking.experiment_id)
     parent = tracker.open_search(row, tuning)
     facts = {key: row[key] for key in ("cell", "dataset", "n_per_class", "backbone", "strategy")}
     search = Search(tuning, tracking.optuna, study_name(tracking.study, row, tuning), facts)
+    at_most = AT_MOST if alone and possible(tuning.spec) else 1
+
+    def begin(trial: Any, beside: int) -> Attempt:
+        log = tracker.start_trial(parent, row, tuning.trial(trial.params, 0), trial.number)
+        return Attempt(tuning, trial, log, emit, beside)
+
     try:
-        while trial := search.ask():
-            _try(search, trial, tracker, parent, row, places, emit)
+        while trials := search.ask_together(at_most):
+            _try(search, trials, begin, places)
     except (Stopped, KeyboardInterrupt):
+        search.give_up()
         tracker.stop_search(parent)
         raise
     if not search.used_up:  # another worker is at its last trial, and will close the search
@@ -95,46 +141,79 @@ def study_name(study: str, row: dict[str, Any], tuning: Tuning) -> str:
     return f"{study}: {search_name(row)} [{tuning.tuning_id}]"
 
 
-def _try(
-    search: Search, trial: Any, tracker: Tracker, parent: str, row: dict[str, Any], places: Places, emit: Emit
-) -> None:
-    """One trial, from its MLflow run to its end in both stores."""
-    tuning = search.tuning
-    log = tracker.start_trial(parent, row, tuning.trial(trial.params, 0), trial.number)
-    attempt = Attempt(tuning, trial, log)
-    start = time.perf_counter()
-    status, error, metrics, cut_short = Status.FINISHED, None, {}, 0
+def _try(search: Search, trials: Sequence[Any], begin: Callable[[Any, int], Attempt], places: Places) -> None:
+    """Trials from their MLflow runs to their ends in both stores, trained as one where they can be."""
+    together = gather([search.tuning.trial(t.params, 0) for t in trials], places) if len(trials) > 1 else None
+    if not together:
+        for trial in trials:
+            with _ended(search, [begin(trial, 1)]) as (attempt,):
+                attempt.run(places)
+        return
+    with _ended(search, []) as attempts:
+        for trial in trials:
+            attempts.append(begin(trial, len(trials)))
+        try:
+            _run_together(attempts, together, places)
+        except Exception as error:
+            for attempt in attempts:
+                attempt.error = attempt.error or error
+
+
+def _run_together(attempts: list[Attempt], first: Together, places: Places) -> None:
+    """`first`: their first split."""
+    for split in range(attempts[0].tuning.method.splits):
+        going_on = [attempt for attempt in attempts if not attempt.error]
+        if not going_on:
+            return
+        together = gather([attempt.spec(split) for attempt in going_on], places) if split else first
+        if not together:
+            for attempt in going_on:
+                attempt.run_split(split, places)
+            continue
+        results = together.try_out([attempt.record for attempt in going_on])
+        for attempt, result in zip(going_on, results, strict=True):
+            if isinstance(result, CutShort):
+                attempt.error = result
+            else:
+                attempt.values.append(result.metrics)
+
+
+@contextmanager
+def _ended(search: Search, attempts: list[Attempt]) -> Iterator[list[Attempt]]:
+    """What came of them goes to both stores; if the worker is stopped meanwhile, MLflow hears that they were killed."""
     try:
-        metrics = attempt.run(places, emit)
+        yield attempts
+        for attempt in attempts:
+            _end(search, attempt)
     except (Stopped, KeyboardInterrupt):
-        search.give_up(trial)
-        log.finish(Status.KILLED, {}, "stopped by the user")
+        for attempt in attempts:
+            attempt.log.finish(Status.KILLED, {}, "stopped by the user")
         raise
-    except CutShort as end:
-        status = Status.PRUNED if isinstance(end, Pruned) else Status.DIVERGED
-        error, cut_short = str(end), end.image_steps
-    except UserError as end:
-        status, error = Status.FAILED, str(end)
-    except Exception as end:
-        log.text(traceback.format_exc(), "traceback.txt")
-        status, error = Status.FAILED, f"{type(end).__name__}: {end}"
-    log.finish(status, metrics, error)
-    elapsed = time.perf_counter() - start
+
+
+def _end(search: Search, attempt: Attempt) -> None:
+    status, error, metrics = _status(attempt.error), attempt.error, attempt.metrics
+    message = str(error) if error else None
+    if error and not isinstance(error, CutShort | UserError):
+        attempt.log.text("".join(traceback.format_exception(error)), "traceback.txt")
+        message = f"{type(error).__name__}: {error}"
+    attempt.log.finish(status, metrics, message)
     search.tell(
-        trial,
+        attempt.trial,
         STATES[status],
         metrics.get(Metric.VAL_ACCURACY, float("nan")),
         metrics.get(Metric.VAL_NLL, float("nan")),
-        _seconds(attempt, elapsed),
-        sum(v[Metric.IMAGE_STEPS] for v in attempt.values) + cut_short,
+        attempt.seconds,
+        attempt.image_steps,
     )
 
 
-def _seconds(attempt: Attempt, elapsed: float) -> float:
-    """Of training and preparation; of a trial that did not end, all that it took."""
-    done = len(attempt.values) == attempt.tuning.method.splits
-    parts = (Metric.TRAIN_SECONDS, Metric.PREPARE_SECONDS)
-    return sum(v[part] for v in attempt.values for part in parts) if done else elapsed
+def _status(error: Exception | None) -> Status:
+    if error is None:
+        return Status.FINISHED
+    if isinstance(error, CutShort):
+        return Status.PRUNED if isinstance(error, Pruned) else Status.DIVERGED
+    return Status.FAILED
 
 
 def _found(search: Search) -> Found:

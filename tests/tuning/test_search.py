@@ -18,49 +18,14 @@ from bench.execute import execute, try_out
 from bench.executors.pool import Stopped
 from bench.places import Places
 from bench.schema import Metric, Tag
-from bench.spec import BackboneSpec, DatasetSpec, RunSpec
+from bench.spec import RunSpec
 from bench.tracking import experiment
 from bench.tracking.plain import Tracking
 from bench.tracking.runs import Tracker
 from bench.tuning import engine, search
-from bench.tuning.space import space
-from bench.tuning.tuning import Budget, Method, Tuning, final
+from bench.tuning.tuning import final
 from tests.tuning.samples import TRAIN
-
-OPTIONS = {"pool_per_class": 12, "test_per_class": 5}
-ROW = {
-    "dataset": "fine", "similarity": "similar", "size": "small", "cell": "similar-small", "n_per_class": 10,
-    "backbone": "test_resnet", "strategy": "full", "seed": 0, "setting": "tuned", "run_id": "-",
-}  # fmt: skip
-
-
-def make_spec(expression: str = "full", **changes: Any) -> RunSpec:
-    strategy = compose.parse(expression, {}, expression)
-    data = DatasetSpec("world/fine", OPTIONS)
-    return replace(RunSpec(data, 10, BackboneSpec("test_resnet", "random"), strategy, 0, TRAIN), **changes)
-
-
-def make_search(spec: RunSpec, trials: int = 3, **method: Any) -> Tuning:
-    return Tuning(spec, space(spec.strategy, ["*"], [], {}), Budget("trials", trials), Method(**method))
-
-
-@pytest.fixture
-def places(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Places:
-    return Places(tmp_path, tmp_path_factory.getbasetemp() / "tuning-cache")
-
-
-@pytest.fixture
-def tracking(tmp_path: Path) -> Tracking:
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    return Tracking(uri, experiment.open_store(uri, "s"), False, "none", str(tmp_path / "optuna.journal"))
-
-
-def ignore(*args: Any) -> None:
-    return None
-
-
-def run(tuning: Tuning, places: Places, tracking: Tracking) -> dict[str, Any]:
-    return search.run(ignore, tuning, ROW, places, tracking)
+from tests.tuning.trained import ROW, ignore, make_search, make_spec, run
 
 
 def test_a_search_is_a_run_with_its_trials_nested_in_it(places: Places, tracking: Tracking) -> None:

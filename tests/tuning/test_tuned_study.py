@@ -28,7 +28,7 @@ backbones:
   - {name: test_resnet, random: true}
 strategies: [full + head_x10, logreg]
 seeds: 2
-train: {image_size: 32, optimizer: adamw, batch_size: 16, epochs: 3}
+train: {image_size: 32, numerics: fp32, optimizer: adamw, batch_size: 16, epochs: 3}
 knobs: {full: {lr: 0.0001}}  # far too low, so that the search finds better
 tune: {trials: 4, splits: 2}
 system_metrics: false
