@@ -1,4 +1,4 @@
-"""What must be there and hold before the first run: data decoded, sources pretrained, every strategy checked."""
+"""What must be there and hold before the first run: data decoded, sources pretrained, strategies checked, steps timed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from bench.errors import UserError
 from bench.executors.base import Ended, Executor, Job
+from bench.numerics import Key
 from bench.places import Places
 from bench.study.plan import Plan
 from bench.study.targets import UNMEASURED
@@ -52,6 +53,9 @@ def prepare(plan: Plan, places: Places, executor: Executor, view: View) -> Remar
     for label, table in loaded.items():
         if table:
             view.say(f"{label}: {table}")
+    timings = _all(_timing_jobs(plan, places), "timing fp32 and bf16", executor, view)
+    for label, timing in timings.items():
+        view.say(f"{label}: numerics {timing.choice()}")
     return Remarks(
         {label: done[label].notes for label in done},
         {label: [note] for label, note in sources.items()},
@@ -123,6 +127,13 @@ def _measurements(plan: Plan, places: Places) -> list[Job]:
     return [
         Job(f"{dataset}:{backbone}", "bench.worker:measure", (spec, places), f"{dataset} on {backbone}")
         for (dataset, backbone), spec in pairs.items()
+    ]
+
+
+def _timing_jobs(plan: Plan, places: Places) -> list[Job]:
+    return [
+        Job(b.label, "bench.worker:time_numerics", (Key.of(b, plan.study.train), b, places), b.label)
+        for b in plan.undecided
     ]
 
 

@@ -8,10 +8,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from bench import compose
+from bench import compose, numerics
 from bench.errors import UserError, nearest
+from bench.numerics import Choice
 from bench.schema import CELLS
-from bench.spec import BackboneSpec, RunSpec, StrategySpec, TeacherSpec
+from bench.spec import BackboneSpec, RunSpec, StrategySpec, TeacherSpec, TrainSpec
 from bench.study import targets
 from bench.study.backbones import resolve
 from bench.study.load import locate, located
@@ -81,6 +82,12 @@ class Plan:
     left_out: dict[str, str]  # label -> why a product of axes was left out
     rule: dict[str, str | None]  # cell -> label of the strategy that the rule picks
     baseline: str | None  # label of the strategy that all are ranked against
+    numerics: dict[str, Choice | None]  # backbone label -> what "auto" is; None: to be measured
+
+    @property
+    def undecided(self) -> list[BackboneSpec]:
+        """The backbones whose numerics are measured when the study is prepared."""
+        return [b for b in self.backbones if b.label in self.numerics and self.numerics[b.label] is None]
 
     @property
     def tunings(self) -> dict[str, PlannedRun]:
@@ -131,7 +138,11 @@ class Plan:
                 }
                 for entry, target in zip(study.datasets, self.targets, strict=True)
             ],
-            "backbones": [{**asdict(b), "notes": []} for b in self.backbones],
+            "backbones": [
+                {**asdict(b), "notes": [], "numerics": asdict(choice) if choice else None}
+                for b in self.backbones
+                for choice in [self.numerics.get(b.label)]
+            ],
             "strategies": [asdict(s) for s in self.strategies],
             "left_out": [{"label": label, "reason": reason} for label, reason in self.left_out.items()],
             "seeds": study.seeds,
@@ -155,7 +166,7 @@ class Plan:
 def make(study: Study, path: Path, cache: Path) -> Plan:
     """Expand and check. Raises `UserError`, with the place in the file, for whatever cannot work.
 
-    `cache`: where similarities measured by earlier calls are found.
+    `cache`: where similarities and numerics measured by earlier calls are found.
     """
     strategies, left_out = _strategies(study, path)
     made = [targets.make(entry, study, path, i) for i, entry in enumerate(study.datasets)]
@@ -165,6 +176,8 @@ def make(study: Study, path: Path, cache: Path) -> Plan:
     _refuse_twins([b.label for b in [*backbones, *teachers]], path, "backbones and teachers")
     _refuse_twins([s.label for s in strategies], path, "strategies")
     _refuse_unmeasurable(made, backbones, path)
+    auto = study.train.numerics == "auto"
+    chosen = {b.label: numerics.choose(b, study.train, cache) for b in backbones if auto}
     base = [
         PlannedRun(
             spec,
@@ -178,12 +191,19 @@ def make(study: Study, path: Path, cache: Path) -> Plan:
         for target in made
         for (n, images), backbone, strategy in product(target.images.items(), backbones, strategies)
         for teacher in [_teacher(strategy, backbone, [*backbones, *teachers], path)]
-        for spec in [RunSpec(target.spec, n, backbone, strategy, seed, study.train, teacher)]
+        for train in [_resolved(study.train, chosen.get(backbone.label))]
+        for spec in [RunSpec(target.spec, n, backbone, strategy, seed, train, teacher)]
     ]
     runs = _settings(base, study, strategies, path) if study.tune else base
     _refuse_doubles(runs, path)
     rule, baseline = _rule(study, strategies, path), _baseline(study, strategies, path)
-    return Plan(study, path, cache, runs, made, strategies, backbones, teachers, left_out, rule, baseline)
+    return Plan(
+        study, path, cache, runs, made, strategies, backbones, teachers, left_out, rule, baseline, chosen
+    )
+
+
+def _resolved(train: TrainSpec, choice: Choice | None) -> TrainSpec:
+    return replace(train, numerics=choice.dtype) if choice else train
 
 
 def _settings(

@@ -29,9 +29,6 @@ class Numerics:
 
 
 def choose(train: TrainSpec) -> Numerics:
-    """CUDA where there is one. "auto" is bf16 on CUDA devices that have it and fp32 elsewhere."""
+    """CUDA where there is one, in the format of the run's spec."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    bf16 = train.numerics == "bf16" or (
-        train.numerics == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
-    )
-    return Numerics(device, torch.bfloat16 if bf16 else torch.float32)
+    return Numerics(device, torch.bfloat16 if train.dtype == "bf16" else torch.float32)

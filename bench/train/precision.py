@@ -1,0 +1,121 @@
+"""Whether a network trains faster in fp32 or in bf16 on this machine: by timing whole training steps of both in turn."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from bench.backbones.build import build, resolution
+from bench.data.store import locked, write_text
+from bench.numerics import Key, Timing, read
+from bench.spec import BackboneSpec
+from bench.train.device import Numerics
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+ROUNDS, SECONDS = 8, 2.0
+"""A round is a step of each; no further one is begun after so many seconds."""
+
+STEP_SECONDS, GROWTH = 0.5, 4
+"""Batches of which a step would take longer are cut: they keep the device busy with fewer images too."""
+
+PILOT, HOPELESS = 2, 4.0
+"""On so many images first (BatchNorm needs two); where bf16 is slower by this factor, that is the answer."""
+
+CLASSES = 10
+
+Step = Callable[[str, int], float]
+"""(format, images) -> seconds of one training step."""
+
+
+def decide(key: Key, backbone: BackboneSpec, base: Path, cache: Path) -> Timing:
+    """Measured now, unless it was before; other processes wait for it and find the same.
+
+    Raises `UserError` for a backbone that cannot be built.
+    """
+    path = key.path(cache)
+    with locked(path.parent / ".locks" / path.stem):
+        if (known := read(key, cache)) is None:
+            known = measure(backbone, key, base)
+            _write(key, known, path)
+    return known
+
+
+def measure(backbone: BackboneSpec, key: Key, base: Path = Path(".")) -> Timing:
+    """Of the network at random weights, which cost the same, on this process's device and threads."""
+    pixels = key.image_size if isinstance(key.image_size, int) else None
+    size = resolution(backbone, pixels, base)[0]
+    random = dataclasses.replace(backbone, weights="random", checkpoint=None, source=None)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return compare(make_step(build(random, CLASSES, size), size, device), key.batch_size)
+
+
+def compare(step: Step, batch_size: int) -> Timing:
+    """The fastest of several steps in turn: what disturbs a machine for a moment only ever makes one slower."""
+    try:
+        pilot = _fastest(step, PILOT, 3)
+        if pilot.bf16 and pilot.bf16 > HOPELESS * pilot.fp32:
+            return pilot
+        return _fastest(step, _images(step, batch_size), ROUNDS)
+    except RuntimeError as error:  # an operation without a bf16 kernel
+        return Timing(step("fp32", PILOT), None, PILOT, str(error).splitlines()[0])
+
+
+def _images(step: Step, batch_size: int) -> int:
+    """As many as a step of bearable length takes; not extrapolated, as few images leave a GPU idle."""
+    images = PILOT
+    while images < batch_size and min(step("fp32", images) for _ in range(2)) < STEP_SECONDS / GROWTH:
+        images = min(batch_size, images * GROWTH)
+    return images
+
+
+def _fastest(step: Step, images: int, rounds: int) -> Timing:
+    """The first round is slower, so that it counts only where steps are too long for a second one."""
+    fp32 = bf16 = math.inf
+    spent = 0.0
+    for _ in range(rounds):
+        now = step("fp32", images), step("bf16", images)
+        fp32, bf16 = min(fp32, now[0]), min(bf16, now[1])
+        spent += sum(now)
+        if spent > SECONDS:
+            break
+    return Timing(fp32, bf16, images)
+
+
+def make_step(model: nn.Module, size: int, device: torch.device) -> Step:
+    """Forward, loss, backward and plain SGD on random images [images, 3, size, size], as the loop does it."""
+    model = model.to(device, memory_format=torch.channels_last).train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-6)
+
+    def step(dtype: str, images: int) -> float:
+        numerics = Numerics(device, DTYPES[dtype])
+        x = torch.rand(images, 3, size, size, device=device).to(memory_format=torch.channels_last)
+        y = torch.arange(images, device=device) % CLASSES
+        numerics.synchronize()
+        start = time.perf_counter()
+        with numerics.autocast():
+            loss = F.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        numerics.synchronize()
+        return time.perf_counter() - start
+
+    return step
+
+
+def _write(key: Key, timing: Timing, path: Path) -> None:
+    """Written aside and renamed, with what was measured beside it for whoever looks."""
+    threads = torch.get_num_threads()
+    content = {"timing": dataclasses.asdict(timing), "of": dataclasses.asdict(key), "threads": threads}
+    aside = path.with_suffix(f".{os.getpid()}")
+    write_text(aside, json.dumps(content, indent=1, allow_nan=False))
+    os.replace(aside, path)
