@@ -94,14 +94,15 @@ def _store_option(uri: str) -> str:
     return "" if uri == store_uri() else f" --store {redacted(uri)}"
 
 
-def _executor(workers: int) -> Any:
+def _executor(workers: int, processes: int | None = None) -> Any:
+    """As many processes as workers, unless told otherwise, each with its share of the cores."""
     if workers == 0:
         from bench.executors.inline import InlineExecutor
 
         return InlineExecutor()
     from bench.executors.pool import LocalPool
 
-    return LocalPool(workers, threads=max(1, devices.cores() // workers))
+    return LocalPool(processes or workers, threads=max(1, devices.cores() // workers))
 
 
 @app.command()
@@ -129,6 +130,7 @@ def plan(
             "searches": len(now.searches),
             "estimated_seconds": now.remaining(count),
             "left_out": planned.left_out,
+            "numerics": {label: choice and choice.dtype for label, choice in planned.numerics.items()},
             "runs": [{**run.row(), "done": run.run_id in done} for run in now.plan.runs],
         }
     )
@@ -166,6 +168,55 @@ def runs(
         writer.writerows(rows)
     else:
         _print_runs(rows)
+
+
+@app.command()
+def profile(
+    study_file: StudyFile,
+    run_id: Annotated[
+        str | None,
+        typer.Option("--run", metavar="ID", help="the run of this id, or of the only one that begins so"),
+    ] = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option(metavar="LABEL", help="the first run of this one; default: of the baseline, as full"),
+    ] = None,
+    top: Annotated[
+        int, typer.Option(min=0, metavar="N", help="also the N most expensive operators of torch")
+    ] = 0,
+    as_json: Json = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="as one of so many workers, which share the cores; default: as `bench run`. 0: in this process",
+        ),
+    ] = None,
+    sets: Sets = None,
+    store: Store = None,
+) -> None:
+    """Where the time of a run goes. Executes one run of the study, as a worker would, and logs nothing."""
+    from bench import profiling
+
+    planned, uri = _plan(study_file, sets, store)
+    chosen = profiling.pick(state.read(planned, uri).plan, run_id, strategy)
+    executor = _executor(devices.default_workers() if workers is None else workers, processes=1)
+    try:
+        found = profiling.of_run(planned, chosen, executor, view.ConsoleView(err), top)
+    finally:
+        executor.close()
+    if as_json:
+        _print_json(found)
+        return
+    for line in profiling.title(found):
+        out.print(escape(line), highlight=False, soft_wrap=True)
+    _print_table(profiling.rows(found))
+    for line in profiling.summary(found):
+        out.print(escape(line), highlight=False, soft_wrap=True)
+    if top:
+        steps = f"operators of {found['operator_steps']} training steps and what lay between them"
+        out.print(f"\n{steps}, on a second execution", highlight=False, soft_wrap=True)
+        _print_table(profiling.operator_rows(found))
 
 
 @app.command()
