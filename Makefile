@@ -5,7 +5,7 @@ PYTHON ?= python3
 UV := .uv/bin/uv
 BENCH := .venv/bin/bench
 
-.PHONY: setup quickstart test test-long lint schema docs constraints clean
+.PHONY: setup quickstart test test-long benchmark lint schema docs constraints clean
 
 setup: .venv/.installed
 
@@ -28,6 +28,12 @@ test: setup
 # Minutes each: many real kills, studies run to the end.
 test-long: setup
 	.venv/bin/python -m pytest -m long
+
+# Speed beside what one would use instead, 40 minutes on a machine with nothing else to do -> docs/performance.md
+benchmark: setup
+	$(UV) pip install --quiet --python .venv/bin/python -c constraints.txt -e '.[dev,benchmark]'
+	.venv/bin/python -m tests.benchmarks.speed
+	.venv/bin/python -m tests.benchmarks.speed --report
 
 lint: setup
 	.venv/bin/ruff check .

@@ -22,7 +22,10 @@ def main(study: str, workers: str, uri: str | None = None) -> None:
         for run in store.read_runs(store_uri(uri), study)
         if run["tags"].get(Tag.PURPOSE) == "final" and run["status"] == "FINISHED"
     ]
-    inside = [sum(run["metrics"][key] for key in WORK) for run in runs]
+    inside = [  # what a run took from a cache is in its times, but was not computed in it
+        sum(run["metrics"][key] for key in WORK) - run["metrics"].get(Metric.BORROWED_SECONDS, 0.0)
+        for run in runs
+    ]
     starts, ends = ([run[key] / 1000 for run in runs] for key in ("start_time", "end_time"))
     wall = (max(ends) - min(starts)) * int(workers)
     logged = [end - start - work for start, end, work in zip(starts, ends, inside, strict=True)]

@@ -1,0 +1,154 @@
+"""What the cache of frozen activations and the batched heads save: a sweep of linear probes, and a partly frozen
+network trained several times.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from bench import compose
+from bench.activations.store import GIB, ActivationStore
+from bench.data.prepare import load_test
+from bench.ingredients import prepare_dataset
+from bench.places import Places
+from bench.spec import DatasetSpec
+from bench.train.device import choose
+from bench.train.evaluate import predict, score
+from bench.train.loop import Trainer
+from bench.train.sweep import Sweep
+from tests.benchmarks.speed import malloc
+from tests.benchmarks.speed.images import folder, home
+from tests.benchmarks.speed.job import Job
+from tests.benchmarks.speed.lines import Settings
+from tests.benchmarks.speed.loops import tutorial
+from tests.benchmarks.speed.measure import Figure, Run, Spent, accuracies, alternate, figure, over
+from tests.benchmarks.speed.ours import CpuClock, _task, faster, in_format, settings_of, strategy
+
+RATES = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]
+MIDDLE = RATES.index(0.1)
+EPOCHS = 20
+VIEWS = 5
+RUNS = 4
+
+
+def probes_resnet(settings: Settings) -> list[Figure]:
+    return _probes("resnet18", 150, settings)
+
+
+def probes_mobilenet(settings: Settings) -> list[Figure]:
+    return _probes("mobilenetv3_small_050", 100, settings)
+
+
+def _probes(network: str, goal: float, settings: Settings) -> list[Figure]:
+    """Eight linear probes that differ in their rate. The tutorial trains one in full, and its time counts eightfold."""
+    images, epochs = (200, 2) if settings.quick else (settings.images, EPOCHS)
+    job = Job(folder(images), network, 64, epochs=epochs, lr=RATES[MIDDLE], augment="flip")
+    job = replace(job, frozen=len(job.model().stages))
+    runs = alternate(
+        {
+            "ours": lambda number: _sweep(replace(job, seed=number)),
+            "tutorial": lambda n: tutorial(replace(job, seed=n)),
+        },
+        settings.rounds(2),
+    )
+    theirs = [Spent(run.train.cpu * len(RATES), run.train.wall * len(RATES)) for run in runs["tutorial"]]
+    ratios, wall = over(theirs, [run.whole for run in runs["ours"]])
+    more = (
+        f"decoding included; {images:,} images, flip, {epochs} epochs, 8 rates; accuracy at {RATES[MIDDLE]}"
+    )
+    return [
+        figure(f"probes {network}: sweep of 8", ratios, wall, goal=goal, accuracy=accuracies(runs), more=more)
+    ]
+
+
+def _sweep(job: Job) -> Run:
+    """All rates, from the folder of images to the last epoch."""
+    train = settings_of(job, faster(job.network, job.size))
+    malloc.ours()
+    with _temporary() as places:
+        prepare = Spent()
+        with prepare.measured():
+            prepared = prepare_dataset(DatasetSpec(f"folder:{job.folder}"), job.spec, job.size, places)
+            task = _task(prepared, job)
+        numerics = choose(train)
+        model, clock = job.model(), CpuClock(numerics)
+        store = ActivationStore(places.cache / "activations", 8 * GIB)
+        trainer = Trainer(model, task, train, numerics, clock, job.seed, _ignore, activations=store)
+        probes = [compose.build(compose.parse("linear_probe", {"linear_probe": {"lr": lr}})) for lr in RATES]
+        spent = Spent()
+        with spent.measured():
+            sweep = Sweep.of(trainer, probes)
+            assert sweep, "these probes can be trained as one"
+            sweep.run([_ignore] * len(RATES))
+        sweep.put(MIDDLE)
+        test = load_test(prepared.path)
+        return Run(prepare, spent, score(predict(model, test, numerics), test.y).accuracy)
+
+
+def views(settings: Settings) -> list[Figure]:
+    """Four runs of a network frozen up to its last stage, on five fixed crops of each image, against new crops each time."""
+    images, epochs = (100, 2) if settings.quick else (1000, EPOCHS)
+    job = Job(folder(images), "resnet18", 64, epochs=epochs)
+    job = replace(job, frozen=len(job.model().stages) - 1)
+    numerics = faster(job.network, job.size)
+    runs = alternate(
+        {
+            "ours": lambda number: _cached_runs(replace(job, seed=number)),
+            "ours, new crops": lambda number: in_format(numerics)(replace(job, seed=number)),
+            "tutorial": lambda number: tutorial(replace(job, seed=number)),
+        },
+        settings.rounds(2),
+    )
+    found = []
+    for side, goal in (("ours, new crops", 1.8), ("tutorial", None)):
+        theirs = [Spent(run.train.cpu * RUNS, run.train.wall * RUNS) for run in runs[side]]
+        ratios, wall = over(theirs, [run.train for run in runs["ours"]])
+        more = f"{images:,} images, {epochs} epochs, {RUNS} runs of different rates; the other side trains one, times {RUNS}"
+        found.append(
+            figure(
+                f"views: {VIEWS} crops cached, against {side}",
+                ratios,
+                wall,
+                goal=goal,
+                accuracy=accuracies(runs),
+                more=more,
+            )
+        )
+    return found
+
+
+def _cached_runs(job: Job) -> Run:
+    """The accuracy is that of the run at the job's own rate."""
+    train = replace(settings_of(job, faster(job.network, job.size)), views=VIEWS)
+    malloc.ours()
+    with _temporary() as places:
+        prepared = prepare_dataset(DatasetSpec(f"folder:{job.folder}"), job.spec, job.size, places)
+        task, numerics, spent = _task(prepared, job), choose(train), Spent()
+        for share in (0.25, 0.5, 2.0, 1.0)[-RUNS:]:
+            model = job.model()
+            store = ActivationStore(places.cache / "activations", 8 * GIB)
+            trainer = Trainer(
+                model, task, train, numerics, CpuClock(numerics), job.seed, _ignore, activations=store
+            )
+            with spent.measured():
+                trainer.run(strategy(replace(job, lr=job.lr * share)))
+        test = load_test(prepared.path)
+        return Run(Spent(), spent, score(predict(model, test, numerics), test.y).accuracy)
+
+
+@contextmanager
+def _temporary() -> Iterator[Places]:
+    places = Places(Path("."), Path(tempfile.mkdtemp(dir=home())))
+    try:
+        yield places
+    finally:
+        shutil.rmtree(places.cache)
+
+
+def _ignore(epoch: int, epochs: int, metrics: dict[str, float]) -> None:
+    return None

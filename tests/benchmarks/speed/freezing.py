@@ -1,0 +1,39 @@
+"""resnet18 at 64 px with its stem and three of its four blocks frozen: our loop against the tutorial's
+freezing as much.
+
+Per epoch, new crops in every epoch, so that nothing can be cached: what is left is that frozen layers are
+not differentiated, on both sides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.benchmarks.speed.images import folder
+from tests.benchmarks.speed.job import Job
+from tests.benchmarks.speed.lines import Settings
+from tests.benchmarks.speed.loops import tutorial
+from tests.benchmarks.speed.measure import Figure, accuracies, alternate, figure, over
+from tests.benchmarks.speed.ours import faster, in_format
+
+GOAL = 2.0
+
+
+def per_epoch(settings: Settings) -> list[Figure]:
+    images = 200 if settings.quick else 1000
+    job = Job(folder(images), "resnet18", 64, epochs=1 if settings.quick else 2)
+    stages = job.model().stages
+    job = replace(job, frozen=len(stages) - 1)
+    numerics = faster(job.network, job.size)
+    runs = alternate(
+        {
+            "ours": lambda number: in_format(numerics)(replace(job, seed=number)),
+            "tutorial": lambda number: tutorial(replace(job, seed=number)),
+        },
+        settings.rounds(3),
+    )
+    ratios, wall = over([run.train for run in runs["tutorial"]], [run.train for run in runs["ours"]])
+    more = f"{numerics}, {images:,} images, {job.epochs} epochs; the stem counts as a fifth stage"
+    return [
+        figure("freeze: per epoch", ratios, wall, goal=GOAL, accuracy=accuracies(runs), more=more),
+    ]
