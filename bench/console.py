@@ -35,6 +35,9 @@ def show_plan(console: Console, now: State, workers: int) -> None:
     console.print(table)
     console.print(f"strategies  {', '.join(s.label for s in plan.strategies)}", highlight=False)
     console.print(f"backbones   {', '.join(b.label for b in plan.backbones)}", highlight=False)
+    for label, choice in plan.numerics.items():
+        said = choice or "fp32 or bf16, to be measured once something is to be run"
+        console.print(f"numerics    {escape(label)}: {said}", highlight=False, soft_wrap=True)
     console.print(f"seeds       {', '.join(map(str, plan.study.seeds))}", highlight=False)
     if len(plan.study.seeds) == 1:
         console.print(

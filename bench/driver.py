@@ -20,7 +20,8 @@ from bench.preparation import Remarks
 from bench.schema import ARTIFACT_REPORT, Status
 from bench.state import State
 from bench.study import plan as planning
-from bench.study.plan import Plan
+from bench.study.plan import Plan, PlannedRun
+from bench.together import grouped
 from bench.tracking.plain import Tracking, run_name, search_name
 from bench.view import View
 
@@ -53,7 +54,7 @@ def run_study(plan: Plan, uri: str, make_executor: Callable[[], Executor], view:
         needed = plan.unmeasured or now.missing or now.searches
         executor = make_executor() if needed else None  # imports torch while we import MLflow
         try:
-            study_run = _run(plan, uri, storage, executor, view, summary.counts)
+            study_run, plan = _run(plan, uri, storage, executor, view, summary.counts)
         except KeyboardInterrupt:
             summary.interrupted = True
             view.say("stopping: the runs under way are marked killed, and the same command goes on from here")
@@ -73,8 +74,8 @@ def run_study(plan: Plan, uri: str, make_executor: Callable[[], Executor], view:
 
 def _run(
     plan: Plan, uri: str, storage: str, executor: Executor | None, view: View, counts: Counter[str]
-) -> str:
-    """`storage`: Optuna's. -> the MLflow run that holds the study's document and will hold its report."""
+) -> tuple[str, Plan]:
+    """`storage`: Optuna's. -> the MLflow run that will hold the report, and the plan with what preparation measured."""
     from bench.tracking import experiment, leftovers
 
     with store.translated(uri):
@@ -85,12 +86,15 @@ def _run(
             )
     places = Places(plan.base.absolute(), plan.cache)
     remarks = preparation.prepare(plan, places, executor, view) if executor else _known_remarks(plan, uri)
-    if plan.unmeasured:  # measured just now: the runs find their cells
-        plan = planning.make(plan.study, plan.path, plan.cache)
+    if executor and (
+        plan.unmeasured or plan.undecided
+    ):  # measured just now: runs find their cells and numerics
+        before, plan = plan, planning.make(plan.study, plan.path, plan.cache)
+        _say_what_counts_no_more(before, plan, uri, view)
     now = state.read(plan, uri)
     study_run = experiment.write_study(uri, experiment_id, _document(now.plan, uri, remarks))
     if not executor:
-        return study_run
+        return study_run, plan
     tracking = Tracking(
         uri, experiment_id, plan.study.system_metrics, plan.study.checkpoints, storage, plan.study.name
     )
@@ -101,7 +105,17 @@ def _run(
         experiment.write_study(uri, experiment_id, _document(now.plan, uri, remarks))
         again = [run for run in now.missing if run.run_id not in tried]
         _execute(replace(now, missing=again, searches=[]), executor, places, tracking, view, counts)
-    return study_run
+    return study_run, plan
+
+
+def _say_what_counts_no_more(before: Plan, plan: Plan, uri: str, view: View) -> None:
+    """Results of one study are all in one format on a backbone; another one's are done again, or kept by hand."""
+    lost = len(state.read(before, uri).done) - len(state.read(plan, uri).done)
+    if lost > 0:
+        view.say(
+            f"{lost} stored run(s) in fp32 do not count beside bf16 and are done again; "
+            "to stay with them: --set train.numerics=fp32"
+        )
 
 
 def _open_optuna(plan: Plan, uri: str) -> str:
@@ -124,41 +138,58 @@ def _execute(
     now: State, executor: Executor, places: Places, tracking: Tracking, view: View, counts: Counter[str]
 ) -> None:
     """The searches, which take longest, then the runs that need not wait for one."""
+    # with checkpoints to keep, each run has a network of its own
+    groups = grouped(now.missing) if tracking.checkpoints == "none" else [[run] for run in now.missing]
     rows = {run.run_id: run.row() for run in now.missing}
-    runs = [
-        Job(
-            run.run_id,
-            "bench.worker:run",
-            (run.spec, rows[run.run_id], places, tracking),
-            run_name(rows[run.run_id]),
-        )
-        for run in now.missing
-    ]
-    searches = list(_search_jobs(now, places, tracking))
-    with view.progress("running", len(searches) + len(runs)):
-        for event in executor.run([*searches, *runs]):
+    members = {group[0].run_id: [rows[run.run_id] for run in group] for group in groups}
+    jobs = [*_search_jobs(now, places, tracking), *_run_jobs(groups, rows, places, tracking)]
+    with view.progress("running", len(jobs)):
+        for event in executor.run(jobs):
             view.event(event)
-            if isinstance(event, Ended):
-                row = rows.pop(event.job.key, None)
-                result = event.result or {
-                    "status": Status.FAILED,
-                    "error": event.user_error or event.crash,
-                    "metrics": {},
-                }
+            if not isinstance(event, Ended):
+                continue
+            group = members.get(event.job.key, [])
+            for result, row in zip(_results(event, len(group)), group or [None], strict=True):
                 counts[result["status"]] += 1
                 seconds = result["metrics"].get("total_seconds")
+                if row:
+                    del rows[row["run_id"]]
                 if row and seconds:
                     now.estimator.learn(row, seconds)
                 remaining = now.estimator.remaining(rows.values(), executor.workers)
-                view.finished(event.job.label, result, remaining if row else None)
+                view.finished(run_name(row) if row else event.job.label, result, remaining if row else None)
+
+
+def _run_jobs(
+    groups: list[list[PlannedRun]], rows: dict[str, dict[str, Any]], places: Places, tracking: Tracking
+) -> Iterator[Job]:
+    for group in groups:
+        first, label = group[0], run_name(rows[group[0].run_id])
+        if len(group) == 1:
+            yield Job(
+                first.run_id, "bench.worker:run", (first.spec, rows[first.run_id], places, tracking), label
+            )
+        else:
+            runs = [(run.spec, rows[run.run_id]) for run in group]
+            label = f"{label} and {len(group) - 1} more"
+            yield Job(first.run_id, "bench.worker:run_together", (runs, places, tracking), label)
+
+
+def _results(event: Ended, runs: int) -> list[dict[str, Any]]:
+    """Of a job's runs, or of its search."""
+    if isinstance(event.result, list):
+        return event.result
+    failed = {"status": Status.FAILED, "error": event.user_error or event.crash, "metrics": {}}
+    return [event.result or failed] * max(1, runs)
 
 
 def _search_jobs(now: State, places: Places, tracking: Tracking) -> Iterator[Job]:
     for run in now.searches:
         assert run.tuning and now.plan.study.tune
         row = run.row()
-        for i in range(now.plan.study.tune.parallel):
-            args = (run.tuning, row, places, tracking)
+        workers = now.plan.study.tune.parallel
+        for i in range(workers):
+            args = (run.tuning, row, places, tracking, workers == 1)
             yield Job(
                 f"{run.tuning.tuning_id}:{i}", "bench.worker:search", args, f"search: {search_name(row)}"
             )

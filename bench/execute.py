@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
 
 from bench import compose
+from bench.activations.store import ActivationStore, limit
 from bench.backbones.model import Model
+from bench.data.images import ImageSet
 from bench.data.prepare import Prepared, load_test
 from bench.data.task import Task
 from bench.errors import CutShort
@@ -18,12 +21,16 @@ from bench.places import Places
 from bench.schema import Metric
 from bench.seeds import derive
 from bench.spec import RunSpec, TrainSpec
+from bench.together import possible
 from bench.train.cost import Clock, EnergyMeter, MemoryMeter, forward_flops
 from bench.train.device import choose
 from bench.train.evaluate import score
 from bench.train.loop import Record, Trainer
+from bench.train.parts import SILENT, Parts
+from bench.train.sweep import Sweep
 
 if TYPE_CHECKING:
+    from bench.teacher import Teacher
     from bench.train.checkpoint import Snapshot
 
 
@@ -37,15 +44,18 @@ class Outcome:
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
 
 
-def execute(spec: RunSpec, places: Places, record: Record, keep: str = "none") -> Outcome:
+def execute(
+    spec: RunSpec, places: Places, record: Record, keep: str = "none", parts: Parts = SILENT
+) -> Outcome:
     """Train and evaluate one run. The test images are opened here, after training, and nowhere else.
 
     `keep`: which snapshots to return ("none", "best": the evaluated one, "all": best and last).
+    `parts`: told where the time goes.
     Raises `Diverged` for a loss that is not finite, `UserError` for input that does not work.
     """
-    trained = _train(spec, places, record, keep)
+    trained = _train(spec, places, record, keep, parts)
     with trained.clock("total"), trained.clock("eval"):
-        scores = _val_scores(trained.trainer) | _test_scores(trained.trainer, trained.prepared)
+        scores = _val_scores(trained.trainer) | _test_scores(trained.trainer, _test_images(trained.prepared))
     return trained.outcome(scores, keep)
 
 
@@ -57,54 +67,121 @@ def try_out(spec: RunSpec, places: Places, record: Record) -> Outcome:
     return trained.outcome(scores, "none")
 
 
+def gather(specs: Sequence[RunSpec], places: Places) -> Together | None:
+    """Runs that differ in their strategies alone, to be trained as one; None where they cannot.
+
+    What raises here would do so in a run of its own, and is left for that to tell.
+    """
+    bare = {dataclasses.replace(spec, strategy=specs[0].strategy).run_id for spec in specs}
+    if len(bare) > 1 or not all(map(possible, specs)):
+        return None
+    try:
+        made = _make(specs[0], places, lambda *args: None, "none")
+        with made.clock("total"):
+            sweep = Sweep.of(made.trainer, [compose.build(spec.strategy) for spec in specs])
+    except Exception:
+        return None
+    return Together(made, sweep) if sweep else None
+
+
 @dataclass
-class _Trained:
-    """A run whose training is over, and the meters that ran meanwhile."""
+class Together:
+    """Runs that train nothing but heads, trained as one.
+
+    Each costs what it would have done just so by itself, such as running the frozen body, and its share of the rest.
+    """
+
+    _made: _Made
+    _sweep: Sweep
+
+    def try_out(self, records: Sequence[Record]) -> list[Outcome | CutShort]:
+        """What `try_out` of each returns, or raises because its training ends before its time."""
+        self._sweep.run(records)
+        return self._results(_val_scores)
+
+    def execute(self, records: Sequence[Record]) -> list[Outcome | CutShort]:
+        """What `execute` of each returns, or raises because its training ends before its time."""
+        self._sweep.run(records)
+        with self._sweep.clock("eval"):
+            images = _test_images(self._made.prepared)
+        return self._results(lambda trainer: _val_scores(trainer) | _test_scores(trainer, images))
+
+    def _results(self, judge: Callable[[Trainer], dict[str, float]]) -> list[Outcome | CutShort]:
+        """judge: scores a run whose training is over."""
+        made, sweep = self._made, self._sweep
+        scores = {}
+        with sweep.clock("eval"):
+            for k in sweep.alive:
+                sweep.put(k)
+                scores[k] = judge(made.trainer)
+        sweep.share()
+        shared = made.outcome({Metric.TRAINED_TOGETHER: len(sweep.ends)}, "none")
+        shared.metrics.pop(Metric.ENERGY, None)  # of all of them
+        return [
+            end or dataclasses.replace(shared, metrics=scores[k] | shared.metrics)
+            for k, end in enumerate(sweep.ends)
+        ]
+
+
+@dataclass
+class _Made:
+    """A run, ready to be trained, and the meters that run meanwhile."""
 
     trainer: Trainer
     prepared: Prepared
     clock: Clock
     memory: MemoryMeter
     energy: EnergyMeter
-    teacher_seconds: float | None
+    teacher: Teacher | None
 
     def outcome(self, scores: dict[str, float], keep: str) -> Outcome:
         trainer = self.trainer
         cost = _cost(trainer, self.clock, self.memory, self.energy)
-        if self.teacher_seconds is not None:
-            cost[Metric.TEACHER_SECONDS] = self.teacher_seconds
+        if self.teacher:  # which knows only now how long it took: it was made when first asked
+            cost[Metric.TEACHER_SECONDS] = self.teacher.seconds
         device = _device_name(trainer.numerics.device)
         return Outcome(scores | cost, device, trainer.model.load_report.table(), _kept(trainer, keep))
 
 
-def _train(spec: RunSpec, places: Places, record: Record, keep: str) -> _Trained:
+def _train(spec: RunSpec, places: Places, record: Record, keep: str, parts: Parts = SILENT) -> _Made:
+    made = _make(spec, places, record, keep, parts)
+    with made.clock("total"):
+        try:
+            made.trainer.run(compose.build(spec.strategy))
+        except CutShort as end:
+            end.image_steps = made.trainer.images_seen
+            raise
+    return made
+
+
+def _make(spec: RunSpec, places: Places, record: Record, keep: str, parts: Parts = SILENT) -> _Made:
     numerics = choose(spec.train)
     if spec.teacher:
         train_teacher(spec, numerics, places)  # before the meters start: it serves all runs that share it
-    clock, memory, energy = Clock(numerics), MemoryMeter(numerics.device), EnergyMeter(numerics.device)
+    clock, memory, energy = Clock(numerics, parts), MemoryMeter(numerics.device), EnergyMeter(numerics.device)
     memory.start()
     with clock("total"):
         with clock("prepare"):
-            prepared = prepare_dataset(spec.dataset, spec.backbone, spec.train.image_size, places)
-            task = make_task(prepared, spec)
+            with parts("images"):
+                prepared = prepare_dataset(spec.dataset, spec.backbone, spec.train.image_size, places)
+                task = make_task(prepared, spec)
             teacher = find_teacher(spec, task, numerics, places)
             if teacher:
                 task = dataclasses.replace(task, teacher=teacher)
             torch.manual_seed(derive(spec.seed, "model"))
-            model = make_model(spec.backbone, task.num_classes, spec.train.image_size, places)
-            model = model.to(numerics.device, memory_format=torch.channels_last)
+            with parts("network"):
+                model = make_model(spec.backbone, task.num_classes, spec.train.image_size, places)
+                model = model.to(numerics.device, memory_format=torch.channels_last)
             # not a partial: copies of the model would copy the task, images and all
             model.on_new_head = lambda model: _init_head_bias(model, task, spec.train)
             model.on_new_head(model)
         wanted = keep != "none" or spec.train.evaluate == "best"
         order = derive(spec.seed, "order")
-        trainer = Trainer(model, task, spec.train, numerics, clock, order, record, snapshots=wanted)
-        try:
-            trainer.run(compose.build(spec.strategy))
-        except CutShort as end:
-            end.image_steps = trainer.images_seen
-            raise
-    return _Trained(trainer, prepared, clock, memory, energy, teacher.seconds if teacher else None)
+        activations = ActivationStore(places.cache / "activations", limit()) if limit() else None
+        trainer = Trainer(
+            model, task, spec.train, numerics, clock, order, record, snapshots=wanted, activations=activations
+        )
+    return _Made(trainer, prepared, clock, memory, energy, teacher)
 
 
 def _val_scores(trainer: Trainer) -> dict[str, float]:
@@ -115,8 +192,11 @@ def _val_scores(trainer: Trainer) -> dict[str, float]:
     return {Metric.VAL_ACCURACY: val.accuracy, Metric.VAL_NLL: val.nll}
 
 
-def _test_scores(trainer: Trainer, prepared: Prepared) -> dict[str, float]:
-    images = load_test(prepared.path)
+def _test_images(prepared: Prepared) -> ImageSet:
+    return load_test(prepared.path)
+
+
+def _test_scores(trainer: Trainer, images: ImageSet) -> dict[str, float]:
     test = score(trainer.predict(images), images.y)
     return {
         Metric.TEST_ACCURACY: test.accuracy,
@@ -129,12 +209,18 @@ def _test_scores(trainer: Trainer, prepared: Prepared) -> dict[str, float]:
 def _cost(trainer: Trainer, clock: Clock, memory: MemoryMeter, energy: EnergyMeter) -> dict[str, float]:
     seconds = clock.seconds
     joules = energy.joules()
+    borrowed = {
+        kind: trainer.activations.borrowed_seconds(kind) if trainer.activations else 0.0
+        for kind in ("train", "eval")
+    }
+    train = seconds["train"] + borrowed["train"]  # as if it had computed by itself what it found in the cache
     return {
         Metric.PREPARE_SECONDS: seconds["prepare"],
-        Metric.TRAIN_SECONDS: seconds["train"],
-        Metric.EVAL_SECONDS: seconds["eval"],
+        Metric.TRAIN_SECONDS: train,
+        Metric.EVAL_SECONDS: seconds["eval"] + borrowed["eval"],
+        Metric.BORROWED_SECONDS: sum(borrowed.values()),
         Metric.TOTAL_SECONDS: seconds["total"],
-        Metric.IMAGES_PER_SECOND: trainer.images_seen / seconds["train"],
+        Metric.IMAGES_PER_SECOND: trainer.images_seen / train,
         Metric.IMAGE_STEPS: trainer.images_seen,
         Metric.PEAK_MEMORY: memory.device_peak(),
         Metric.PEAK_HOST_MEMORY: memory.host_peak(),

@@ -35,7 +35,7 @@ def optuna_storage(explicit: str | None, store: str) -> str:
 
 
 def cache_dir() -> Path:
-    """BENCH_CACHE, else .bench-cache in this folder: decoded images, weights pretrained here. Safe to delete."""
+    """BENCH_CACHE, else .bench-cache in this folder: images, weights pretrained here, what was measured. Safe to delete."""
     return Path(os.environ.get("BENCH_CACHE", ".bench-cache")).expanduser().absolute()
 
 

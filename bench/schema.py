@@ -54,6 +54,7 @@ class Tag:
     TRIAL = "trial"  # number of a trial
     PARENT = "mlflow.parentRunId"
     DEVICE = "device"
+    NUMERICS = "numerics"  # what was computed in: "fp32" or "bf16"
     HOST = "bench.host"
     PID = "bench.pid"  # "pid:create_time" of the process that writes the run
     GIT_COMMIT = "mlflow.source.git.commit"  # MLflow's own: its UI links it
@@ -93,7 +94,13 @@ class Metric:
     TEACHER_SECONDS = (
         "teacher_seconds"  # training the teacher, once for all runs that share it; not part of the total
     )
+    # computing the activations of frozen layers that this run found in the cache: part of train and eval seconds, as
+    # if it had computed them itself, so that a strategy's cost does not depend on who came first; not of the total
+    BORROWED_SECONDS = "borrowed_seconds"
     IMAGES_PER_SECOND = "train_images_per_second"
+    # of runs that train nothing but heads and were trained as one (bench.train.sweep): how many. What each would have done
+    # just so by itself counts in full in its seconds, what was done for all at once is divided by them
+    TRAINED_TOGETHER = "trained_together"
     IMAGE_STEPS = "train_image_steps"  # images that the training has seen, counted each time
     PEAK_MEMORY = "peak_memory_bytes"  # of the device that trains: CUDA allocations, or the process on CPU
     PEAK_HOST_MEMORY = "peak_host_memory_bytes"

@@ -83,13 +83,19 @@ class TrainSpec:
     class_balance: Literal["none", "loss"] = "none"
     head_bias: Literal["default", "zero", "prior"] = "default"
     augment: Literal["none", "flip", "crop"] = "none"
+    views: Annotated[int, Ge(0)] = 0  # fixed crops of each image, drawn once; 0: a new crop at every look
     image_size: Annotated[int, Ge(8)] | None = None  # None: the backbone's own
-    numerics: Literal["auto", "fp32", "bf16"] = "auto"
+    numerics: Literal["auto", "fp32", "bf16"] = "auto"  # a plan resolves it: see bench.numerics
     val_share: Annotated[float, Gt(0), Lt(1)] = 0.2  # of the n images per class, apart from training
     evaluate: Literal["last", "best"] = "last"  # "best": the epoch with the highest val accuracy
     fit: Literal["train", "train+val"] = (
         "train"  # the latter once nothing is left to choose on validation images
     )
+
+    @property
+    def dtype(self) -> Literal["fp32", "bf16"]:
+        """What is computed in: "auto" that no plan has resolved is fp32."""
+        return "bf16" if self.numerics == "bf16" else "fp32"
 
 
 @dataclass(frozen=True)
@@ -117,10 +123,12 @@ class RunSpec:
         """The canonical content that is hashed: no labels, and no setting that is at its default.
 
         So a setting that is added later leaves the runs in existing stores valid; a default that changes must
-        raise SPEC_VERSION. Knobs of strategies are in it with their values, defaults or not.
+        raise SPEC_VERSION. Knobs of strategies are in it with their values, defaults or not. Numerics are those that
+        are computed in: a plan resolves "auto", and what it has not resolved is fp32.
         """
         optional: dict[str, Any] = {"teacher": self.teaching().identity()} if self.teacher else {}
         optional |= {"split": self.split} if self.split else {}
+        train = replace(self.train, numerics="auto") if self.train.dtype == "fp32" else self.train
         return {
             "version": SPEC_VERSION,
             "dataset": _without_defaults(self.dataset),
@@ -128,7 +136,7 @@ class RunSpec:
             "backbone": _without_defaults(replace(self.backbone, label="")),
             "strategy": _without_labels(self.strategy),
             "seed": self.seed,
-            "train": _without_defaults(self.train),
+            "train": _without_defaults(train),
             **optional,
         }
 

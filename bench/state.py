@@ -56,13 +56,7 @@ def read(plan: Plan, uri: str) -> State:
     chosen = choices(runs)
     searches = {key: run for key, run in plan.tunings.items() if (key, str(run.tuning.budget)) not in chosen}
     plan = plan.with_choices({key: params for (key, _), params in chosen.items() if key not in searches})
-    stored = {
-        run["tags"][Tag.RUN_ID]: run
-        for run in runs
-        if run["tags"].get(Tag.PURPOSE) == Purpose.FINAL
-        and run["tags"].get(Tag.STATUS) in DONE
-        and run["status"] != "RUNNING"
-    }
+    stored = {run["tags"][Tag.RUN_ID]: run for run in runs if counts(run)}
     estimator = Estimator()
     done = [run for run in plan.runs if run.run_id in stored]
     for run in done:
@@ -73,6 +67,13 @@ def read(plan: Plan, uri: str) -> State:
     distinct = list({run.run_id: run for run in reversed(missing)}.values())[::-1]  # tuned may equal default
     waiting = [run for run in plan.runs if run.waiting]
     return State(plan, done, distinct, waiting, list(searches.values()), estimator)
+
+
+def counts(run: dict[str, Any]) -> bool:
+    """Whether a stored run is a planned one's result."""
+    tags = run["tags"]
+    over = tags.get(Tag.STATUS) in DONE and run["status"] != "RUNNING"
+    return over and tags.get(Tag.PURPOSE) == Purpose.FINAL
 
 
 def choices(runs: Iterable[dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 import tempfile
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,19 +14,24 @@ from typing import Any
 
 import torch
 
+from bench import store
 from bench.errors import Diverged, UserError
-from bench.execute import Outcome, execute
+from bench.execute import Outcome, Together, execute, gather
 from bench.executors.base import Emit
 from bench.executors.pool import Stopped
 from bench.ingredients import prepare_dataset
+from bench.numerics import Key, Timing
 from bench.places import Places
 from bench.preflight import preflight
 from bench.pretrain import pretrain
 from bench.schema import Status, Tag
 from bench.similarity.measure import measure_dataset, measure_similarity
 from bench.spec import BackboneSpec, DatasetSpec, RunSpec, TrainSpec
+from bench.state import counts
 from bench.tracking.plain import Tracking
 from bench.tracking.runs import RunLog, Tracker
+from bench.train import precision
+from bench.train.loop import Record
 from bench.tuning.tuning import Tuning
 
 
@@ -80,6 +86,11 @@ def check(emit: Emit, specs: Sequence[RunSpec], num_classes: int, places: Places
     return model.load_report.table() if model else ""
 
 
+def time_numerics(emit: Emit, key: Key, backbone: BackboneSpec, places: Places) -> Timing:
+    """Time training steps of a backbone in fp32 and bf16, unless that was done before; kept in the cache."""
+    return precision.decide(key, backbone, places.base, places.cache)
+
+
 @lru_cache(maxsize=1)
 def _tracker(tracking: Tracking) -> Tracker:
     return Tracker(tracking.uri, tracking.experiment_id)
@@ -91,37 +102,104 @@ def run(emit: Emit, spec: RunSpec, row: dict[str, Any], places: Places, tracking
     Only a broken store raises; whatever happens to the run itself is its status.
     """
     log = _tracker(tracking).start(row, spec, tracking.system_metrics)
+    with _killed_if_stopped([log]):
+        try:
+            result: Outcome | Exception = execute(spec, places, _record(log, emit), tracking.checkpoints)
+        except Exception as error:
+            result = error
+        return _end(log, result)
 
+
+def run_together(
+    emit: Emit, runs: Sequence[tuple[RunSpec, dict[str, Any]]], places: Places, tracking: Tracking
+) -> list[dict[str, Any]]:
+    """The same of runs that differ in knobs alone, trained as one if they can be. -> as of each `run`, in their order."""
+    done = _done(tracking)
+    missing = [(spec, row) for spec, row in runs if spec.run_id not in done]
+    together = gather([spec for spec, _ in missing], places) if len(missing) > 1 else None
+    if together:
+        results = _run_as_one(emit, together, missing, places, tracking)
+    else:
+        results = [run(emit, spec, row, places, tracking) for spec, row in missing]
+    done |= {spec.run_id: result for (spec, _), result in zip(missing, results, strict=True)}
+    return [done[spec.run_id] for spec, _ in runs]
+
+
+def _run_as_one(
+    emit: Emit,
+    together: Together,
+    runs: Sequence[tuple[RunSpec, dict[str, Any]]],
+    places: Places,
+    tracking: Tracking,
+) -> list[dict[str, Any]]:
+    logs: list[RunLog] = []
+    with _killed_if_stopped(logs):
+        for spec, row in runs:
+            logs.append(_tracker(tracking).start(row, spec, tracking.system_metrics))
+        try:
+            results: Sequence[Outcome | Exception] = together.execute([_record(log, emit) for log in logs])
+        except Exception as error:
+            results = [error] * len(logs)
+        return [_end(log, result) for log, result in zip(logs, results, strict=True)]
+
+
+def _done(tracking: Tracking) -> dict[str, dict[str, Any]]:
+    """What is over of the study, by identity: an attempt whose worker died may have come so far with some of its runs."""
+    return {
+        run["tags"][Tag.RUN_ID]: {
+            "status": run["tags"][Tag.STATUS],
+            "error": run["tags"].get(Tag.ERROR),
+            "metrics": run["metrics"],
+        }
+        for run in store.read_runs(tracking.uri, tracking.study)
+        if counts(run)
+    }
+
+
+def _record(log: RunLog, emit: Emit) -> Record:
     def record(epoch: int, epochs: int, metrics: dict[str, float]) -> None:
         log.record(epoch, metrics)
         emit(epoch, epochs)
 
+    return record
+
+
+@contextmanager
+def _killed_if_stopped(logs: Sequence[RunLog]) -> Iterator[None]:
     try:
-        outcome = execute(spec, places, record, tracking.checkpoints)
-        _keep(outcome, log)
-        log.finish(Status.FINISHED, outcome.metrics)
-        return {"status": Status.FINISHED, "error": None, "metrics": outcome.metrics}
+        yield
     except (Stopped, KeyboardInterrupt):  # the latter where the job runs in the driver's own process
-        log.finish(Status.KILLED, {}, "stopped by the user")
+        for log in logs:
+            log.finish(Status.KILLED, {}, "stopped by the user")
         raise
-    except (Diverged, UserError) as error:
-        status = Status.DIVERGED if isinstance(error, Diverged) else Status.FAILED
-        log.finish(status, {}, str(error))
-        return {"status": status, "error": str(error), "metrics": {}}
-    except Exception as error:
-        log.text(traceback.format_exc(), "traceback.txt")
-        message = f"{type(error).__name__}: {error}"
-        log.finish(Status.FAILED, {}, message)
-        return {"status": Status.FAILED, "error": message, "metrics": {}}
+
+
+def _end(log: RunLog, result: Outcome | Exception) -> dict[str, Any]:
+    """Log what came of a run. -> status, error and end metrics"""
+    if isinstance(result, Outcome):
+        try:
+            _keep(result, log)
+            log.finish(Status.FINISHED, result.metrics)
+            return {"status": Status.FINISHED, "error": None, "metrics": result.metrics}
+        except Exception as error:
+            result = error
+    status, message = Status.FAILED, str(result)
+    if isinstance(result, Diverged):
+        status = Status.DIVERGED
+    elif not isinstance(result, UserError):
+        log.text("".join(traceback.format_exception(result)), "traceback.txt")
+        message = f"{type(result).__name__}: {result}"
+    log.finish(status, {}, message)
+    return {"status": status, "error": message, "metrics": {}}
 
 
 def search(
-    emit: Emit, tuning: Tuning, row: dict[str, Any], places: Places, tracking: Tracking
+    emit: Emit, tuning: Tuning, row: dict[str, Any], places: Places, tracking: Tracking, alone: bool
 ) -> dict[str, Any]:
     """Search for the knobs of a strategy. -> status, error, metrics and what was chosen."""
     from bench.tuning import search  # imports Optuna
 
-    return search.run(emit, tuning, row, places, tracking)
+    return search.run(emit, tuning, row, places, tracking, alone)
 
 
 def _keep(outcome: Outcome, log: RunLog) -> None:

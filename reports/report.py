@@ -91,11 +91,13 @@ def _context(found: Analysis, figures: dict[str, Path]) -> dict[str, Any]:
         "ranking": tables.ranking(found.ranking, [cell.name for cell in cells]),
         **_ranks(found),
         "costs": tables.costs(rows),
+        "trained_together": any(row[Metric.TRAINED_TOGETHER] for row in rows),
         "without_result": tables.without_result(found.study.rows),
         "scratch": scratch_label(document),
         "negative": [words.negative_line(cell, worse) for cell in cells for worse in cell.negative],
         "environment": environment_of(found.study),
         "knobs": tables.knobs(document["strategies"]),
+        "settings": words.settings(document),
         "remarks": [
             (named["label"], note)
             for named in [*document["datasets"], *document["backbones"]]
@@ -140,8 +142,13 @@ def file_name(name: str) -> str:
 
 
 def environment_of(study: Study) -> list[tuple[str, list[tuple[str, int]]]]:
-    """Devices, package versions and commits of the runs, each with the number of runs."""
-    kinds = [("device", Tag.DEVICE), ("versions", Tag.VERSIONS), ("commit", Tag.GIT_COMMIT)]
+    """Devices, number formats, package versions and commits of the runs, each with the number of runs."""
+    kinds = [
+        ("device", Tag.DEVICE),
+        ("numerics", Tag.NUMERICS),
+        ("versions", Tag.VERSIONS),
+        ("commit", Tag.GIT_COMMIT),
+    ]
     counts = [
         (name, Counter(_plain(run["tags"][tag]) for run in study.runs if run["tags"].get(tag)))
         for name, tag in kinds

@@ -169,6 +169,16 @@ def selection(document: dict[str, Any]) -> str:
     return f"{knobs}, {checkpoint}, test set evaluated once"
 
 
+def settings(document: dict[str, Any]) -> list[tuple[str, str]]:
+    """The training settings and their values, numerics as they were resolved on each backbone."""
+    train = {key: code(value) for key, value in document["train"].items() if key != "fit"}
+    chosen = {b["label"]: b["numerics"] for b in document["backbones"] if b.get("numerics")}
+    if chosen:
+        each = [f"{code(c['dtype'])} on {code(label)} ({escape(c['why'])})" for label, c in chosen.items()]
+        train["numerics"] = f"{code('auto')}: {'; '.join(each)}"
+    return list(train.items())
+
+
 def negative_line(cell: Cell, found: Comparison) -> str:
     below = f"{points(-found.mean)} {interval(-found.high, -found.low)} points below {code(found.reference)}"
     return f"{cell_title(cell.name)}: {code(found.strategy)} is {below}, n = {found.n}"

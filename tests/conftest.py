@@ -36,7 +36,7 @@ knobs:
   linear_probe: {lr: 0.01}
   full: {lr: 0.001}
 seeds: 2
-train: {image_size: 32, optimizer: adamw, batch_size: 16, epochs: 2}
+train: {image_size: 32, numerics: fp32, optimizer: adamw, batch_size: 16, epochs: 2}
 matrix: {small_at_most: 5}
 system_metrics: false
 """

@@ -7,9 +7,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from bench.numerics import Key
+from bench.spec import BackboneSpec
 from bench.train.cost import EnergyMeter, MemoryMeter
 from bench.train.device import choose
 from bench.train.evaluate import predict
+from bench.train.precision import measure
 from tests.strategies.samples import NETWORKS, TRAIN, composed, make_model, make_task, make_trainer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
@@ -46,6 +49,7 @@ def test_memory_and_energy_are_read_from_the_device() -> None:
     assert joules is None or joules >= 0
 
 
-def test_auto_is_bf16_where_the_device_has_it() -> None:
-    expected = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    assert choose(replace(TRAIN, numerics="auto")).dtype == expected
+def test_a_choice_is_measured_on_the_device() -> None:
+    key = Key("test_resnet", {}, 32, 32, "this device", "this version")
+    timing = measure(BackboneSpec("test_resnet", "random"), key)
+    assert timing.images == 32 and timing.bf16 and timing.choice().dtype in ("fp32", "bf16")

@@ -64,10 +64,10 @@ def test_only_final_runs_open_test_images() -> None:
     }
     assert found == {"bench/execute.py", "bench/pretrain.py"}
     source = (ROOT / "bench/execute.py").read_text()
-    assert (
-        source.count("load_test(") == 1
-        and "_test_scores" not in source.split("def try_out")[1].split("\ndef ")[0]
-    )
+    assert source.count("load_test(") == 1 and source.count("def try_out") == 2
+    for trial in source.split("def try_out")[1:]:
+        body = trial.split("def ")[0]
+        assert "_val_scores" in body and "_test" not in body
 
 
 def test_only_figures_draw() -> None:

@@ -139,7 +139,7 @@ def test_class_balance_weighs_classes_by_rarity() -> None:
     model, task = make_model("test_resnet"), make_task()
     few = task.train.subset(torch.tensor([0, 3, 6, 9, 1, 2]))  # classes 0, 0, 0, 0, 1, 2
     trainer, _ = make_trainer(model, replace(task, train=few), replace(TRAIN, class_balance="loss"))
-    assert trainer._batches.class_weight.tolist() == pytest.approx([0.5, 2.0, 2.0])
+    assert trainer.batches.class_weight.tolist() == pytest.approx([0.5, 2.0, 2.0])
 
 
 @pytest.mark.parametrize(("choice", "expected"), [("zero", 0.0), ("prior", float(np.log(1 / CLASSES)))])

@@ -191,7 +191,7 @@ knobs:
   full: {lr: 0.001}
   distill: {teacher: wise, teacher_lr: 0.003}
 seeds: 1
-train: {image_size: 32, optimizer: adamw, batch_size: 16, epochs: 1}
+train: {image_size: 32, numerics: fp32, optimizer: adamw, batch_size: 16, epochs: 1}
 system_metrics: false
 """
 

@@ -220,6 +220,7 @@ def run_tags(row: dict[str, Any], spec: RunSpec) -> dict[str, str]:
         Tag.FREEZE: spec.strategy.freeze.name,
         Tag.LR_POLICY: " + ".join(p.name for p in spec.strategy.lr),
         Tag.REGULARIZE: " + ".join(p.name for p in spec.strategy.regularize),
+        Tag.NUMERICS: spec.train.dtype,
     }
 
 

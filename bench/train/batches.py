@@ -2,27 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from bench.api import Batch, Phase
+from bench.activations.cached import Cached
+from bench.activations.recall import Compute, Memory
+from bench.api import Batch, Output, Phase
 from bench.backbones.model import Model
-from bench.data.augment import augment
+from bench.data.augment import draw, view
+from bench.data.images import at_hand
 from bench.data.strong import strong_view, weak_view
 from bench.data.task import Task, steps_per_epoch
+from bench.data.views import views_of
 from bench.errors import UserError
 from bench.spec import TrainSpec
+from bench.train.judging import Draw
+from bench.train.parts import SILENT, Parts
+
+
+@dataclass
+class FewViews:
+    """The images of a batch (`bench.api.Images`) that come in few views: nothing is computed twice, or unless asked for."""
+
+    numbers: Tensor
+    make: Callable[[], Tensor]
+    memory: Memory
+    cached: Cached | None
+    rows: Tensor | None
+    made: Tensor | None = None
+
+    def pixels(self) -> Tensor:
+        if self.made is None:
+            self.made = self.make()
+        return self.made
+
+    def output(self, model: Model) -> Output | None:
+        if self.cached is None or self.rows is None or model is not self.cached.prefix.model:
+            return None
+        return self.cached.output(self.rows, self.numbers, self.pixels)
+
+    def recall(self, owner: object, compute: Compute) -> Mapping[str, Tensor]:
+        return self.memory.recall(owner, self.numbers, self.pixels, compute)
 
 
 class Batches:
     """Images on the device, drawn from one CPU generator: every device and every strategy sees the same order."""
 
-    def __init__(self, task: Task, train: TrainSpec, device: torch.device, seed: int) -> None:
-        self.task, self.train, self.device = task, train, device
-        self.x, self.y = task.train.x.to(device), task.train.y.to(device)
+    def __init__(
+        self, task: Task, train: TrainSpec, device: torch.device, seed: int, parts: Parts = SILENT
+    ) -> None:
+        self.task, self.train, self.device, self.part = task, train, device, parts
+        self.images, self.y = at_hand(task.train, device), task.train.y.to(device)
+        self.views = views_of(task.train, train.augment, train.views)
+        self._memory = Memory(len(task.train) * self.views.count if self.views else 0, device)
         self._unlabeled: Tensor | None = None
         self._seed, self._generator = seed, Generator().manual_seed(seed)
         # of its own, so that a strategy with unlabelled images sees the labelled ones in the same order as others
@@ -41,23 +77,63 @@ class Batches:
     def steps(self) -> int:
         return steps_per_epoch(len(self.y), self.train.batch_size)
 
-    def epoch(self, model: Model, phase: Phase, generator: Generator | None = None) -> Iterator[Batch]:
-        """One pass over the labelled images. `generator`: by default that of the training."""
+    def epoch(
+        self,
+        model: Model,
+        phase: Phase,
+        generator: Generator | None = None,
+        cached: Cached | None = None,
+    ) -> Iterator[Batch]:
+        """One pass over the labelled images. `generator`: by default that of the training.
+
+        cached: of the phase's frozen part, where it has one: the images' pixels are then made on demand.
+        """
         size, generator = self.train.batch_size, generator or self._generator
-        order = torch.randperm(len(self.y), generator=generator).to(self.device)
+        rows = cached.rows(self.task.train, self.views, phase.epochs) if cached and self.views else None
+        order = torch.randperm(len(self.y), generator=generator)
         for i in range(self.steps):
-            batch = self._labelled(model, order[i * size : (i + 1) * size], generator)
-            if phase.unlabeled:
-                batch = self._beside(model, batch, phase.unlabeled * len(batch.y))
-            for change in phase.batch_maps:
-                batch = change(batch)
+            index = order[i * size : (i + 1) * size]
+            with self.part("data"):
+                batch = self._labelled(model, index, generator, cached, rows)
+            with self.part("augment"):
+                if phase.unlabeled:
+                    batch = self._beside(model, batch, phase.unlabeled * len(batch.y))
+                for change in phase.batch_maps:
+                    batch = change(batch)
             yield batch
 
-    def _labelled(self, model: Model, index: Tensor, generator: Generator) -> Batch:
-        y = self.y[index]
-        x = augment(self.x[index], self.train.augment, model.image_size, model.mean, model.std, generator)
+    def draw(self, generator: Generator | None = None) -> Draw:
+        """What `epoch` would go through, as numbers of views: only where there are views, and nothing unlabelled."""
+        assert self.views
+        size, generator = self.train.batch_size, generator or self._generator
+        order = torch.randperm(len(self.y), generator=generator)[: self.steps * size]
+        numbers = torch.cat([self.views.choose(index, generator) for index in order.split(size)])
+        y = self.y[order.to(self.device)]
+        weight = self.class_weight[y] if self.train.class_balance == "loss" else None
+        return Draw(numbers.to(self.device), y, weight=weight)
+
+    def _labelled(
+        self, model: Model, index: Tensor, generator: Generator, cached: Cached | None, rows: Tensor | None
+    ) -> Batch:
+        """index: [B] on the CPU. The order of what is drawn is the same whether anything is cached or not."""
+        here = index.to(self.device)
+        numbers = self.views.choose(index, generator) if self.views else None
+        with self.part("augment"):
+            if self.views is not None and numbers is not None:
+                drawn = self.views.drawn(numbers)
+            else:
+                drawn = draw(self.train.augment, len(index), self.images.side, generator)
+
+        def pixels() -> Tensor:
+            with self.part("data"):
+                x = self.images.at(index.to(self.images.stored.device)).to(self.device)
+            with self.part("augment"):
+                return view(x, drawn, model.image_size, model.mean, model.std)
+
+        images = pixels() if numbers is None else FewViews(numbers, pixels, self._memory, cached, rows)
+        y = self.y[here]
         target = F.one_hot(y, self.task.num_classes).float()
-        return Batch(x, y, target, self.class_weight[y], index)
+        return Batch(images, y, target, self.class_weight[y], here)
 
     def _beside(self, model: Model, batch: Batch, count: int) -> Batch:
         images = self._unlabeled_images()
@@ -66,7 +142,7 @@ class Batches:
             view(images[chosen], self.train.augment, model, self._generator_u)
             for view in (weak_view, strong_view)
         )
-        return Batch(batch.x, batch.y, batch.target, batch.weight, batch.index, weak, strong)
+        return replace(batch, weak=weak, strong=strong)
 
     def _unlabeled_images(self) -> Tensor:
         if self.task.unlabeled is None or not len(self.task.unlabeled):

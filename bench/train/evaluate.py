@@ -31,7 +31,7 @@ def predict(model: Model, images: ImageSet, numerics: Numerics, batch_size: int 
     centred = images.centre(model.image_size)
     logits = []
     for i in range(0, len(centred), batch_size):
-        x = centred.x[i : i + batch_size].to(numerics.device)
+        x = centred.at(slice(i, i + batch_size)).to(numerics.device)
         with numerics.autocast():
             logits.append(model(normalise(x, model.mean, model.std)).float().cpu())
     for module in was_training:

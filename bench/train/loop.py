@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, optim
 
 from bench import freeze
+from bench.activations import prefix
+from bench.activations.cached import Cached
+from bench.activations.store import ActivationStore
 from bench.api import Phase
 from bench.backbones.model import Model
 from bench.compose import Composed
+from bench.data.augment import normalise
 from bench.data.images import ImageSet
 from bench.data.task import Task
 from bench.errors import Diverged
@@ -37,7 +41,10 @@ def epoch_budget(images: int, train: TrainSpec) -> int:
 
 @dataclass
 class Trainer:
-    """Trains one model on one task, phase by phase. Best and last snapshots are taken where asked for."""
+    """Trains one model on one task, phase by phase. Best and last snapshots are taken where asked for.
+
+    activations: where what frozen parts make of the images is kept; without it they run anew at every step.
+    """
 
     model: Model
     task: Task
@@ -47,16 +54,18 @@ class Trainer:
     seed: int
     record: Record
     snapshots: bool = False
+    activations: ActivationStore | None = None
     best: Snapshot | None = None
     last: Snapshot | None = None
     epoch: int = 0
     images_seen: int = 0
     trainable: int = 0
-    _batches: Batches = field(init=False)
+    _cached: Cached | None = None
+    batches: Batches = field(init=False)
     _optimizer: optim.Optimizer | None = None
 
     def __post_init__(self) -> None:
-        self._batches = Batches(self.task, self.train, self.numerics.device, self.seed)
+        self.batches = Batches(self.task, self.train, self.numerics.device, self.seed, self.clock.parts)
 
     def run(self, strategy: Composed) -> None:
         """All phases in order. Raises `Diverged` at the end of the first epoch whose loss is not finite.
@@ -74,27 +83,46 @@ class Trainer:
             self.model.net.load_state_dict(self.best.weights)
         with self.clock("prepare"):
             strategy.finish(self.model)
+            if self._cached and not self._cached.holds():
+                self._cached = None
         tested = self.best if self.train.evaluate == "best" else self.last
         if tested and not tested.fits(self.model):
             tested.weights = weights_of(self.model)  # merged adapters, say: what is kept is what is tested
 
-    def fit(self, phase: Phase) -> None:
+    def begin(self, phase: Phase) -> Cached | None:
+        """Freeze what the phase does not train. -> what is cached of that"""
         freeze.check(self.model, phase)
         self.trainable = max(self.trainable, sum(p.numel() for p in phase.params))
         freeze.apply(self.model, phase)
+        with self.clock("prepare" if phase.preparation else "train"), self.clock.parts("make"):
+            self._cached = self._cache(phase)
+        return self._cached
+
+    def fit(self, phase: Phase) -> None:
+        self.begin(phase)
         if self.best and not self.best.fits(self.model):
             self.best = None  # the network has another shape now: what it was cannot be evaluated any more
         if phase.solve:
             self._solve(phase)
         else:
             self._descend(phase)
+        self.clock.parts.phase_over(self, self._cached)
         if phase.eval_weights:
             self.model.net.load_state_dict(phase.eval_weights())
 
+    def _cache(self, phase: Phase) -> Cached | None:
+        """Of the part of the network that the phase leaves frozen, if there is one, and looking at it twice."""
+        if self.activations is None or phase.epochs < 2:
+            return None
+        few = self.task.train.centre(self.model.image_size).at(slice(4))
+        x = normalise(few.to(self.numerics.device), self.model.mean, self.model.std)
+        found = prefix.find(self.model, x, self.numerics) if len(x) > 1 else None
+        return Cached(found, self.activations, self.clock.parts) if found else None
+
     def _solve(self, phase: Phase) -> None:
         assert phase.solve
-        with self.clock("train"):
-            phase.solve(self.model, self.task)
+        with self.clock("train"), self.clock.parts("solve"):
+            phase.solve(self.model, replace(self.task, frozen_features=self._frozen_features))
         self.images_seen += len(self.task.train)
         self.epoch += phase.epochs
         self._evaluate(phase, None, {})
@@ -106,11 +134,11 @@ class Trainer:
             carry_over(self._optimizer, optimizer)
         if not phase.preparation:  # a measurement between two parts of a run does not end it
             self._optimizer = optimizer
-        steps = phase.epochs * self._batches.steps
-        generator = self._batches.generator(phase)
+        steps = phase.epochs * self.batches.steps
+        generator = self.batches.generator(phase)
         schedule = phase.schedule or make_schedule(self.train, round(steps / (end - start)))
         for epoch in range(phase.epochs):
-            first = epoch * self._batches.steps
+            first = epoch * self.batches.steps
 
             def factor(i: int, first: int = first) -> float:
                 return schedule(start + (end - start) * (first + i) / steps)
@@ -122,6 +150,9 @@ class Trainer:
             if not phase.preparation:
                 self._evaluate(phase, optimizer, metrics)
 
+    def _frozen_features(self, images: ImageSet) -> Tensor | None:
+        return self._cached.features(images) if self._cached else None
+
     def _evaluate(self, phase: Phase, optimizer: optim.Optimizer | None, metrics: dict[str, float]) -> None:
         """Scores on the validation images (unless they are trained on), and the snapshots, at the end of an epoch."""
         with self.clock("eval"), self._eval_weights(phase):
@@ -130,7 +161,8 @@ class Trainer:
             scores = score(logits, self.task.val.y)
             if self.task.apart is None:
                 metrics |= {Metric.VAL_ACCURACY_EPOCH: scores.accuracy, Metric.VAL_NLL_EPOCH: scores.nll}
-            self.record(self.epoch, self.task.epochs, metrics)
+            with self.clock.parts("metrics"):
+                self.record(self.epoch, self.task.epochs, metrics)
             if self.snapshots:
                 self.last = Snapshot.take(
                     self.model, optimizer, self.epoch, phase.name, scores.accuracy, scores.nll
@@ -152,7 +184,8 @@ class Trainer:
 
     def predict(self, images: ImageSet) -> Tensor:
         """Logits [N, K], in batches no larger than the training's: evaluation must not set the memory peak."""
-        return predict(self.model, images, self.numerics, self.train.batch_size)
+        logits = self._cached.logits(images, self.train.batch_size) if self._cached else None
+        return predict(self.model, images, self.numerics, self.train.batch_size) if logits is None else logits
 
     def _check_finite(self, value: float, what: str, phase: Phase, metrics: dict[str, float]) -> None:
         if not math.isfinite(value):
@@ -174,23 +207,27 @@ class Trainer:
         correct = torch.zeros((), device=self.numerics.device)
         seen, steps = 0, 0
         rates: dict[str, float] = {}
-        for batch in self._batches.epoch(self.model, phase, generator):
+        part = self.clock.parts
+        for batch in self.batches.epoch(self.model, phase, generator, self._cached):
             set_learning_rates(optimizer, factor(steps))
             for group in optimizer.param_groups:
                 name = f"lr/{group['name']}"
                 rates[name] = max(group["lr"], rates.get(name, 0.0))
-            with self.numerics.autocast():
+            with part("forward"), self.numerics.autocast():
                 losses = phase.loss(self.model, batch)
-            sum(losses.values()).backward()  # type: ignore[union-attr]
-            for hook in phase.backward_hooks:
-                hook(self.model)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            for hook in phase.step_hooks:
-                hook(self.model)
-            for name, value in losses.items():
-                terms[name] = terms.get(name, 0) + value.detach().float()
-            correct += (batch.output(self.model).logits.detach().argmax(-1) == batch.y).sum()
+            with part("backward"):
+                sum(losses.values()).backward()  # type: ignore[union-attr]
+            with part("optimiser"):
+                for hook in phase.backward_hooks:
+                    hook(self.model)
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+                for hook in phase.step_hooks:
+                    hook(self.model)
+            with part("metrics"):
+                for name, value in losses.items():
+                    terms[name] = terms.get(name, 0) + value.detach().float()
+                correct += (batch.output(self.model).logits.detach().argmax(-1) == batch.y).sum()
             seen, steps = seen + len(batch.y), steps + 1
         self.images_seen += seen * (not phase.preparation)
         mean = {name: (value / steps).item() for name, value in terms.items()}

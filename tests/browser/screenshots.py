@@ -42,7 +42,7 @@ knobs:
   full: {lr: 1e-3}
   scratch: {lr: 1e-2}
 seeds: 3
-train: {image_size: 32, optimizer: adamw, batch_size: 32, epochs: 3, min_steps: 30}
+train: {image_size: 32, numerics: fp32, optimizer: adamw, batch_size: 32, epochs: 3, min_steps: 30}
 tune: {trials: 6, pruner: median, pruner_options: {n_startup_trials: 2}}
 matrix: {small_at_most: 20}
 """
