@@ -25,6 +25,7 @@ from bench.schema import Metric
 from bench.spec import TrainSpec
 from bench.train.batches import Batches, steps_per_epoch
 from bench.train.checkpoint import Snapshot, weights_of
+from bench.train.convolutions import small_maps
 from bench.train.cost import Clock
 from bench.train.device import Numerics
 from bench.train.evaluate import predict, score
@@ -143,7 +144,7 @@ class Trainer:
             def factor(i: int, first: int = first) -> float:
                 return schedule(start + (end - start) * (first + i) / steps)
 
-            with self.clock("prepare" if phase.preparation else "train"):
+            with self.clock("prepare" if phase.preparation else "train"), small_maps():
                 metrics = self._epoch(phase, optimizer, factor, generator)
             self.epoch += not phase.preparation
             self._check_finite(metrics[Metric.TRAIN_LOSS], "the training loss", phase, metrics)

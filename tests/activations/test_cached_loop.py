@@ -54,7 +54,7 @@ def assert_same(
 ) -> list[str | None]:
     plain, plain_log, none = trained(expression, network, None, train)
     cached, log, borders = trained(expression, network, store, train)
-    again, again_log, _ = trained(expression, network, store, train)
+    _again, again_log, _ = trained(expression, network, store, train)
     assert not any(none)
     loose = (
         5e-2 if train.numerics == "bf16" else 5e-3
