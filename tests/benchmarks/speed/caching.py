@@ -21,6 +21,7 @@ from bench.train.device import choose
 from bench.train.evaluate import predict, score
 from bench.train.loop import Trainer
 from bench.train.sweep import Sweep
+from tests.benchmarks.heads import at_once, features, one_after_another, seconds
 from tests.benchmarks.speed import malloc
 from tests.benchmarks.speed.images import folder, home
 from tests.benchmarks.speed.job import Job
@@ -90,6 +91,23 @@ def _sweep(job: Job) -> Run:
         return Run(prepare, spent, score(predict(model, test, numerics), test.y).accuracy)
 
 
+def heads(settings: Settings) -> list[Figure]:
+    """Heads on the same features of 2,000 images and 512 dimensions, at once and one after another; losses are equal."""
+    z, y = features(2000, 512)
+    at_once(z, y, 2)
+    found = []
+    for k, goal in ((8, 5.0), (32, 8.0)):
+        ratios = []
+        for _ in range(settings.rounds(3)):
+            single, expected = seconds(lambda k=k: one_after_another(z, y, k))
+            together, losses = seconds(lambda k=k: at_once(z, y, k))
+            assert (losses - expected).abs().max() < 1e-4, "they learn something else"
+            ratios.append(single / together)
+        more = "20 epochs, batch 64, SGD; torch's fused optimiser and autograd on the other side"
+        found.append(figure(f"heads: {k} at once", ratios, goal=goal, more=more))
+    return found
+
+
 def views(settings: Settings) -> list[Figure]:
     """Four runs of a network frozen up to its last stage, on five fixed crops of each image, against new crops each time."""
     images, epochs = (100, 2) if settings.quick else (1000, EPOCHS)
@@ -137,6 +155,26 @@ def _cached_runs(job: Job) -> Run:
             )
             with spent.measured():
                 trainer.run(strategy(replace(job, lr=job.lr * share)))
+        test = load_test(prepared.path)
+        return Run(Spent(), spent, score(predict(model, test, numerics), test.y).accuracy)
+
+
+def on_cached(job: Job) -> Run:
+    """A run that finds what its frozen part makes of the images: another one has filled the cache, which is not timed."""
+    train = settings_of(job, faster(job.network, job.size))
+    malloc.ours()
+    with _temporary() as places:
+        prepared = prepare_dataset(DatasetSpec(f"folder:{job.folder}"), job.spec, job.size, places)
+        task, numerics = _task(prepared, job), choose(train)
+        for spent in (Spent(), Spent()):
+            model = job.model()
+            store = ActivationStore(places.cache / "activations", 8 * GIB)
+            trainer = Trainer(
+                model, task, train, numerics, CpuClock(numerics), job.seed, _ignore, activations=store
+            )
+            with spent.measured():
+                trainer.run(strategy(job))
+        assert store.borrowed_seconds("train") > 0
         test = load_test(prepared.path)
         return Run(Spent(), spent, score(predict(model, test, numerics), test.y).accuracy)
 

@@ -75,6 +75,7 @@ LINES = [
         "caching:probes_resnet",
     ),
     Line("probes mobilenetv3_small_050", "the same on mobilenetv3_small_050", "caching:probes_mobilenet"),
+    Line("heads", "linear heads trained at once, against one after another", "caching:heads"),
     Line(
         "views",
         "resnet18 frozen up to its last stage, four runs on 5 fixed crops of each image, against new crops",
