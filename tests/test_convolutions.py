@@ -1,7 +1,8 @@
-"""Weight gradients by taps: torch's, to the accuracy of floats, in the layout of the weight, and only where the rule says."""
+"""Weight gradients on small maps: torch's own numbers, in the layout of their weight, and only where they are meant."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -9,114 +10,219 @@ import torch
 from torch import Tensor, nn
 
 from bench.train import convolutions
-from bench.train.convolutions import by_taps, small_maps, weight_gradient
-from tests.strategies.samples import TRAIN, gentle, make_model, make_task, make_trainer
+from bench.train.convolutions import small_maps, taken
+from tests.strategies.samples import TRAIN, composed, make_model, make_task, make_trainer
 
-LAST, PLAIN = torch.channels_last, torch.contiguous_format
+LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
+SHAPES = [  # in, out, groups, kernel, stride, padding, map
+    (16, 24, 1, 3, 1, 1, (4, 4)),
+    (16, 24, 1, 3, 2, 1, (7, 5)),
+    (16, 24, 1, 3, 2, 1, (8, 8)),
+    (16, 24, 1, 3, 1, 0, (6, 3)),
+    (16, 24, 1, 3, 1, 2, (1, 1)),
+    (16, 24, 1, 5, 2, 2, (2, 2)),
+    (16, 24, 1, 5, 1, 2, (1, 3)),
+    (16, 24, 1, (1, 3), (1, 2), (0, 1), (3, 5)),
+    (16, 24, 1, 2, 2, 0, (7, 7)),
+    (1, 8, 1, 3, 1, 1, (3, 3)),
+    (16, 1, 1, 3, 3, 2, (5, 4)),
+    (16, 16, 16, 3, 1, 1, (4, 4)),
+    (16, 16, 16, 3, 2, 1, (7, 5)),
+    (16, 16, 16, 5, 1, 2, (2, 2)),
+    (16, 16, 16, 5, 2, 2, (1, 1)),
+    (16, 16, 16, 5, 2, 0, (9, 6)),
+    (16, 16, 16, (7, 3), (2, 1), (2, 1), (5, 4)),
+]
 
 
-@pytest.mark.parametrize("layout", [LAST, PLAIN])
-@pytest.mark.parametrize("depthwise", [False, True])
-@pytest.mark.parametrize(
-    ("side", "kernel", "stride", "padding"),
-    [
-        ((2, 2), 3, 1, 1),
-        ((1, 1), 5, 1, 2),
-        ((4, 4), 3, 2, 1),
-        ((5, 3), (3, 5), (2, 1), (1, 2)),
-        ((4, 5), 3, 1, 0),
-        ((3, 3), 2, 2, 0),
-        ((2, 3), 7, 1, 3),
-        ((6, 6), 3, 3, 2),
-    ],
-)
-def test_gradients_are_torchs(
-    side: tuple[int, int],
-    kernel: int,
-    stride: int,
-    padding: int,
-    depthwise: bool,
-    layout: torch.memory_format,
-) -> None:
+@pytest.fixture
+def always(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the shape: that it would not pay says nothing about its numbers."""
+    monkeypatch.setattr(convolutions, "pays", lambda *shape: True)
+
+
+def gradients(conv: nn.Conv2d, x: Tensor, upstream: Tensor) -> list[Tensor]:
+    x = x.detach().requires_grad_()
+    conv.zero_grad()
+    conv(x).backward(upstream)
+    return [
+        g
+        for g in (conv.weight.grad, x.grad, conv.bias.grad if conv.bias is not None else None)
+        if g is not None
+    ]
+
+
+def ours(run: Callable[[], object]) -> list[bool]:
+    """Which of the convolutions that are run are ours."""
+    seen: list[bool] = []
+    former = convolutions.taken
+
+    def noted(*args: object) -> bool:
+        seen.append(former(*args))  # type: ignore[arg-type]
+        return seen[-1]
+
+    with pytest.MonkeyPatch.context() as patch, small_maps():
+        patch.setattr(convolutions, "taken", noted)
+        run()
+    return seen
+
+
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("weights", LAYOUTS)
+@pytest.mark.parametrize("inputs", LAYOUTS)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_gradients_are_torchs_in_the_layout_of_their_weight(shape: tuple, inputs: str, weights: str) -> None:
+    into, out, groups, kernel, stride, padding, size = shape
     torch.manual_seed(0)
-    channels = 6
-    conv = nn.Conv2d(
-        channels, channels if depthwise else 4, kernel, stride, padding, groups=channels if depthwise else 1
-    ).to(memory_format=layout)
-    x = torch.randn(3, channels, *side).to(memory_format=layout).requires_grad_()
-    expected = gradients(conv, x, conv(x))
-    settings = (conv.stride, conv.padding, conv.groups)
-    found = gradients(conv, x, convolutions._Convolution.apply(x, conv.weight, conv.bias, *settings))
-    for ours, theirs in zip(found, expected, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
-    assert found[1].stride() == conv.weight.stride(), "a fused optimiser would update the wrong elements"
+    conv = nn.Conv2d(into, out, kernel, stride, padding, groups=groups).to(memory_format=LAYOUTS[weights])
+    x = torch.randn(6, into, *size).to(memory_format=LAYOUTS[inputs])
+    upstream = torch.randn_like(conv(x))
+    expected = gradients(conv, x, upstream)
+    assert ours(lambda: conv(x)) == [True]
+    with small_maps():
+        found = gradients(conv, x, upstream)
+        again = gradients(conv, x, upstream)
+        (handed,) = torch.autograd.grad(conv(x), conv.weight, upstream)
+    for f, e, a in zip(found, expected, again, strict=True):
+        assert (f - e).abs().max() <= 1e-5 * e.abs().max()
+        assert torch.equal(f, a)
+    assert found[0].stride() == handed.stride() == conv.weight.stride()
+    assert found[1].stride() == expected[1].stride()
 
 
-def gradients(conv: nn.Conv2d, x: Tensor, out: Tensor) -> tuple[Tensor, ...]:
-    pull = torch.randn(out.shape, generator=torch.Generator().manual_seed(1))
-    return torch.autograd.grad(
-        (out * pull).sum(), [x, conv.weight, *([conv.bias] if conv.bias is not None else [])]
-    )
+@pytest.mark.usefixtures("always")
+def test_an_upstream_gradient_of_any_layout_will_do() -> None:
+    torch.manual_seed(0)
+    for conv in (nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1, groups=8)):
+        x = torch.randn(4, 8, 4, 4)
+        for upstream in (torch.ones(()).expand(4, 8, 4, 4), torch.randn(4, 4, 8, 4).transpose(1, 2)):
+            expected = gradients(conv, x, upstream)
+            with small_maps():
+                torch.testing.assert_close(gradients(conv, x, upstream), expected)
 
 
-def taken(conv: nn.Conv2d, x: Tensor) -> bool:
-    return by_taps(conv, x, conv.weight)
+@pytest.mark.usefixtures("always")
+def test_a_fused_step_moves_the_right_weights() -> None:
+    """It reads raw memory: see `docs/findings.md`."""
 
-
-def test_the_rule_takes_what_it_can_and_what_pays() -> None:
-    small = torch.randn(2, 256, 2, 2)
-    conv = nn.Conv2d(256, 256, 3, padding=1)
-    assert taken(conv, small)
-    assert taken(nn.Conv2d(256, 256, 5, padding=2, groups=256), torch.randn(2, 256, 4, 4))
-    assert not taken(conv, torch.randn(2, 256, 14, 14)), "too large"
-    assert not taken(nn.Conv2d(8, 8, 3, padding=1), torch.randn(2, 8, 2, 2)), "too thin"
-    assert not taken(nn.Conv2d(256, 256, 3, padding=1, groups=256), torch.randn(2, 256, 4, 4)), (
-        "depthwise 3x3"
-    )
-    assert not taken(nn.Conv2d(256, 256, 3, padding=1, groups=2), small), "grouped"
-    assert not taken(nn.Conv2d(256, 256, 3, padding="same"), small)
-    assert not taken(nn.Conv2d(256, 256, 3, padding=1, padding_mode="reflect"), small)
-    assert not taken(nn.Conv2d(256, 256, 3, padding=2, dilation=2), small)
-    assert not taken(nn.Conv2d(256, 256, 1), small)
-    assert not taken(conv.double(), small.double())
-    conv.float()
-    with torch.no_grad():
-        assert not taken(conv, small)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert not taken(conv, small)
-    conv.weight.requires_grad_(False)
-    assert not taken(conv, small)
-
-
-def test_torch_is_itself_again_afterwards() -> None:
-    before = nn.Conv2d._conv_forward
-    with pytest.raises(RuntimeError, match="within"), small_maps():
-        assert nn.Conv2d._conv_forward is not before
+    def stepped(fused: bool) -> Tensor:
+        torch.manual_seed(0)
+        conv = nn.Conv2d(4, 6, 3, padding=1, bias=False).to(memory_format=torch.channels_last)
+        optimizer = torch.optim.SGD(conv.parameters(), lr=1.0, momentum=0.9, fused=fused)
         with small_maps():
-            pass
-        assert nn.Conv2d._conv_forward is not before
-        raise RuntimeError("within")
-    assert nn.Conv2d._conv_forward is before
+            conv(torch.randn(4, 4, 2, 2)).square().sum().backward()
+        optimizer.step()
+        return conv.weight.detach()
+
+    torch.testing.assert_close(stepped(True), stepped(False))
 
 
-@pytest.mark.parametrize("network", ["test_resnet", "test_efficientnet", "test_convnext"])
-def test_networks_train_alike_with_and_without(network: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
-
-    def counted(*args: object) -> Tensor:
-        calls.append(args)
-        return weight_gradient(*args)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(convolutions, "weight_gradient", counted)
-    logs = []
-    for rule in (lambda *args: False, lambda *args: True, lambda *args: True):
-        monkeypatch.setattr(
-            convolutions, "_pays", lambda w, area, groups, c, rule=rule: groups in (1, c) and rule()
+@pytest.mark.usefixtures("always")
+def test_only_plain_fp32_convolutions_that_learn_are_ours() -> None:
+    x = torch.randn(4, 8, 4, 4)
+    frozen = nn.Conv2d(8, 8, 3).requires_grad_(False)
+    others = {
+        "1x1": nn.Conv2d(8, 8, 1),
+        "grouped": nn.Conv2d(8, 8, 3, groups=2),
+        "multiplied": nn.Conv2d(8, 16, 3, groups=8),
+        "dilated": nn.Conv2d(8, 8, 2, dilation=2),
+        "same": nn.Conv2d(8, 8, 3, padding="same"),
+        "reflected": nn.Conv2d(8, 8, 3, padding=1, padding_mode="reflect"),
+        "frozen": frozen,
+    }
+    with small_maps():
+        assert {name: taken(conv, x, conv.weight) for name, conv in others.items()} == dict.fromkeys(
+            others, False
         )
-        trainer, log = make_trainer(make_model(network), make_task(), replace(TRAIN, optimizer="momentum"))
-        trainer.run(gentle("full"))
-        logs.append(log)
-        assert bool(calls) == (len(logs) > 1)
-    for ours, theirs in zip(logs[1], logs[0], strict=True):
-        assert ours == pytest.approx(theirs, rel=1e-2, abs=1e-3)
-    assert logs[1] == logs[2], "not the same twice"
+        for conv in others.values():
+            conv(x)
+        conv = nn.Conv2d(8, 8, 3)
+        assert taken(conv, x, conv.weight) and not taken(conv, x[0], conv.weight)
+        assert not taken(conv, x[:0], conv.weight) and conv(x[:0]).shape == (0, 8, 2, 2)
+        assert conv(x[0]).shape == (8, 2, 2)
+        assert not taken(conv, x.double(), conv.weight) and conv.double()(x.double()).dtype == torch.float64
+        conv.float()
+        with torch.no_grad():
+            assert not taken(conv, x, conv.weight)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert not taken(conv, x, conv.weight) and conv(x).dtype == torch.bfloat16
+        with pytest.raises(RuntimeError, match=r"[Kk]ernel size can't be greater"):
+            conv(x[:, :, :2])
+
+
+@pytest.mark.usefixtures("always")
+def test_a_second_derivative_is_refused_in_words() -> None:
+    conv, x = nn.Conv2d(8, 8, 3), torch.randn(4, 8, 4, 4)
+    with small_maps():
+        (g,) = torch.autograd.grad(conv(x).square().sum(), conv.weight, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        g.square().sum().backward()
+
+
+@pytest.mark.usefixtures("always")
+def test_a_weight_changed_before_its_gradient_is_noticed() -> None:
+    conv, x = nn.Conv2d(8, 8, 3), torch.randn(4, 8, 4, 4)
+    with small_maps():
+        out = conv(x).sum()
+    with torch.no_grad():
+        conv.weight.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        out.backward()
+
+
+def test_what_was_there_comes_back() -> None:
+    former = nn.Conv2d._conv_forward
+    with small_maps():
+        inside = nn.Conv2d._conv_forward
+        with pytest.raises(ZeroDivisionError), small_maps():
+            raise ZeroDivisionError
+        assert nn.Conv2d._conv_forward is inside is not former
+    assert nn.Conv2d._conv_forward is former
+    with pytest.raises(ZeroDivisionError), small_maps():
+        raise ZeroDivisionError
+    assert nn.Conv2d._conv_forward is former
+
+
+def test_the_rule_is_one_of_shapes() -> None:
+    def ours_at(size: int, batch: int = 32, **conv: int) -> bool:
+        layer = nn.Conv2d(**{"in_channels": 256, "out_channels": 256, "kernel_size": 3, "padding": 1, **conv})  # type: ignore[arg-type]
+        return taken(layer, torch.empty(batch, layer.in_channels, size, size), layer.weight)
+
+    assert ours_at(1) and ours_at(4) and ours_at(8, stride=2) and not ours_at(8)
+    assert (
+        not ours_at(4, out_channels=128) and ours_at(2, out_channels=128) and not ours_at(2, in_channels=16)
+    )
+    assert ours_at(2, groups=256) and not ours_at(4, groups=256) and not ours_at(2, 2, groups=256)
+    assert ours_at(4, groups=256, kernel_size=5, padding=2)
+
+
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("network", ["test_resnet", "test_efficientnet"])
+def test_training_comes_to_the_same(network: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop uses it. In plain SGD, as AdamW makes steps of one size out of rounding where a gradient is zero."""
+
+    def trained() -> tuple[list[Tensor], float, int]:
+        count = 0
+        former = convolutions.by_taps
+
+        def counted(*args: object) -> Tensor:
+            nonlocal count
+            count += 1
+            return former(*args)  # type: ignore[arg-type]
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(convolutions, "by_taps", counted)
+            torch.manual_seed(0)
+            model = make_model(network)
+            trainer, log = make_trainer(model, make_task(), replace(TRAIN, optimizer="sgd"))
+            trainer.run(composed("full", full={"lr": 0.01}))
+        return [p.detach() for p in model.net.parameters()], log[-1]["train/loss"], count
+
+    weights, loss, count = trained()
+    again, same_loss, _ = trained()
+    assert count and loss == same_loss and all(map(torch.equal, weights, again))
+    monkeypatch.setattr(convolutions, "pays", lambda *shape: False)
+    plain, plain_loss, none = trained()
+    assert not none and loss == pytest.approx(plain_loss, rel=1e-4)
+    for found, expected in zip(weights, plain, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)

@@ -1,153 +1,160 @@
-"""Weight gradients of convolutions on small maps, on a CPU in float32: tap by tap, over the pixels that exist.
-
-    dense:      dW[i, j] = g[valid]^T x[valid, shifted by (i, j)]        a matrix product a tap
-    depthwise:  dW[i, j] = sum of g[valid] * x[valid, shifted by (i, j)]
-
-The same gradient, summed in another order. oneDNN's is slow there: at 64 pixels it takes half of a mobilenetv3's step. Where
-taps are taken is a rule on shapes and not a measurement, so that a run gives the same numbers in every process.
-"""
+"""Weight gradients of convolutions on small maps, tap by tap: what oneDNN is slow at on a CPU in fp32."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from threading import Lock
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-_plain = nn.Conv2d._conv_forward
+Pair = tuple[int, int]
+
+DEPTHWISE_AREA, DENSE_AREA = 49, 49
+"""Pixels of the output, at most."""
+DEPTHWISE = 2048
+"""Channels times images, at least: with fewer, the calls cost more than what they save."""
+DENSE_SMALLER, DENSE = 96, 192
+"""Channels into and out of a layer, at least: on a map smaller than its kernel, and on others."""
+DENSE_BATCH = 16
+
+
+def pays(depthwise: bool, batch: int, size: Pair, out: Pair, kernel: Pair, channels: Pair) -> bool:
+    """By the shape alone, never by a clock: the same run must give the same bits in every process.
+
+    Forward and backward of a layer, oneDNN's processor time over ours (one AVX2 core, batches of 32 and 64; kernel/stride
+    @ input), by channels. The lines of 4x4 and above show why the depthwise rule asks for the input's height.
+
+        dense   3x3@1  3x3@2  3x3/2@4  3x3@4  3x3@7  5x5@4  5x5/2@8   depthwise  3x3@1  3x3@2  3x3/2@4  3x3@4  5x5@4  5x5/2@8
+        64        1.4    1.2       .9    1.0    1.1    1.2       .9   48           2.0    1.5       .4     .5    1.7       .5
+        128       2.2    1.4      1.2    1.1    1.0    1.2      1.1   144          4.0    2.7       .5     .4    3.0       .9
+        256       3.9    1.9      1.4    1.3    1.1    1.4      1.5   288          6.2    5.1       .4     .4    3.9       .9
+        512       6.3    2.6      1.7    1.5    1.4    1.6      1.5   576          8.9   10.4       .5     .5    4.7      1.1
+    """
+    area = out[0] * out[1]
+    smaller = size[0] < kernel[0]
+    if depthwise:
+        return smaller and area <= DEPTHWISE_AREA and batch * channels[0] >= DEPTHWISE
+    enough = DENSE_SMALLER if smaller else DENSE
+    return area <= DENSE_AREA and batch >= DENSE_BATCH and min(channels) >= enough
+
+
+def by_taps(x: Tensor, grad: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
+    """Gradient of the weight, in its layout: a product a tap, over those pixels that the tap meets.
+
+    dense: grad[pixels].T @ x[pixels moved by the tap]; depthwise: the sum of their products.
+    """
+    out, per_group, height, width = weight.shape
+    depthwise = per_group == 1 and x.shape[1] > 1
+    x, grad = x.permute(0, 2, 3, 1), grad.permute(0, 2, 3, 1)
+    found = weight.new_empty(out, height, width, per_group)  # a channels_last weight's own order
+    rows = _spans(height, x.shape[1], grad.shape[1], stride[0], padding[0])
+    columns = _spans(width, x.shape[2], grad.shape[2], stride[1], padding[1])
+    for i, row in enumerate(rows):
+        for j, column in enumerate(columns):
+            tap = found[:, i, j]
+            if row is None or column is None:
+                tap.zero_()
+                continue
+            g, v = grad[:, row[0], column[0]], x[:, row[1], column[1]]
+            if depthwise:
+                torch.sum(g * v, (0, 1, 2), out=tap[:, 0])
+            else:
+                torch.mm(g.reshape(-1, out).T, v.reshape(-1, per_group), out=tap)
+    found = found.permute(0, 3, 1, 2)
+    return found if found.stride() == weight.stride() else torch.empty_like(weight).copy_(found)
+
+
+def _spans(kernel: int, size: int, out: int, stride: int, padding: int) -> list[tuple[slice, slice] | None]:
+    """Of each tap along one axis: (outputs, inputs) where it meets a pixel; None where it meets padding only."""
+    found: list[tuple[slice, slice] | None] = []
+    for tap in range(kernel):
+        move = tap - padding
+        first, end = max(0, -(move // stride)), min(out, (size - 1 - move) // stride + 1)
+        inputs = slice(first * stride + move, (end - 1) * stride + move + 1, stride)
+        found.append((slice(first, end), inputs) if first < end else None)
+    return found
+
+
+class _Convolution(torch.autograd.Function):
+    """Forward and gradient of the input are torch's own."""
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx, x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair, groups: int
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.how = stride, padding, groups
+        return F.conv2d(x, weight, bias, stride, padding, 1, groups)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        x, weight = ctx.saved_tensors
+        stride, padding, groups = ctx.how
+        of_x = of_weight = of_bias = None
+        if ctx.needs_input_grad[0]:
+            of_x = torch.ops.aten.convolution_backward(
+                grad, x, weight, None, stride, padding, (1, 1), False, (0, 0), groups, (True, False, False)
+            )[0]
+        if ctx.needs_input_grad[1]:
+            of_weight = by_taps(x, grad, weight, stride, padding)
+        if ctx.needs_input_grad[2]:
+            of_bias = grad.sum((0, 2, 3))
+        return of_x, of_weight, of_bias, None, None, None
+
+
+def taken(conv: nn.Conv2d, x: Tensor, weight: Tensor) -> bool:
+    """Whether this layer's weight gets its gradient from here: by its shape and what it computes in alone."""
+    kernel = conv.kernel_size
+    if kernel == (1, 1) or not (weight.requires_grad and torch.is_grad_enabled()):
+        return False
+    if conv.groups > 1 and not conv.groups == conv.in_channels == conv.out_channels:
+        return False
+    if conv.dilation != (1, 1) or conv.padding_mode != "zeros" or isinstance(conv.padding, str):
+        return False
+    if not (x.dim() == 4 and x.dtype == weight.dtype == torch.float32 and x.is_cpu and weight.is_cpu):
+        return False
+    size = (x.shape[2], x.shape[3])
+    height, width = (
+        (n + 2 * padding - taps) // stride + 1
+        for n, padding, taps, stride in zip(size, conv.padding, kernel, conv.stride, strict=True)
+    )
+    if height < 1 or width < 1 or not len(x) or x.shape[1] != conv.in_channels:
+        return False  # torch explains
+    channels = conv.in_channels, conv.out_channels
+    return pays(
+        conv.groups > 1, len(x), size, (height, width), kernel, channels
+    ) and not torch.is_autocast_enabled("cpu")
+
+
+_lock = Lock()
+_active = 0
+_original = nn.Conv2d._conv_forward
+
+
+def _conv_forward(self: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    if taken(self, x, weight):
+        return _Convolution.apply(x, weight, bias, self.stride, self.padding, self.groups)
+    return _original(self, x, weight, bias)
 
 
 @contextmanager
 def small_maps() -> Iterator[None]:
-    """Within, `nn.Conv2d` computes weight gradients by taps where the rule says so."""
-    before = nn.Conv2d._conv_forward
-    nn.Conv2d._conv_forward = _forward  # type: ignore[method-assign]
+    """While active, every `nn.Conv2d` that `taken` accepts gets the gradient of its weight tap by tap."""
+    global _active, _original
+    with _lock:
+        if not _active:
+            _original = nn.Conv2d._conv_forward
+            nn.Conv2d._conv_forward = _conv_forward  # type: ignore[method-assign]
+        _active += 1
     try:
         yield
     finally:
-        nn.Conv2d._conv_forward = before  # type: ignore[method-assign]
-
-
-def _forward(self: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    if by_taps(self, x, weight):
-        return _Convolution.apply(x, weight, bias, self.stride, self.padding, self.groups)
-    return _plain(self, x, weight, bias)
-
-
-def by_taps(conv: nn.Conv2d, x: Tensor, weight: Tensor) -> bool:
-    """Whether the layer is one whose weight gradient taps compute, and sooner. x: [B, C, H, W]"""
-    if not weight.requires_grad or x.ndim != 4 or x.shape[-2] * x.shape[-1] > 256:
-        return False
-    if (
-        weight.shape[2] * weight.shape[3] == 1
-        or isinstance(conv.padding, str)
-        or conv.padding_mode != "zeros"
-    ):
-        return False
-    if conv.dilation != (1, 1) or not torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
-        return False
-    if not (x.dtype == weight.dtype == torch.float32 and x.device.type == weight.device.type == "cpu"):
-        return False
-    area = 1
-    for n, k, stride, padding in zip(x.shape[2:], weight.shape[2:], conv.stride, conv.padding, strict=True):
-        area *= (n + 2 * padding - k) // stride + 1
-    return area > 0 and _pays(weight, area, conv.groups, x.shape[1])
-
-
-def _pays(weight: Tensor, area: int, groups: int, channels: int) -> bool:
-    """The rule: output pixels and channels at which taps took less time than oneDNN on every shape that was tried.
-
-    Measured on one core with AVX2, batches of 32 and 64: dense 3x3, oneDNN's time over that of taps, by channels
-
-        output      1x1   2x2   4x4   6x6   8x8
-        32          3.8   1.2    .6    .6    .7
-        128        15.6   3.2   1.3   1.2   1.1
-        256        18.3   5.1   1.8   1.6   1.3
-        512        20.5   9.4   2.8   2.3
-
-    and depthwise, where oneDNN is slow only if the kernel reaches over the whole map: 3x3 7 to 86 at 1x1, 2.4 to 18 at
-    2x2, .2 to .5 above; 5x5 1.2 to 12 up to 4x4, .4 to 1.6 above.
-    """
-    if groups == 1:
-        narrow = min(weight.shape[:2])
-        return (narrow >= 32 and area <= 4) or (narrow >= 128 and area <= 36) or (narrow >= 256 and area <= 64)
-    depthwise = groups == weight.shape[0] == channels
-    return depthwise and area <= (4 if weight.shape[2] * weight.shape[3] <= 9 else 16)
-
-
-class _Convolution(torch.autograd.Function):
-    """torch's own, but for the gradient of the weight."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        stride: tuple[int, int],
-        padding: tuple[int, int],
-        groups: int,
-    ) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.settings = stride, padding, groups
-        return nn.functional.conv2d(x, weight, bias, stride, padding, 1, groups)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        stride, padding, groups = ctx.settings
-        of_x, of_weight, of_bias = ctx.needs_input_grad[:3]
-        rest = (stride, padding, (1, 1), False, (0, 0), groups, (True, False, False))
-        return (
-            torch.ops.aten.convolution_backward(gradient, x, weight, None, *rest)[0] if of_x else None,
-            weight_gradient(x, gradient, weight, stride, padding) if of_weight else None,
-            gradient.sum((0, 2, 3)) if of_bias else None,
-            None,
-            None,
-            None,
-        )
-
-
-def weight_gradient(
-    x: Tensor, gradient: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int]
-) -> Tensor:
-    """x [B, C, H, W], gradient of the output [B, O, h, w] -> of the weight, [O, C, kh, kw] or depthwise [C, 1, kh, kw].
-
-    In the layout of the weight: torch's fused optimisers go by memory, not by index.
-    """
-    depthwise = weight.shape[1] == 1 and x.shape[1] > 1
-    pixels, ends = x.permute(0, 2, 3, 1), gradient.permute(0, 2, 3, 1)
-    rows, columns = (
-        [
-            _meeting(i, pixels.shape[d], ends.shape[d], stride[d - 1], padding[d - 1])
-            for i in range(weight.shape[d + 1])
-        ]
-        for d in (1, 2)
-    )
-    shape = (weight.shape[0],) if depthwise else weight.shape[:2]
-    found = x.new_zeros(*weight.shape[2:], *shape)
-    for i, row in enumerate(rows):
-        for j, column in enumerate(columns):
-            if not row or not column:
-                continue
-            there, here = ends[:, row[0], column[0]], pixels[:, row[1], column[1]]
-            if depthwise:
-                torch.sum(there * here, (0, 1, 2), out=found[i, j])
-            else:
-                torch.mm(there.reshape(-1, shape[0]).T, here.reshape(-1, shape[1]), out=found[i, j])
-    ordered = found.permute(2, 0, 1).unsqueeze(1) if depthwise else found.permute(2, 3, 0, 1)
-    return torch.empty_like(weight).copy_(ordered)
-
-
-def _meeting(tap: int, pixels: int, outputs: int, stride: int, padding: int) -> tuple[slice, slice] | None:
-    """The outputs at which a tap meets a pixel, and those pixels; None where it never does."""
-    first = max(0, -((tap - padding) // stride))
-    end = min(outputs, (pixels - 1 - tap + padding) // stride + 1)
-    if first >= end:
-        return None
-    start = first * stride + tap - padding
-    return slice(first, end), slice(start, start + (end - 1 - first) * stride + 1, stride)
+        with _lock:
+            _active -= 1
+            if not _active:
+                nn.Conv2d._conv_forward = _original  # type: ignore[method-assign]

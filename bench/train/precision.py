@@ -18,6 +18,7 @@ from bench.backbones.build import build, resolution
 from bench.data.store import locked, write_text
 from bench.numerics import Key, Timing, read
 from bench.spec import BackboneSpec
+from bench.train.convolutions import small_maps
 from bench.train.device import Numerics
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -101,7 +102,7 @@ def make_step(model: nn.Module, size: int, device: torch.device) -> Step:
         y = torch.arange(images, device=device) % CLASSES
         numerics.synchronize()
         start = time.perf_counter()
-        with numerics.autocast():
+        with small_maps(), numerics.autocast():
             loss = F.cross_entropy(model(x), y)
         loss.backward()
         optimizer.step()
