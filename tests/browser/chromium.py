@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 SILENT = [
@@ -53,6 +53,7 @@ def window(
     context.on("request", lambda request: asked.append(request.url))
     context.add_init_script(NO_ASSISTANT)
     context.set_default_timeout(30_000)
+    expect.set_options(timeout=30_000)  # has a default of its own, of 5 s: too short on a loaded machine
     try:
         yield context, asked
     finally:
