@@ -27,7 +27,7 @@ class Cached:
     def __init__(self, prefix: Prefix, store: ActivationStore, parts: Parts = SILENT) -> None:
         self.prefix, self.store, self._part = prefix, store, parts
         self._fingerprint = prefix.fingerprint()
-        self._rows: dict[tuple[int, int], Tensor | None] = {}
+        self._rows: dict[tuple[int, str, int], Tensor | None] = {}
         self._sets: list[ImageSet] = []  # kept alive: their ids must stay theirs
 
     def holds(self) -> bool:
@@ -40,7 +40,7 @@ class Cached:
         looks: how often each image will be looked at, if nobody has computed its activations before. kind: of the
         work that they are for, "train" or "eval".
         """
-        where = (id(images), views.count)
+        where = (id(images), views.kind, views.count)
         if where not in self._rows:
             self._sets.append(images)
             with self._part("make"):

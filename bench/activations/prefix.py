@@ -38,7 +38,6 @@ class _Watched:
 
     outputs: dict[str, Any] = field(default_factory=dict)
     finished: list[nn.Module] = field(default_factory=list)
-    logits: Tensor | None = None
 
 
 class Prefix:
@@ -89,7 +88,7 @@ class Prefix:
     @contextmanager
     def still(self) -> Iterator[None]:
         """Eval mode, no gradients, the run's precision; modes are left as they were."""
-        with _eval(self.model), torch.no_grad(), self.numerics.autocast():
+        with self.model.in_eval_mode(), torch.no_grad(), self.numerics.autocast():
             yield
 
     def observe(self, activations: Tensor, pixels: Callable[[], Tensor]) -> Output:
@@ -201,7 +200,7 @@ def find(model: Model, x: Tensor, numerics: Numerics) -> Prefix | None:
     names = [CLASSIFIER, *reversed(model.map_names())]
     with _undisturbed(model), numerics.autocast():
         trained = _watch(model, x, names)
-        with _eval(model), torch.no_grad():
+        with model.in_eval_mode(), torch.no_grad():
             still = _watch(model, x, names)
     for name in names:
         if _frozen(trained.outputs.get(name), still.outputs.get(name), TOLERANCE[numerics.dtype]):
@@ -231,7 +230,7 @@ def _watch(model: Model, x: Tensor, names: list[str]) -> _Watched:
     handles = [module.register_forward_hook(finished) for module in model.net.modules()]
     handles.append(model.classifier.register_forward_pre_hook(classified))
     try:
-        watched.logits = model.net(x)
+        model.net(x)
     finally:
         for handle in handles:
             handle.remove()
@@ -299,18 +298,6 @@ def close(a: Tensor, b: Tensor, tolerance: float) -> bool:
         return False
     scale = b.abs().max().clamp(min=1e-6)
     return bool(((a - b).abs().max() <= tolerance * scale).item())
-
-
-@contextmanager
-def _eval(model: nn.Module) -> Iterator[None]:
-    training = [module for module in model.modules() if module.training]
-    for module in training:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
 
 
 @contextmanager

@@ -158,12 +158,19 @@ class Model(nn.Module):
     @torch.no_grad()
     def eval_output(self, x: Tensor) -> Output:
         """`observe` in eval mode and without gradients: for measurements between phases. Modes are left as they were."""
-        was_training = [module for module in self.modules() if module.training]
+        with self.in_eval_mode():
+            return self.observe(x)
+
+    @contextmanager
+    def in_eval_mode(self) -> Iterator[None]:
+        """All modules in eval mode within; modes are put back."""
+        training = [module for module in self.modules() if module.training]
         self.eval()
-        output = self.observe(x)
-        for module in was_training:
-            module.training = True
-        return output
+        try:
+            yield
+        finally:
+            for module in training:
+                module.training = True
 
     def pretrained_copy(self) -> Model:
         """A frozen copy in eval mode whose body is as it was loaded (the head is as it is now)."""

@@ -26,16 +26,13 @@ class Scores:
 @torch.no_grad()
 def predict(model: Model, images: ImageSet, numerics: Numerics, batch_size: int = 64) -> Tensor:
     """Logits [N, K] in float32 on the CPU, the model in eval mode."""
-    was_training = [m for m in model.modules() if m.training]
-    model.eval()
     centred = images.centre(model.image_size)
     logits = []
-    for i in range(0, len(centred), batch_size):
-        x = centred.at(slice(i, i + batch_size)).to(numerics.device)
-        with numerics.autocast():
-            logits.append(model(normalise(x, model.mean, model.std)).float().cpu())
-    for module in was_training:
-        module.training = True
+    with model.in_eval_mode():
+        for i in range(0, len(centred), batch_size):
+            x = centred.at(slice(i, i + batch_size)).to(numerics.device)
+            with numerics.autocast():
+                logits.append(model(normalise(x, model.mean, model.std)).float().cpu())
     return torch.cat(logits)
 
 
