@@ -1,7 +1,9 @@
 """MLflow's SQLite schema, read with the standard library only. Used through `bench.store`.
 
-Tables: experiments, runs, tags, params, latest_metrics, metrics; the same since MLflow 1. Read-only, so it
-works while others write, in rollback and in WAL mode alike.
+Tables: experiments, runs, tags, params, latest_metrics, metrics; the same since MLflow 1. Queries only, so it
+works while others write, in rollback and in WAL mode alike. The file is opened `mode=rw` (SQLite falls back to
+reading where the file is write-protected): a writer that was killed inside a transaction leaves a hot journal,
+and only a connection that may write can roll it back (https://www.sqlite.org/lockingv3.html#hot_journals).
 """
 
 from __future__ import annotations
@@ -71,10 +73,11 @@ def _reading(path: Path) -> Iterator[Any]:
     if not path.is_file():
         yield lambda *_: []
         return
-    address = f"{path.resolve().as_uri()}?mode=ro"
+    address = f"{path.resolve().as_uri()}?mode=rw"
     try:
         opened = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
         with closing(opened) as database:
+            database.execute("PRAGMA query_only = ON")
             database.execute("BEGIN")
             yield lambda query, values=(): _select(database, query, values)
     except sqlite3.Error as error:

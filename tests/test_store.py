@@ -143,6 +143,36 @@ def test_reads_while_another_writes(folder: Path, tmp_path: Path, mode: str) -> 
     writer.close()
 
 
+DIES_IN_A_TRANSACTION = """
+import os, signal, sqlite3, sys
+writer = sqlite3.connect(sys.argv[1], isolation_level=None)
+writer.execute("PRAGMA cache_size = 1")  # pages go to the file before the commit
+writer.execute("BEGIN")
+writer.execute("UPDATE tags SET value = 'uncommitted' || hex(zeroblob(3000))")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_reads_after_a_writer_was_killed_in_a_transaction(folder: Path, tmp_path: Path) -> None:
+    """Only a connection that may write rolls the half-written pages back."""
+    copy = tmp_path / "killed.db"
+    shutil.copy(folder / "mlflow.db", copy)
+    subprocess.run([sys.executable, "-c", DIES_IN_A_TRANSACTION, str(copy)], check=False)
+    assert copy.with_name("killed.db-journal").stat().st_size, "a hot journal is left"
+    runs = store.read_runs(f"sqlite:///{copy}", "exp")
+    assert [run["tags"].get("a") for run in runs] == [None, None, "1", "1", "1"]
+
+
+def test_a_write_protected_store_is_read(folder: Path, tmp_path: Path) -> None:
+    shutil.copy(folder / "mlflow.db", tmp_path / "archive.db")
+    (tmp_path / "archive.db").chmod(0o444)
+    tmp_path.chmod(0o555)
+    try:
+        assert len(store.read_runs(f"sqlite:///{tmp_path}/archive.db", "exp")) == 5
+    finally:
+        tmp_path.chmod(0o755)
+
+
 def test_latest_study_document(uri: str) -> None:
     assert store.study_document(uri, "exp") == {"plan": ["ü"]}
 
