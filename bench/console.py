@@ -12,9 +12,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from bench.estimate import words
-from bench.executors.base import Ended, Event, Started
+from bench.executors.base import Ended, Event, Lost, Started
 from bench.executors.base import Progress as Step
 from bench.schema import CELLS, Metric, Status
+from bench.secrets import redacted
 from bench.state import State
 
 STYLE = {Status.FINISHED: "green", Status.FAILED: "red", Status.DIVERGED: "yellow"}
@@ -76,7 +77,7 @@ class ConsoleView:
         self._title = ""
 
     def say(self, message: str) -> None:
-        self.console.print(escape(message), highlight=False, soft_wrap=True)
+        self.console.print(escape(redacted(message)), highlight=False, soft_wrap=True)
 
     @contextmanager
     def progress(self, title: str, total: int) -> Iterator[None]:
@@ -104,6 +105,8 @@ class ConsoleView:
             self._jobs[key] = bars.add_task(f"  {escape(event.job.label)}", total=None)
         elif isinstance(event, Step):
             bars.update(self._jobs[key], completed=event.done, total=event.total)
+        elif isinstance(event, Lost):
+            self.say(f"    lost  {event.job.label}: {event.cause}")
         elif isinstance(event, Ended):
             bars.remove_task(self._jobs.pop(key))
             bars.advance(self._overall)
@@ -122,7 +125,7 @@ class ConsoleView:
         elif status == Status.FINISHED:
             detail = f"test {metrics[Metric.TEST_ACCURACY]:.3f}  {metrics[Metric.TOTAL_SECONDS]:.1f} s in all"
         else:
-            detail = str(result["error"]).strip().splitlines()[-1]
+            detail = redacted(str(result["error"])).strip().splitlines()[-1]
         self.console.print(
             f"[{STYLE.get(status, 'red')}]{status:>8}[/]  {escape(name)}  {escape(detail)}",
             highlight=False,

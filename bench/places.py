@@ -39,9 +39,33 @@ def cache_dir() -> Path:
     return Path(os.environ.get("BENCH_CACHE", ".bench-cache")).expanduser().absolute()
 
 
+def place(base: Path, path: str) -> Path:
+    """What a study calls `path`: ~ is a home, and a relative one starts at `base`. Raises UserError for what is no path."""
+    try:
+        if "\0" in path:
+            raise ValueError("it holds a NUL character")
+        return base / Path(path).expanduser()
+    except (ValueError, RuntimeError) as error:  # the latter for the home of somebody unknown
+        raise UserError(f"{path!r} is no path: {str(error)[0].lower()}{str(error)[1:]}") from None
+
+
 @dataclass(frozen=True)
 class Places:
     """Folders that a run needs: what relative paths in the study refer to, and where computed things are kept."""
 
     base: Path
     cache: Path
+
+
+_used: dict[Path, None] = {}
+
+
+def used(entry: Path) -> Path:
+    """Note an entry of the cache, complete, that this process has made or read: other machines may need it too."""
+    _used[entry] = None
+    return entry
+
+
+def all_used() -> list[Path]:
+    """Every entry that was noted in this process, in the order of its first use."""
+    return list(_used)

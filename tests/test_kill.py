@@ -8,6 +8,8 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,9 @@ from bench.schema import Metric, Tag
 from tests.conftest import ROOT, TINY_STUDY
 from tests.test_cli import BENCH
 
+EPOCHS = 30
+"""Runs of a second or two, so that most kills hit one."""
+
 EXACT = (Metric.TEST_NLL, Metric.TEST_ACCURACY, Metric.VAL_ACCURACY)
 
 
@@ -27,7 +32,7 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
     env.pop("MLFLOW_TRACKING_URI", None)
     with (folder / "log.txt").open("ab") as log:
         return subprocess.Popen(
-            [*BENCH, "run", "tiny.yaml", "--workers", "2"],
+            [*BENCH, "run", "tiny.yaml", "--workers", "2", "--set", f"train.epochs={EPOCHS}"],
             cwd=folder,
             env=env,
             stdout=log,
@@ -77,32 +82,59 @@ def wait_for(condition: Any, seconds: float) -> bool:
     return False
 
 
-def disturb(folder: Path, rng: random.Random, whom: str, kills: int) -> int:
-    """Start the study and kill `whom` at a random moment once its runs have begun, `kills` times. -> kills that hit."""
-    hits = 0
-    for _ in range(kills):
-        driver = start(folder)
-        before = len(final_runs(folder))
-        wait_for(lambda n=before, d=driver: len(final_runs(folder)) > n or d.poll() is not None, 120)
-        time.sleep(rng.uniform(0, 4))
-        children = psutil.Process(driver.pid).children(recursive=True) if driver.poll() is None else []
-        if whom == "worker":
-            workers = [p for p in children if p.num_threads() > 1 and _is_worker(p)]
-            if workers:
-                rng.choice(workers).kill()
-                hits += 1
-            driver.wait(300)
-        else:
-            hits += driver.poll() is None
+@dataclass
+class Kills:
+    """Kills workers, drivers and both at random moments while studies run."""
+
+    rng: random.Random
+    hits: Counter[str] = field(default_factory=Counter)
+
+    def disturb(self, folder: Path, total: int) -> None:
+        """Start the study, again and again, until `total` kills have hit or nothing is left to do."""
+        while self.hits.total() < total:
+            driver = start(folder)
+            while driver.poll() is None and self.hits.total() < total:
+                self._once(folder, driver)
+            if driver.poll() is None:  # enough: the rest is undisturbed
+                driver.wait(300)
+            if driver.returncode == 0:
+                return
+
+    def _once(self, folder: Path, driver: subprocess.Popen[bytes]) -> None:
+        begun = wait_for(lambda: driver.poll() is not None or _running(folder), 120)
+        assert begun, (folder / "log.txt").read_text()
+        time.sleep(self.rng.uniform(0, 0.8))
+        if driver.poll() is not None:
+            return
+        children = _children(driver)
+        workers = [p for p in children if _is_worker(p)]
+        whom = self.rng.choices(["worker", "driver", "both"], [7, 2, 1])[0]
+        if whom != "driver" and workers:
+            self.rng.choice(workers).kill()
+        if whom != "worker":
             driver.kill()
             driver.wait(10)
-        assert wait_for(lambda c=children: not any(_alive(p) for p in c), 30), "orphan processes are left"
-    return hits
+            gone = wait_for(lambda: not any(_alive(p) for p in children), 30)
+            assert gone, "orphan processes are left"
+        self.hits[whom] += whom != "worker" or bool(workers)
+
+
+def _running(folder: Path) -> bool:
+    return any(run["status"] == "RUNNING" for run in final_runs(folder))
+
+
+def _children(driver: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    with suppress(psutil.Error):
+        return psutil.Process(driver.pid).children(recursive=True)
+    return []
 
 
 def _is_worker(process: psutil.Process) -> bool:
-    """Workers are forked from the fork server: they have no child of their own and its command line."""
-    return "forkserver" in " ".join(process.cmdline()) and not process.children()
+    """Workers are forked from the fork server: they have no child of their own, its command line, and threads."""
+    with suppress(psutil.Error):
+        forked = "forkserver" in " ".join(process.cmdline()) and not process.children()
+        return forked and process.num_threads() > 1
+    return False
 
 
 def _alive(process: psutil.Process) -> bool:
@@ -123,45 +155,36 @@ def check(folder: Path, undisturbed: Path) -> None:
     assert numbers(folder) == numbers(undisturbed)
 
 
-@pytest.mark.parametrize("whom", ["driver", "worker"])
-def test_killed_study_completes_to_the_same_numbers(whom: str, undisturbed: Path, tmp_path: Path) -> None:
-    folder = study_in(undisturbed.parent / f"killed-{whom}")
-    disturb(folder, random.Random(whom), whom, kills=2)
-    check(folder, undisturbed)
+def test_twenty_kills(undisturbed: Path) -> None:
+    """Of workers, drivers and both, at random moments of one study after another."""
+    _kill(20, undisturbed, random.Random(20))
 
 
 @pytest.mark.long
-@pytest.mark.timeout(3000)
-def test_twenty_kills_of_twenty(undisturbed: Path) -> None:
-    """Drivers and workers, one kill after another; a study that completes in between is checked, and the next begins."""
-    rng, kills, studies = random.Random(20), 0, 0
-    while kills < 20:
+@pytest.mark.timeout(7200)
+def test_two_hundred_kills(undisturbed: Path) -> None:
+    _kill(200, undisturbed, random.Random(200))
+
+
+def _kill(total: int, undisturbed: Path, rng: random.Random) -> None:
+    kills, studies = Kills(rng), 0
+    while kills.hits.total() < total:
         folder = study_in(undisturbed.parent / f"killed-{studies}")
-        studies += 1
-        while kills < 20 and len(numbers(folder)) < len(numbers(undisturbed)):
-            kills += disturb(folder, rng, rng.choice(["driver", "driver", "worker"]), kills=1)
+        kills.disturb(folder, total)
         check(folder, undisturbed)
-    print(f"{kills} kills in {studies} studies")
+        studies += 1
+    print(f"{total} kills {dict(kills.hits)} in {studies} studies of {len(numbers(undisturbed))} runs")
 
 
-def test_ctrl_c_stops_cleanly_and_the_next_call_goes_on(undisturbed: Path) -> None:
+def test_a_second_driver_is_refused_and_ctrl_c_stops_the_first(undisturbed: Path) -> None:
     folder = study_in(undisturbed.parent / "interrupted")
-    driver = start(folder)
-    assert wait_for(lambda: len(final_runs(folder)) > 0, 120)
-    time.sleep(0.5)
-    driver.send_signal(signal.SIGINT)
-    assert driver.wait(60) == 130
-    log = (folder / "log.txt").read_text()
-    assert "Traceback" not in log and "stopping: the runs under way" in log
-    assert not [run for run in final_runs(folder) if run["status"] == "RUNNING"]
-    check(folder, undisturbed)
-
-
-def test_a_second_driver_is_refused(undisturbed: Path) -> None:
-    folder = study_in(undisturbed.parent / "twice")
     first = start(folder)
     assert wait_for(lambda: len(final_runs(folder)) > 0, 120)
     assert start(folder).wait(60) == 2
     assert "being run by another process" in (folder / "log.txt").read_text()
-    assert first.wait(300) == 0
+    first.send_signal(signal.SIGINT)
+    assert first.wait(60) == 130
+    log = (folder / "log.txt").read_text()
+    assert "Traceback" not in log and "stopping: the runs under way" in log
+    assert not _running(folder)
     check(folder, undisturbed)

@@ -40,6 +40,15 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Lost:
+    """The worker of a job is gone, and nothing of it runs any more. The job starts again, or ends at once."""
+
+    job: Job
+    worker: int
+    cause: str
+
+
+@dataclass(frozen=True)
 class Ended:
     """A job is over: with a `result`, a `user_error` (a message), or a `crash` (a traceback or cause of death)."""
 
@@ -50,7 +59,7 @@ class Ended:
     crash: str | None = None
 
 
-Event = Started | Progress | Ended
+Event = Started | Progress | Lost | Ended
 
 
 class Executor(Protocol):

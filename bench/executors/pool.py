@@ -7,7 +7,6 @@ import os
 import signal
 import threading
 import traceback
-from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -16,9 +15,7 @@ from typing import Any
 from bench.errors import UserError
 from bench.executors import devices
 from bench.executors.base import Ended, Event, Job, Progress, Started
-
-ATTEMPTS = 2
-"""A job whose worker died is tried once more: the machine may have been short of memory for a moment."""
+from bench.executors.waiting import Waiting
 
 GRACE_SECONDS = 20.0
 """How long a stopped worker may take to say in the store that its run was killed."""
@@ -69,13 +66,11 @@ class LocalPool:
         return Worker(number, process, ours)
 
     def run(self, jobs: Iterable[Job]) -> Iterator[Event]:
-        waiting = deque(jobs)
-        attempts: dict[str, int] = {}
+        waiting = Waiting(jobs)
         while waiting or any(w.job for w in self._pool):
             for worker in self._pool:
                 if worker.job is None and waiting:
-                    worker.job = waiting.popleft()
-                    attempts[worker.job.key] = attempts.get(worker.job.key, 0) + 1
+                    worker.job = waiting.take()
                     yield Started(worker.job, worker.number)
                     self._send(worker)
             busy = {w.pipe: w for w in self._pool if w.job}
@@ -85,12 +80,7 @@ class LocalPool:
                 if event is None:  # the worker died
                     job, code = worker.job, self._replace(worker)
                     assert job
-                    if attempts[job.key] < ATTEMPTS:
-                        waiting.appendleft(job)
-                    else:
-                        yield Ended(
-                            job, worker.number, crash=f"its worker died {ATTEMPTS} times ({_cause(code)})"
-                        )
+                    yield from waiting.died(job, worker.number, _cause(code))
                 else:
                     yield event
 
