@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bench import compose, store, worker
+from bench.execute import gather
 from bench.executors.pool import Stopped
 from bench.places import Places
 from bench.schema import Metric, Tag
@@ -100,6 +101,12 @@ def test_runs_trained_as_one_are_those_run_alone(places: Places, tracking: Track
     assert {k: r["mlflow_run_id"] for k, r in stored(tracking).items()} == {
         k: r["mlflow_run_id"] for k, r in a.items()
     }
+
+
+@pytest.mark.parametrize("network", ["test_resnet", "test_efficientnet", "test_convnext", "test_vit"])
+def test_every_family_can_be_trained_as_one(network: str, places: Places) -> None:
+    specs = [replace(spec, backbone=replace(spec.backbone, name=network)) for spec, _ in planned()[:2]]
+    assert gather(specs, places)
 
 
 def test_each_pays_for_what_it_would_have_done_alone_and_its_share_of_the_rest(

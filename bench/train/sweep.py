@@ -13,6 +13,7 @@ from itertools import islice
 from math import isfinite
 from typing import Any, Self
 
+import timm.layers.linear
 from torch import Tensor, nn
 
 from bench import freeze
@@ -30,6 +31,9 @@ from bench.train.loop import Record, Trainer
 from bench.train.optim import make_schedule
 from bench.train.rule import rule_of
 
+LINEAR = (nn.Linear, timm.layers.linear.Linear)
+"""Classes, not what derives from them. timm's own, in EfficientNets and MobileNets, differs under torch.jit only."""
+
 
 def phases_of(model: Model, task: Task, strategies: Sequence[Composed]) -> list[Phase] | None:
     """The phase of each; None where one of them does more than train the linear classifier of `model`, or other than that.
@@ -37,7 +41,7 @@ def phases_of(model: Model, task: Task, strategies: Sequence[Composed]) -> list[
     None leaves `model` as the strategies have left it: it cannot be used any more.
     """
     head, before = model.classifier, _content(model)
-    if type(head) is not nn.Linear or head.bias is None:
+    if type(head) not in LINEAR or head.bias is None:
         return None
     found = []
     for strategy in strategies:
