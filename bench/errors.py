@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
 class UserError(Exception):
     """The input is wrong. The message says where (file and field or line), the value, and what would be right."""
+
+
+class StoreAway(UserError):
+    """A store was away for longer than anybody waits (`bench.patience`). What had come to its end before is kept."""
 
 
 class CutShort(Exception):
@@ -22,6 +27,26 @@ class Diverged(CutShort):
 
 class Pruned(CutShort):
     """The pruner of a search gave a trial up."""
+
+
+def shown(name: object) -> str:
+    """The name of a file as it can be shown on one line: control characters, and bytes that are no text, as escapes."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", _escape, str(name))
+
+
+def shortened(value: object, length: int = 60) -> str:
+    """`repr(value)`, its middle left out where it is long."""
+    text = repr(value)
+    return text if len(text) <= length else f"{text[: length - 10]}...{text[-7:]}"
+
+
+def one_line_each(message: str) -> str:
+    """A message as `shown`, its line breaks kept."""
+    return "\n".join(shown(line) for line in message.split("\n"))
+
+
+def _escape(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode()
 
 
 def nearest(value: str, valid: Iterable[str], n: int = 3) -> str:

@@ -15,6 +15,7 @@ from bench.backbones.model import Model, no_source_head, renew
 from bench.backbones.stages import classifier_modules, classifier_names
 from bench.backbones.weights import LoadReport, load_checkpoint
 from bench.errors import UserError
+from bench.places import place
 from bench.spec import BackboneSpec
 
 RESERVED = {
@@ -26,6 +27,7 @@ RESERVED = {
     "pretrained_cfg": "set weights or checkpoint, and data_config",
     "pretrained_cfg_overlay": "set weights or checkpoint, and data_config",
     "features_only": "a classifier is needed",
+    "cache_dir": "set HF_HOME and TORCH_HOME",
 }
 
 
@@ -76,7 +78,7 @@ def _checkpoint(spec: BackboneSpec, base: Path, source_checkpoint: Path | None) 
         return None
     if not spec.checkpoint:
         raise UserError(f"backbone {spec.name!r}: weights are 'checkpoint', but no checkpoint is given")
-    return base / Path(spec.checkpoint).expanduser()
+    return place(base, spec.checkpoint)
 
 
 def _create(spec: BackboneSpec, num_classes: int, config: DataConfig, pretrained: bool = False) -> nn.Module:

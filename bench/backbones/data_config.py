@@ -36,7 +36,10 @@ def resolve(spec: BackboneSpec, image_size: int | None, checkpoint: Path | None)
     timm_config = _of_timm(spec.name)
     size = {"image_size": image_size} if image_size is not None else {}
     stored = read_data_config(checkpoint) if checkpoint is not None else {}
-    for source, overrides in (("data_config", spec.data_config), (f"{checkpoint}: data_config", stored)):
+    for source, overrides in (
+        (f"data_config of {spec.name}", spec.data_config),
+        (f"checkpoint {checkpoint}: data_config", stored),
+    ):
         _check(overrides, source)
     _check(size, "train")
     merged = {**timm_config, **stored, **spec.data_config, **size}

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.api import Group, Output
+from bench.backbones import passes
 from bench.backbones.report import LoadReport
 from bench.backbones.stages import Stage, classifier_modules, split
 from bench.errors import UserError
@@ -97,10 +98,13 @@ class Model(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, 3, H, W] -> logits [B, K]."""
-        return self.net(x)
+        return passes.run(self, lambda x, _: self.net(x), x)
 
     def observe(self, x: Tensor) -> Output:
         """x [B, 3, H, W] -> logits with what they were made of, in one pass, in the model's current mode."""
+        return passes.run(self, self._observe, x)
+
+    def _observe(self, x: Tensor, part: slice) -> Output:
         maps: dict[str, Tensor] = {}
         features: list[Tensor] = []
         with self.taps(maps, features):

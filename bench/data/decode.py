@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-from bench.errors import UserError, nearest
+from bench.errors import UserError, nearest, shown
 
 CHUNK = 128  # images held in memory at a time
+
+FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
+"""What is read, whatever the file's name says. Not PostScript, which Pillow has Ghostscript execute."""
+
+# Pillow refuses twice as many pixels; this warning, at 89 million, would meet photographs that are fine
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 _ORIENTATION = 0x0112  # EXIF tag
 _UPRIGHT = {
@@ -68,16 +75,18 @@ def square(image: Image.Image, stored: int, resample: Image.Resampling) -> np.nd
 
 def _read(path: Path, stored: int, resample: Image.Resampling) -> np.ndarray:
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             image.draft(
                 None, (2 * stored, 2 * stored)
             )  # JPEG: decode at a fraction of the size, far above stored
             return square(image, stored, resample)
     except MemoryError:
         raise
+    except UnidentifiedImageError as error:
+        raise UserError(f"{shown(path)}: not an image, or none of {', '.join(FORMATS)}") from error
     except Exception as error:  # Pillow's decoders raise anything from OSError to IndexError
         reason = str(error).replace(repr(str(path)), "the file")
-        raise UserError(f"{path}: not a readable image ({reason or type(error).__name__})") from error
+        raise UserError(f"{shown(path)}: not a readable image ({reason or type(error).__name__})") from error
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -88,6 +97,8 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _eight_bit(image: Image.Image) -> Image.Image:
     """16-bit greys scaled to 8 bit: Pillow's own conversion would clip them at 255."""
+    if image.mode in ("F", "I"):
+        raise ValueError("its pixels have 32 bits, and no range that is known; save it with 8 or 16")
     if not image.mode.startswith("I;16"):
         return image
     return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from bench.data.family import Chunk, DatasetInfo, Family, Request, Resolution, Stream
 from bench.data.options import Option
 from bench.errors import UserError, nearest
+from bench.places import place
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -84,8 +87,24 @@ class External(Family):
         package = self._kind.package
         if importlib.util.find_spec(package) is None:
             raise UserError(f"dataset {request.name!r} needs the package {package!r}: pip install {package}")
+        _refuse_code(request, package)
         if request.options["train_split"] == request.options["test_split"]:
             raise UserError(f"dataset {request.name!r}: train_split and test_split are the same split")
+
+
+def _refuse_code(request: Request, package: str) -> None:
+    """Raises UserError where the name alone would make the library run code that the dataset's authors wrote."""
+    if package == "tensorflow_datasets" and ":" in request.argument:
+        raise UserError(
+            f"dataset {request.name!r}: community datasets (with a colon) are code, which is not run"
+        )
+    if package == "datasets":
+        with suppress(PackageNotFoundError):  # where it is no package, it fails when it is imported
+            if int(version(package).partition(".")[0]) < 4:
+                raise UserError(
+                    f"dataset {request.name!r}: datasets {version(package)} may run scripts of a repository; "
+                    "pip install 'datasets>=4'"
+                )
 
 
 EXTERNALS: list[Family] = [External(kind) for kind in _KINDS]
@@ -106,7 +125,7 @@ def _root(request: Request, cache: Path) -> Path:
 
 
 def _given_root(request: Request) -> Path:
-    return request.base / Path(request.options["root"]).expanduser()
+    return place(request.base, request.options["root"])
 
 
 def _create(request: Request, split_option: str, root: Path) -> Any:

@@ -7,7 +7,6 @@ is no test folder, a share of every class is held out, the same images for every
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +14,9 @@ from typing import Any
 
 from bench.data.family import Chunk, DatasetInfo, Family, Request, Resolution, Stream
 from bench.data.options import Option
-from bench.data.tree import image_files, is_split_folder, subfolders
-from bench.errors import UserError, nearest
+from bench.data.tree import image_files, is_split_folder, status, subfolders
+from bench.errors import UserError, nearest, shown
+from bench.places import place
 
 TRAIN_FOLDERS = ("train", "training")
 TEST_FOLDERS = ("test", "val", "valid", "validation")  # the first that exists is the test set
@@ -131,6 +131,11 @@ def _classes(folder: Path) -> list[str]:
     names = [path.name for path in subfolders(folder)]
     if not names:
         raise UserError(f"{folder}: no class folders; want {folder}/<class>/<image>.jpg")
+    for name in names:
+        if shown(name).encode(errors="replace") != name.encode(errors="replace"):
+            raise UserError(
+                f"{folder}: the class folder {shown(name)} has a name that cannot be written; rename it"
+            )
     if len(names) < 2:
         raise UserError(f"{folder}: only one class folder, {names[0]!r}; want at least 2 classes")
     return names
@@ -158,27 +163,25 @@ def _unused(root: Path, *used: Path) -> list[str]:
 
 
 def _root(request: Request) -> Path:
-    root = request.base / Path(request.argument).expanduser()
-    if not root.is_dir():
-        what = "is not a folder" if root.exists() else "does not exist"
-        raise UserError(f"dataset {request.name!r}: {root.resolve()} {what}")
-    return root
+    try:
+        root = place(request.base, request.argument)
+        if root.is_dir():
+            return root
+        problem = f"{root.resolve()} {'is not a folder' if root.exists() else 'does not exist'}"
+    except OSError as error:
+        problem = f"{root} cannot be read ({error.strerror})"
+    except UserError as error:
+        problem = str(error)
+    raise UserError(f"dataset {request.name!r}: {problem}")
 
 
 def _state(path: Path) -> str:
-    stat = _stat(path)
-    return f"{stat.st_size} {stat.st_mtime_ns}"
+    found = status(path)
+    return f"{found.st_size} {found.st_mtime_ns}"
 
 
 def _size(path: Path) -> int:
-    return _stat(path).st_size
-
-
-def _stat(path: Path) -> os.stat_result:
-    try:
-        return path.stat()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    return status(path).st_size
 
 
 def _read(files: list[tuple[Path, int]], root: Path, resolution: Resolution) -> Iterator[Chunk]:

@@ -1,12 +1,14 @@
 """Decodes a dataset once into arrays that all processes share by memory map.
 
 `cache/data/<key>/` holds pool.npy and test.npy (uint8 [N, 3, S, S]), their labels, and meta.json. The folder
-is complete or absent; the key is a hash of everything that decides its content.
+is complete or absent, and made anew where its checksums say that it is damaged (`bench.data.intact`); the key is a hash of
+everything that decides its content.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +19,12 @@ import torch
 from bench.data.duplicates import Seen
 from bench.data.family import Chunk, Family, Request, Resolution, Stream
 from bench.data.images import ImageSet
+from bench.data.intact import intact
 from bench.data.registry import find
 from bench.data.store import ArrayFile, locked, remove_leftovers, staged, write_text
 from bench.errors import UserError
+from bench.files import room_for
+from bench.places import used
 from bench.spec import DatasetSpec, content_hash
 
 __all__ = ["Prepared", "Resolution", "load", "load_test", "prepare"]
@@ -51,15 +56,16 @@ def prepare(spec: DatasetSpec, resolution: Resolution, base: Path, cache: Path) 
     """
     family, request = find(spec, base)
     target = cache / "data" / key(family, request, resolution)
-    if target.exists():
-        return target
+    if intact(target):
+        return used(target)
     with locked(cache / "data" / ".locks" / target.name) as alone:
         if alone:
             remove_leftovers(target)
-        if not target.exists():
-            with staged(target) as folder:
+        if not intact(target):
+            shutil.rmtree(target, ignore_errors=True)  # damaged
+            with room_for(f"the decoded images of {request.name}", cache), staged(target) as folder:
                 _write(family.open(request, resolution, cache), request.name, folder)
-    return target
+    return used(target)
 
 
 def key(family: Family, request: Request, resolution: Resolution) -> str:
@@ -97,6 +103,9 @@ def _write(stream: Stream, name: str, folder: Path) -> None:
         if len(labels) == 0:
             raise UserError(f"dataset {name!r}: no {part} images. {'; '.join(seen.notes())}")
     classes = _classes(stream.classes, pool, test, name)
+    for k in np.flatnonzero(np.bincount(pool, minlength=len(classes)) == 0)[:1]:
+        notes = "; ".join(seen.notes())
+        raise UserError(f"dataset {name!r}: no training images of class {classes[k]!r}. {notes}".rstrip())
     meta = {"dataset": name, "classes": classes, "notes": [*stream.notes, *seen.notes()]}
     write_text(folder / _META, json.dumps(meta, indent=2))
 

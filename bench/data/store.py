@@ -11,6 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.data.intact import seal
+from bench.files import sync, write_text
+
+__all__ = ["ArrayFile", "locked", "remove_leftovers", "staged", "write_text"]
+
 try:
     import fcntl
 except ImportError:  # Windows: without the lock two processes may do the same work, still correctly
@@ -62,16 +67,9 @@ class ArrayFile:
         return self._file.tell()
 
 
-def write_text(path: Path, text: str) -> None:
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 @contextlib.contextmanager
 def staged(target: Path) -> Iterator[Path]:
-    """A new folder beside `target` that becomes `target` at the end, or vanishes on an exception.
+    """A new folder beside `target` that becomes `target` at the end, sealed, or vanishes on an exception.
 
     If another process was faster, its folder stays and this one vanishes.
     """
@@ -79,13 +77,14 @@ def staged(target: Path) -> Iterator[Path]:
     folder.mkdir()
     try:
         yield folder
-        _sync_folder(folder)
+        seal(folder)
+        sync(folder)
         try:
             os.rename(folder, target)
         except OSError:
             if not target.exists():
                 raise
-        _sync_folder(target.parent)
+        sync(target.parent)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -119,13 +118,3 @@ def _lock(descriptor: int) -> bool:
 
 def _staging_prefix(target: Path) -> str:
     return f".{target.name}-"
-
-
-def _sync_folder(folder: Path) -> None:
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    descriptor = os.open(folder, os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

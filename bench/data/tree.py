@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import stat
+from collections.abc import Callable
 from pathlib import Path
 
-from bench.errors import UserError
+from bench.errors import UserError, shown
 
 # torchvision's list; importing it from there would take seconds
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
@@ -15,31 +17,54 @@ _NO_CLASS = ("__MACOSX",)
 
 def subfolders(folder: Path) -> list[Path]:
     """The visible folders in `folder` by name, through symbolic links; none if it is not a folder."""
-    return [Path(entry.path) for entry in _entries(folder) if entry.is_dir() and entry.name not in _NO_CLASS]
+    return [Path(entry.path) for entry in _entries(folder) if _is_dir(entry) and entry.name not in _NO_CLASS]
 
 
 def image_files(folder: Path) -> list[Path]:
-    """All visible images at any depth below `folder`, by name, through links but not back to a parent."""
-    return _walk(folder, frozenset())
+    """All visible images at any depth below `folder`, by name; each folder once, however many links lead there.
+
+    Raises UserError for a link to a folder above, whose other classes would be taken for this one, and for what has
+    an image's name and is no file.
+    """
+    found: list[Path] = []
+    seen: set[str] = set()
+    above = {str(parent) for parent in Path(os.path.realpath(folder)).parents}
+    waiting: list[os.DirEntry[str] | Path] = [folder]
+    while waiting:
+        entry = waiting.pop()
+        if isinstance(entry, Path) or _is_dir(entry):
+            real = os.path.realpath(entry)
+            if real in above:
+                raise UserError(
+                    f"{shown(os.fspath(entry))}: is a link to {shown(real)}, a folder above it; remove it"
+                )
+            if real not in seen:
+                seen.add(real)
+                waiting += reversed(_entries(Path(entry)))
+        elif _is_image(entry):
+            found.append(_file(entry))
+    return found
 
 
 def is_split_folder(folder: Path) -> bool:
     """Whether this is a split of the dataset (folders of classes) and not itself a class (images)."""
     entries = _entries(folder)
-    return any(entry.is_dir() for entry in entries) and not any(_is_image(entry) for entry in entries)
+    return any(_is_dir(entry) for entry in entries) and not any(_is_image(entry) for entry in entries)
 
 
-def _walk(folder: Path, above: frozenset[str]) -> list[Path]:
-    real = os.path.realpath(folder)
-    if real in above:
-        return []
-    found: list[Path] = []
-    for entry in _entries(folder):
-        if entry.is_dir():
-            found += _walk(Path(entry.path), above | {real})
-        elif _is_image(entry):
-            found.append(Path(entry.path))
-    return found
+def status(path: Path) -> os.stat_result:
+    """`path.stat()`. Raises UserError where there is nothing, as at the end of a link."""
+    try:
+        return path.stat()
+    except OSError as error:
+        raise UserError(f"{shown(path)}: cannot be read ({error.strerror})") from error
+
+
+def _file(entry: os.DirEntry[str]) -> Path:
+    path = Path(entry.path)
+    if not _is(entry.is_file) and not stat.S_ISREG(status(path).st_mode):
+        raise UserError(f"{shown(path)}: not a regular file")  # reading a named pipe would never end
+    return path
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
@@ -50,7 +75,18 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise UserError(f"{folder}: cannot be read ({error.strerror})") from error
+        raise UserError(f"{shown(folder)}: cannot be read ({error.strerror})") from error
+
+
+def _is_dir(entry: os.DirEntry[str]) -> bool:
+    return _is(entry.is_dir)
+
+
+def _is(question: Callable[[], bool]) -> bool:
+    try:
+        return question()
+    except OSError:  # a link to itself
+        return False
 
 
 def _is_image(entry: os.DirEntry[str]) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from bench.backbones import names
 from bench.data import registry
 from bench.errors import UserError
+from bench.places import place
 from bench.spec import BackboneSpec, DatasetSpec
 from bench.study.model import BackboneEntry
 
@@ -30,7 +31,7 @@ def resolve(
             source = DatasetSpec(entry.source.name, entry.source.options)
             source = replace(source, content=registry.inspect(source, base).content)
     with at("checkpoint"):
-        content = _digest(base / entry.checkpoint) if entry.checkpoint else ""
+        content = _digest(place(base, entry.checkpoint)) if entry.checkpoint else ""
     return BackboneSpec(
         entry.name, entry.weights, entry.checkpoint, entry.rename, source, entry.source_train, entry.kwargs,
         entry.data_config, entry.label or entry.name, content,
@@ -38,7 +39,10 @@ def resolve(
 
 
 def _digest(path: Path) -> str:
-    if not path.is_file():
-        raise UserError(f"no such file: {path}")
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    try:
+        if not path.is_file():
+            raise UserError(f"{'not a file' if path.exists() else 'no such file'}: {path}")
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror})") from None

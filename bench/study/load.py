@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,95 +11,42 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from bench.errors import UserError, nearest
+from bench.errors import UserError, nearest, shortened
 from bench.spec import TrainSpec
+from bench.study import document
 from bench.study.model import BackboneEntry, DatasetEntry, Matrix, SourceEntry, StrategyEntry, Study, Tune
 
 Loc = tuple[str | int, ...]
-MAX_BYTES = 1_000_000  # a study is written by hand: more than this is a mistake (or an attack)
+MAX_ERRORS = 10  # mistakes told at once
+
+PLAIN = {
+    "int": "expected a whole number",
+    "float": "expected a number",
+    "string": "expected text",
+    "bool": "expected true or false",
+    "list": "expected a list",
+    "dict": "expected a mapping",
+    "model": "expected a mapping",
+    "dataclass": "expected a mapping",
+    "too_short": "expected at least one entry",
+}
+"""Beginning of pydantic's type of error -> the message, where pydantic's own speaks of Python."""
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> Study:
     """Parse and validate. `overrides` are `dotted.key=yaml value`, as given by `--set`."""
-    node = _compose(path)
-    data = _construct(path, node)
+    node, data = document.read(path)
     for override in overrides:
         set_field(data, override)
     try:
-        json.dumps(data, allow_nan=False)  # a run's identity is the hash of its JSON
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{path}: a value that is neither text, number, list nor mapping: {error}") from None
-    try:
-        return Study.model_validate(data)
+        # as JSON, which the data are, for there pydantic's strict mode takes a mapping for an entry, but no text for
+        # a number and no true for 1
+        return Study.model_validate_json(json.dumps(data, allow_nan=False), strict=True)
     except ValidationError as error:
-        lines = "\n".join(_explain(path, node, e) for e in _distinct(error.errors()))
-        raise UserError(lines) from None
-
-
-def _compose(path: Path) -> yaml.Node:
-    if not path.is_file():
-        near = (
-            nearest(path.name, [p.name for p in path.parent.glob("*.y*ml")]) if path.parent.is_dir() else ""
-        )
-        raise UserError(f"{path}: no such study file{near}")
-    if path.stat().st_size > MAX_BYTES:
-        raise UserError(f"{path}: larger than {MAX_BYTES:,} bytes; a study file is a few dozen lines")
-    try:
-        text = path.read_text(encoding="utf-8")
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            raise UserError(f"{path}: aliases (*name) are not allowed in a study; write the values out")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not a UTF-8 text file") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise UserError(
-            f"{path}:{mark.line + 1 if mark else 1}: not valid YAML: {getattr(error, 'problem', error)}"
-        ) from None
-    if not isinstance(node, yaml.MappingNode):
-        raise UserError(
-            f"{path}:1: a study is a mapping with name, datasets, backbones, strategies and seeds"
-        )
-    _check_tree(path, node)
-    return node
-
-
-def _check_tree(path: Path, node: yaml.Node) -> None:
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise UserError(
-                    f"{path}:{key.start_mark.line + 1}: a key must be a word, not a list or mapping"
-                )
-            if key.value in seen:
-                raise UserError(f"{path}:{key.start_mark.line + 1}: the key {key.value!r} stands twice")
-            seen.add(key.value)
-            _check_tree(path, value)
-    elif isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            _check_tree(path, item)
-    elif node.tag == "tag:yaml.org,2002:float" and node.value.lstrip("+-").lower() in (".inf", ".nan"):
-        raise UserError(
-            f"{path}:{node.start_mark.line + 1}: {node.value} is no number that a run can be told by"
-        )
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML 1.1 reads 1e-3 as a string; people write learning rates that way."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
-
-
-def _construct(path: Path, node: yaml.Node) -> dict[str, Any]:
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None) or node.start_mark
-        raise UserError(f"{path}:{mark.line + 1}: {getattr(error, 'problem', error)}") from None
+        errors = _distinct(error.errors())
+        lines = [_explain(path, node, e) for e in errors[:MAX_ERRORS]]
+        more = [f"and {len(errors) - MAX_ERRORS} more"] if len(errors) > MAX_ERRORS else []
+        raise UserError("\n".join([*lines, *more])) from None
 
 
 def set_field(data: Any, override: str) -> None:
@@ -108,18 +54,22 @@ def set_field(data: Any, override: str) -> None:
     key, sep, text = override.partition("=")
     if not sep:
         raise UserError(f"--set {override}: expected key=value, such as train.epochs=5")
-    *parents, last = [int(k) if k.isdigit() else k for k in key.split(".")]
+    *parents, last = key.split(".")
     try:
-        value = yaml.load(text, Loader=_Loader)
+        value = document.value(text)
         for parent in parents:
-            if isinstance(data, dict) and parent not in data:
-                data[parent] = {}
-            data = data[parent]
-        data[last] = value
-    except (KeyError, IndexError, TypeError):
+            if isinstance(data, dict):
+                data.setdefault(parent, {})
+            data = data[_step(data, parent)]
+        data[_step(data, last)] = value
+    except (LookupError, TypeError, ValueError):
         raise UserError(f"--set {override}: the study has no field {key!r} to set") from None
-    except yaml.YAMLError:
-        raise UserError(f"--set {override}: {text!r} is not a YAML value") from None
+    except UserError as error:
+        raise UserError(f"--set {key}={error}") from None
+
+
+def _step(within: Any, key: str) -> str | int:
+    return int(key) if isinstance(within, list) else key
 
 
 def _distinct(errors: list[Any]) -> list[Any]:
@@ -138,12 +88,16 @@ def _explain(path: Path, node: yaml.Node, error: Any) -> str:
     if error["type"] == "missing":
         return f"{where}: this field is required and missing"
     value = error.get("input")
-    shown = (
-        ""
-        if isinstance(value, dict | BaseModel) or (error["type"] == "value_error" and isinstance(value, list))
-        else f" (is {value!r})"
+    own_words = error["type"] == "value_error" and isinstance(value, list)
+    shown = "" if isinstance(value, dict | BaseModel) or own_words else f" (is {shortened(value)})"
+    return f"{where}: {_plainly(error['type'], message)}{shown}"
+
+
+def _plainly(kind: str, message: str) -> str:
+    known = next(
+        (words for start, words in PLAIN.items() if kind == start or kind.startswith(f"{start}_")), None
     )
-    return f"{where}: {message[0].lower() + message[1:]}{shown}"
+    return known or message[0].lower() + message[1:]
 
 
 def _fields(loc: Loc) -> list[str]:
@@ -180,7 +134,7 @@ def line_of(node: yaml.Node, loc: Loc) -> int:
 
 def locate(path: Path, *loc: str | int) -> str:
     """`file:line: field` of a place in a study file, for mistakes found after validation."""
-    return f"{path}:{line_of(_compose(path), loc)}: {'.'.join(map(str, loc))}"
+    return f"{path}:{line_of(document.read(path)[0], loc)}: {'.'.join(map(str, loc))}"
 
 
 @contextmanager

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -25,11 +27,39 @@ Knobs = dict[str, dict[str, Any]]
 def _images(value: Any) -> Any:
     if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
         return value
-    raise ValueError(f'expected a whole number of at least 1, or "all" (is {value!r})')
+    raise ValueError('expected a whole number of at least 1, or "all"')
+
+
+DATABASES, JOURNALS = (".db", ".sqlite", ".sqlite3"), (".journal", ".log", ".jsonl")
+
+
+def _named_as(path: str, endings: tuple[str, ...]) -> None:
+    """Raises ValueError where a study would have a file written that may be anything, as what a shell reads at its start."""
+    if not path.endswith(endings):
+        raise ValueError(f"the file must end in {' or '.join(endings)}, so that it is no other kind of file")
+
+
+def _database(address: str | None) -> str | None:
+    if address and address.startswith("sqlite"):
+        _named_as(address.partition("?")[0], DATABASES)
+    return address
 
 
 IMAGES_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 1}, {"const": "all"}]}
 Images = Annotated[Any, PlainValidator(_images, json_schema_input_type=Any), WithJsonSchema(IMAGES_SCHEMA)]
+
+MAX_RUNS = 100_000  # of a study; what makes more is a slip, and planning it would take minutes
+MAX_STRATEGIES = 1_000  # that one entry's axes expand to
+
+
+def one_line(label: str) -> str:
+    """`label`, which stands in tables, tags and names of runs. Raises `ValueError`."""
+    if len(label) > 250 or any(unicodedata.category(c) in ("Cc", "Zl", "Zp") for c in label):
+        raise ValueError("a label is one line of at most 250 characters, without control characters")
+    return label
+
+
+Label = Annotated[str, AfterValidator(one_line)]
 
 TEXTBOOK: dict[Cell, str] = {
     "similar-small": "linear_probe",
@@ -69,9 +99,11 @@ class DatasetEntry(Entry):
         description="to the data the backbones were pretrained on; measured: for backbones with a `source`"
     )
     n_per_class: list[Images] = Field(
-        min_length=1, description='labelled images per class, validation included; "all" takes every image'
+        min_length=1,
+        max_length=100,
+        description='labelled images per class, validation included; "all" takes every image',
     )
-    label: str = Field("", description="name in tables and tags; default: from the name")
+    label: Label = Field("", description="name in tables and tags; default: from the name")
 
     @field_validator("n_per_class", mode="before")
     @classmethod
@@ -100,7 +132,7 @@ class BackboneEntry(Entry):
     source_train: dict[str, Any] = Field({}, description="changes to the recipe of the source pretraining")
     kwargs: dict[str, Any] = Field({}, description="passed to timm.create_model")
     data_config: dict[str, Any] = Field({}, description="overrides of mean, std, crop_pct, interpolation")
-    label: str = Field("", description="name in tables and tags; default: the name")
+    label: Label = Field("", description="name in tables and tags; default: the name")
 
     @model_validator(mode="after")
     def _one_origin(self) -> BackboneEntry:
@@ -124,7 +156,7 @@ class StrategyEntry(Entry):
     use: str | None = Field(
         None, description='"freeze [+ lr policy] [+ regulariser ...]", as in full + head_x10 + l2_sp'
     )
-    label: str = Field("", description="name in tables and tags; default: the composition")
+    label: Label = Field("", description="name in tables and tags; default: the composition")
     knobs: Knobs = Field({}, description="part -> knob -> value, for this entry")
     freeze: list[str] = Field([], description="axis: freezing schedules")
     lr: list[str] = Field(["uniform"], description="axis: learning-rate policies")
@@ -143,12 +175,17 @@ class StrategyEntry(Entry):
 
     @model_validator(mode="after")
     def _either(self) -> StrategyEntry:
+        if self.use is not None and not self.use.strip():
+            raise ValueError("an empty strategy; `bench strategies` lists what there is")
         if (self.use is None) == (not self.freeze):
             raise ValueError("give either `use: full + l2_sp` or axes with at least `freeze: [...]`")
         if self.use and self.model_fields_set & {"lr", "regularize"}:
             raise ValueError(
                 "`use` names the whole composition; `lr` and `regularize` are axes that go with `freeze`"
             )
+        expanded = len(self.freeze) * len(self.lr) * len(self.regularize)
+        if expanded > MAX_STRATEGIES:
+            raise ValueError(f"its axes expand to {expanded:,} strategies, more than {MAX_STRATEGIES:,}")
         if self.freeze and self.label:
             raise ValueError("a label names one strategy, and axes expand to several")
         return self
@@ -230,6 +267,13 @@ class Tune(BaseModel):
         "default: OPTUNA_STORAGE, or optuna.journal beside mlflow.db",
     )
 
+    @field_validator("storage")
+    @classmethod
+    def _is_a_database_or_journal(cls, value: str | None) -> str | None:
+        if value and "://" not in value:
+            _named_as(value, JOURNALS)
+        return _database(value)
+
     @model_validator(mode="after")
     def _one_budget(self) -> Tune:
         given = [k for k in ("trials", "seconds", "image_steps") if getattr(self, k) is not None]
@@ -291,10 +335,17 @@ class Study(BaseModel):
             raise ValueError("use letters, digits, '.', '_' and '-': the name is also a folder's")
         return name
 
+    @field_validator("store")
+    @classmethod
+    def _is_a_database(cls, value: str | None) -> str | None:
+        return _database(value)
+
     @field_validator("seeds", mode="before")
     @classmethod
     def _count_or_list(cls, value: Any) -> Any:
         if isinstance(value, int) and not isinstance(value, bool):
+            if value > MAX_RUNS:
+                raise ValueError(f"more than {MAX_RUNS:,} seeds")
             return list(range(value))
         return value
 

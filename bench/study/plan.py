@@ -16,7 +16,7 @@ from bench.spec import BackboneSpec, RunSpec, StrategySpec, TeacherSpec, TrainSp
 from bench.study import targets
 from bench.study.backbones import resolve
 from bench.study.load import locate, located
-from bench.study.model import TEXTBOOK, BackboneEntry, Study
+from bench.study.model import MAX_RUNS, TEXTBOOK, BackboneEntry, Study
 from bench.study.targets import UNMEASURED, Target
 from bench.tuning import space as spaces
 from bench.tuning.space import Params, with_params
@@ -176,6 +176,7 @@ def make(study: Study, path: Path, cache: Path) -> Plan:
     _refuse_twins([b.label for b in [*backbones, *teachers]], path, "backbones and teachers")
     _refuse_twins([s.label for s in strategies], path, "strategies")
     _refuse_unmeasurable(made, backbones, path)
+    _refuse_too_many(len(strategies) * len(backbones) * len(study.seeds), made, path)
     auto = study.train.numerics == "auto"
     chosen = {b.label: numerics.choose(b, study.train, cache) for b in backbones if auto}
     base = [
@@ -301,6 +302,12 @@ def _teacher(
             f"{nearest(label, list(by_label))}"
         )
     return TeacherSpec(by_label[label], teaching(strategy))
+
+
+def _refuse_too_many(runs_each: int, made: list[Target], path: Path) -> None:
+    count = runs_each * sum(len(target.images) for target in made)
+    if count > MAX_RUNS:
+        raise UserError(f"{path}: {count:,} runs, more than {MAX_RUNS:,}; fewer seeds, sizes or strategies?")
 
 
 def _refuse_unmeasurable(made: list[Target], backbones: list[BackboneSpec], path: Path) -> None:

@@ -10,8 +10,8 @@ from bench.data import registry
 from bench.errors import UserError
 from bench.similarity import record
 from bench.spec import BackboneSpec, DatasetSpec
-from bench.study.load import located
-from bench.study.model import DatasetEntry, Study
+from bench.study.load import locate, located
+from bench.study.model import DatasetEntry, Study, one_line
 
 UNMEASURED = "unmeasured"
 
@@ -24,6 +24,7 @@ class Target:
     spec: DatasetSpec
     declared: str  # "similar", "dissimilar" or "measured"
     images: dict[Any, int]
+    classes: int | None = None  # None: known once it is downloaded
 
     def similarity(self, backbone: BackboneSpec, study: Study, cache: Path) -> str:
         """As declared; or by the distance measured on this backbone, "unmeasured" before the first run."""
@@ -58,7 +59,7 @@ def make(entry: DatasetEntry, study: Study, path: Path, i: int) -> Target:
             _check(images[n], n, info, study.train.val_share)
             if list(images.values()).count(images[n]) > 1:
                 raise UserError(f"{n} means {images[n]} images per class, which stands here already")
-    return Target(label_of(entry), spec, entry.similarity, images)
+    return Target(_label(entry, path, i), spec, entry.similarity, images, info.classes and len(info.classes))
 
 
 def _images(n: Any, counts: list[int] | None) -> int:
@@ -83,6 +84,13 @@ def _check(images: int, n: Any, info: registry.DatasetInfo, val_share: float) ->
         raise UserError(
             f"{n} images per class, but class {name!r} has only {info.pool_counts[k]} to train on"
         )
+
+
+def _label(entry: DatasetEntry, path: Path, i: int) -> str:
+    try:
+        return one_line(label_of(entry))  # a folder's name may be anything
+    except ValueError as error:
+        raise UserError(f"{locate(path, 'datasets', i, 'name')}: {error}; give it a `label`") from None
 
 
 def label_of(entry: DatasetEntry) -> str:
