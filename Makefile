@@ -5,7 +5,7 @@ PYTHON ?= python3
 UV := .uv/bin/uv
 BENCH := .venv/bin/bench
 
-.PHONY: setup quickstart test test-long benchmark lint schema docs constraints clean
+.PHONY: setup quickstart test test-long benchmark lint audit schema docs constraints clean
 
 setup: .venv/.installed
 
@@ -39,6 +39,14 @@ lint: setup
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 
+# Known vulnerabilities of what constraints.txt pins, by PyPI's records, or AUDIT_SERVICE=osv. --strict: a package that
+# the service could not be asked about fails the audit, as does a service that is out of reach.
+AUDIT_SERVICE ?= pypi
+audit: | $(UV)
+	@$(UV) tool run pip-audit -r constraints.txt --disable-pip --no-deps --strict -s $(AUDIT_SERVICE) --progress-spinner off \
+	  || { echo "audit: NOT PASSED. Either vulnerabilities are listed above, or $(AUDIT_SERVICE) could not be asked about every package" \
+	  "(then nothing is known: run it where the service can be reached)." >&2; exit 1; }
+
 schema: setup
 	$(BENCH) schema > studies/study.schema.json
 
@@ -47,7 +55,7 @@ docs: setup
 
 # New pins: versions only, no addresses.
 constraints: | $(UV)
-	$(UV) pip compile pyproject.toml --extra dev --universal --upgrade --no-emit-index-url --no-header --no-annotate -o constraints.txt
+	$(UV) pip compile pyproject.toml --extra dev --extra benchmark --universal --upgrade --no-emit-index-url --no-header --no-annotate -o constraints.txt
 
 clean:
 	rm -rf .venv .uv .bench-cache *.egg-info

@@ -30,14 +30,16 @@ def exclusive(uri: str, study: str) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def turn(uri: str, what: str) -> Iterator[None]:
-    """One process of this machine after the other, as for looking something up and making it where it is not there."""
-    with _file(uri, what) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _file(uri: str, what: str) -> TextIO:
-    path = Path(tempfile.gettempdir()) / f"finetune-bench-{os.getuid()}-{content_hash([uri, what])}.lock"
-    return path.open("a")
+def _file(uri: str, study: str) -> TextIO:
+    """In a folder that others can write to, under a name that they can tell: no link is followed, no foreign file used."""
+    path = Path(tempfile.gettempdir()) / f"finetune-bench-{os.getuid()}-{content_hash([uri, study])}.lock"
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise UserError(
+            f"lock file {path}: {error.strerror}; remove it, or set TMPDIR to a folder of your own"
+        ) from None
+    if os.fstat(descriptor).st_uid != os.getuid():
+        os.close(descriptor)
+        raise UserError(f"lock file {path} belongs to another user; set TMPDIR to a folder of your own")
+    return os.fdopen(descriptor, "r+")
