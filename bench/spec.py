@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 
 SPEC_VERSION = 2
 """Part of every identity. Raise it when the same spec would train differently than before."""
@@ -73,9 +74,11 @@ class TrainSpec:
 
     __pydantic_config__ = {"extra": "forbid"}  # read by pydantic: an unknown setting is an error
 
-    epochs: Annotated[int, Ge(1)] = 10
-    min_steps: Annotated[int, Ge(0)] = 0  # small sets get more epochs, until this many optimisation steps
-    batch_size: Annotated[int, Ge(2)] = 32  # BatchNorm needs two
+    epochs: Annotated[int, Ge(1), Le(100_000)] = 10
+    min_steps: Annotated[int, Ge(0), Le(10_000_000)] = (
+        0  # small sets get more epochs, until this many optimisation steps
+    )
+    batch_size: Annotated[int, Ge(2), Le(100_000)] = 32  # BatchNorm needs two
     optimizer: str = "sgd"  # any of timm's
     optimizer_kwargs: dict[str, Any] = field(default_factory=dict)
     schedule: Literal["cosine", "constant"] = "cosine"
@@ -83,8 +86,10 @@ class TrainSpec:
     class_balance: Literal["none", "loss"] = "none"
     head_bias: Literal["default", "zero", "prior"] = "default"
     augment: Literal["none", "flip", "crop"] = "none"
-    views: Annotated[int, Ge(0)] = 0  # fixed crops of each image, drawn once; 0: a new crop at every look
-    image_size: Annotated[int, Ge(8)] | None = None  # None: the backbone's own
+    views: Annotated[int, Ge(0), Le(1_000)] = (
+        0  # fixed crops of each image, drawn once; 0: a new crop at every look
+    )
+    image_size: Annotated[int, Ge(8), Le(4096)] | None = None  # None: the backbone's own
     numerics: Literal["auto", "fp32", "bf16"] = "auto"  # a plan resolves it: see bench.numerics
     val_share: Annotated[float, Gt(0), Lt(1)] = 0.2  # of the n images per class, apart from training
     evaluate: Literal["last", "best"] = "last"  # "best": the epoch with the highest val accuracy
@@ -128,15 +133,14 @@ class RunSpec:
         """
         optional: dict[str, Any] = {"teacher": self.teaching().identity()} if self.teacher else {}
         optional |= {"split": self.split} if self.split else {}
-        train = replace(self.train, numerics="auto") if self.train.dtype == "fp32" else self.train
         return {
             "version": SPEC_VERSION,
             "dataset": _without_defaults(self.dataset),
             "n_per_class": self.n_per_class,
-            "backbone": _without_defaults(replace(self.backbone, label="")),
+            "backbone": _without_defaults(self.backbone, "label"),
             "strategy": _without_labels(self.strategy),
             "seed": self.seed,
-            "train": _without_defaults(train),
+            "train": _without_defaults(self.train, "numerics" if self.train.dtype == "fp32" else ""),
             **optional,
         }
 
@@ -152,17 +156,27 @@ class RunSpec:
 
 def _without_labels(strategy: StrategySpec) -> dict[str, Any]:
     """Neither its own label nor that of its teacher, which has an identity of its own."""
-    content = {k: v for k, v in asdict(strategy).items() if k != "label"}
-    for part in (content["freeze"], *content["lr"], *content["regularize"]):
-        part["knobs"].pop("teacher", None)
-    return content
 
+    def content(part: PartSpec) -> dict[str, Any]:
+        return {**vars(part), "knobs": {k: v for k, v in part.knobs.items() if k != "teacher"}}
 
-def _without_defaults(spec: Any) -> dict[str, Any]:
-    defaults = {
-        f.name: f.default_factory() if callable(f.default_factory) else f.default for f in fields(spec)
+    return {
+        k: content(v) if isinstance(v, PartSpec) else list(map(content, v))
+        for k, v in vars(strategy).items()
+        if k != "label"
     }
-    return {k: v for k, v in asdict(spec).items() if v != defaults[k]}
+
+
+def _without_defaults(spec: Any, besides: str = "") -> dict[str, Any]:
+    """Not by `asdict` of the whole: that copies each value, and a plan of 10,000 runs asks for 30,000 of these."""
+    defaults = _defaults(type(spec))
+    kept = {k: v for k, v in vars(spec).items() if v != defaults[k] and k != besides}
+    return {k: asdict(v) if is_dataclass(v) else v for k, v in kept.items()}
+
+
+@lru_cache
+def _defaults(spec: type) -> dict[str, Any]:
+    return {f.name: f.default_factory() if callable(f.default_factory) else f.default for f in fields(spec)}
 
 
 def content_hash(content: Any, length: int = 16) -> str:

@@ -15,6 +15,14 @@ from bench.study.plan import Plan, PlannedRun
 DONE = {Status.FINISHED, Status.DIVERGED, Status.PRUNED}
 """Results, welcome or not. A failed or killed run is no result: it is tried again."""
 
+WANTED: dict[str, Any] = {
+    "tags": [Tag.RUN_ID, Tag.PURPOSE, Tag.STATUS, Tag.TUNING_ID, Tag.BUDGET, Tag.CHOSEN],
+    "params": [],
+    "metrics": [Metric.TOTAL_SECONDS],
+    "tagged": {Tag.PURPOSE: [Purpose.FINAL, Purpose.TUNING]},
+}
+"""What of a store says what is done: little, and of neither trials nor the study run."""
+
 
 @dataclass(frozen=True)
 class State:
@@ -52,7 +60,7 @@ class State:
 
 def read(plan: Plan, uri: str) -> State:
     """Join by the runs' identity. Stored runs that the plan does not ask for are left alone."""
-    runs = store.read_runs(uri, plan.study.name)
+    runs = store.read_runs(uri, plan.study.name, **WANTED)
     chosen = choices(runs)
     searches = {key: run for key, run in plan.tunings.items() if (key, str(run.tuning.budget)) not in chosen}
     plan = plan.with_choices({key: params for (key, _), params in chosen.items() if key not in searches})

@@ -1,30 +1,36 @@
 """Reading an MLflow store, fast. The only other module that touches MLflow is the writer, `bench.tracking`.
 
-A SQLite store is read with the standard library (`bench.store_sqlite`): importing MLflow takes 2 s and its
-search 4 s per 2,000 runs, raw SQL .2 s, and planning must answer in less. Every other store goes through
-MLflow's client, imported on use.
+SQLite and PostgreSQL are read by SQL (`bench.store_sql`): importing MLflow takes 2 s and its search 4 s per 2,000
+runs, raw SQL .2 s, and planning must answer in less. Every other store, a server above all, goes through MLflow's
+client, imported on use.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
-from collections.abc import Iterable, Iterator, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from bench import store_sqlite
+from bench import store_postgres, store_sql, store_sqlite
 from bench.errors import UserError, nearest
+from bench.patience import patient, patiently
 from bench.schema import ARTIFACT_STUDY, Purpose, Tag
+from bench.secrets import redacted
+from bench.store_sql import Select, Wanted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
 PAGE = 1000  # runs per request
+EVERYTHING = Wanted()
+ENDS = '"))'  # of the cause within MLflow's message
 
 
 def experiments(uri: str) -> list[str]:
@@ -32,11 +38,12 @@ def experiments(uri: str) -> list[str]:
     return sorted(experiment_ids(uri))
 
 
+@patient
 def experiment_ids(uri: str) -> dict[str, str]:
     """MLflow's id of each active experiment, by name. Raises `UserError` where the store cannot be read."""
-    path = sqlite_path(uri)
-    if path is not None:
-        return store_sqlite.experiment_ids(path)
+    if _is_sql(uri):
+        with _database(uri) as select:
+            return store_sql.experiment_ids(select)
     with _client(uri) as client:
         found: dict[str, str] = {}
         page = client.search_experiments()
@@ -47,28 +54,42 @@ def experiment_ids(uri: str) -> dict[str, str]:
             page = client.search_experiments(page_token=page.token)
 
 
-def read_runs(uri: str, experiment: str) -> list[dict[str, Any]]:
+@patient
+def read_runs(
+    uri: str,
+    experiment: str,
+    *,
+    tags: Sequence[str] | None = None,
+    params: Sequence[str] | None = None,
+    metrics: Sequence[str] | None = None,
+    tagged: Mapping[str, Sequence[str]] | None = None,
+    status: str | None = None,
+) -> list[dict[str, Any]]:
     """The experiment's active runs, oldest first; [] where the database file or the experiment is missing.
 
     Keys: mlflow_run_id, name, status (MLflow's), start_time and end_time (ms since 1970 or None),
     artifact_uri, tags, params, metrics (last values, may be nan).
+    `tags`, `params`, `metrics`: only these keys of them, by default all: most of the time of reading a large store goes
+    into them. `tagged`: only runs that have, for each of these keys, one of these values. `status`: only these, MLflow's.
     Raises `UserError` where the store cannot be read.
     """
-    path = sqlite_path(uri)
-    if path is not None:
-        return _in_order(store_sqlite.runs(path, experiment))
+    wanted = Wanted(tags, params, metrics, tagged or {}, status)
+    if _is_sql(uri):
+        with _database(uri) as select:
+            return _in_order(store_sql.runs(select, experiment, wanted))
     with _client(uri) as client:
-        return _in_order(_from_entity(run) for run in _search(client, experiment))
+        return _in_order(_from_entity(run, wanted) for run in _search(client, experiment, wanted))
 
 
+@patient
 def metric_history(uri: str, experiment: str, keys: Sequence[str]) -> list[dict[str, Any]]:
     """All logged values of `keys`, for learning curves: mlflow_run_id, key, step, value, in that order.
 
     Over a server this is one request per run and key.
     """
-    path = sqlite_path(uri)
-    if path is not None:
-        values = store_sqlite.history(path, experiment, keys)
+    if _is_sql(uri):
+        with _database(uri) as select:
+            values = store_sql.history(select, experiment, keys)
     else:
         with _client(uri) as client:
             values = _client_history(client, experiment, keys)
@@ -80,7 +101,8 @@ def study_document(uri: str, experiment: str, runs: Sequence[dict[str, Any]] | N
 
     Raises `UserError` where the study, or its document, is not in the store.
     """
-    runs = read_runs(uri, experiment) if runs is None else runs
+    if runs is None:
+        runs = read_runs(uri, experiment, params=(), metrics=(), tagged={Tag.PURPOSE: [Purpose.STUDY]})
     studies = [run for run in runs if run["tags"].get(Tag.PURPOSE) == Purpose.STUDY]
     if not studies:
         known = experiments(uri)
@@ -98,32 +120,53 @@ def study_document(uri: str, experiment: str, runs: Sequence[dict[str, Any]] | N
 @contextmanager
 def translated(uri: str) -> Iterator[None]:
     """What MLflow, its database or a driver that is not installed refuse, as a `UserError` that names the store."""
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
     try:
         yield
-    except ModuleNotFoundError as error:
+    except Exception as error:
+        reason = _refusal(uri, error)
+        if reason is None:
+            raise
+        raise UserError(f"store {redacted(uri)} cannot be used: {redacted(reason, uri)}") from error
+
+
+def _refusal(uri: str, error: Exception) -> str | None:
+    """The reason in one line; None for an error of another kind. Imports neither: who raised it has been imported."""
+    if isinstance(error, ModuleNotFoundError):
         hint = "; pip install 'finetune-bench[postgres]'" if uri.startswith("postgres") else ""
-        reason = f"the Python package {error.name} is not installed{hint}"
-    except MlflowException as error:
-        reason = error.message
-    except SQLAlchemyError as error:
-        reason = str(error).splitlines()[0]
-    else:
-        return
-    raise UserError(f"store {redacted(uri)} cannot be used: {reason}")
-
-
-def redacted(uri: str) -> str:
-    """`uri` without user name and password, for messages and reports."""
-    return re.sub(r"(?<!sqlite)://\S*@", "://…@", uri)  # up to the last @: a password may hold one
+        return f"the Python package {error.name} is not installed{hint}"
+    mlflow, sqlalchemy, alembic = map(
+        sys.modules.get, ("mlflow.exceptions", "sqlalchemy.exc", "alembic.util")
+    )
+    if alembic and isinstance(error, alembic.CommandError):
+        return f"{error}: it was made by another version of MLflow"
+    if mlflow and isinstance(error, mlflow.MlflowException):
+        message, unreached, cause = str(error.message).partition("(Caused by ")
+        return f"it does not answer: {cause.removesuffix(ENDS).rpartition(': ')[2]}" if unreached else message
+    if sqlalchemy and isinstance(error, sqlalchemy.SQLAlchemyError):
+        return str(error).splitlines()[0]
+    return None
 
 
 def sqlite_path(uri: str) -> Path | None:
     """The file of `sqlite:///relative` or `sqlite:////absolute`; None for every other kind of store."""
     prefix = "sqlite:///"
     return Path(uri.removeprefix(prefix).partition("?")[0]) if uri.startswith(prefix) else None
+
+
+def _is_sql(uri: str) -> bool:
+    return sqlite_path(uri) is not None or uri.startswith(("postgresql:", "postgresql+"))
+
+
+@contextmanager
+def _database(uri: str) -> Iterator[Select]:
+    """The SQL database `uri`, its errors turned into a `UserError` that names the store."""
+    path = sqlite_path(uri)
+    if path is not None:
+        with store_sqlite.reading(path) as select:
+            yield select
+        return
+    with translated(uri), store_postgres.reading(uri) as select:
+        yield select
 
 
 def _in_order(runs: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -133,27 +176,36 @@ def _in_order(runs: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 @contextmanager
 def _client(uri: str) -> Iterator[MlflowClient]:
     """MLflow's client, its errors turned into a `UserError` that names the store."""
-    from mlflow import MlflowClient
-
     with translated(uri):
+        from bench.tracking.client import MlflowClient
+
         yield MlflowClient(uri)
 
 
-def _search(client: MlflowClient, experiment: str) -> Iterator[Run]:
-    """The experiment's active runs, page by page."""
+def _search(client: MlflowClient, experiment: str, wanted: Wanted = EVERYTHING) -> Iterator[Run]:
+    """The experiment's wanted runs, page by page."""
     found = client.get_experiment_by_name(experiment)
     if found is None or found.lifecycle_stage != "active":
         return
-    token = None
-    while True:
-        page = client.search_runs([found.experiment_id], max_results=PAGE, page_token=token)
-        yield from page
-        token = page.token
-        if not token:
-            return
+    for condition in _filters(wanted):
+        token = None
+        while True:
+            page = client.search_runs([found.experiment_id], condition, max_results=PAGE, page_token=token)
+            yield from page
+            token = page.token
+            if not token:
+                break
 
 
-def _from_entity(run: Run) -> dict[str, Any]:
+def _filters(wanted: Wanted) -> Iterator[str]:
+    """In MLflow's language, which knows no "one of" for tags: a search for each choice of values."""
+    status = [f"attributes.status = '{wanted.status}'"] if wanted.status else []
+    for values in product(*wanted.tagged.values()):
+        tags = [f"tags.`{key}` = '{value}'" for key, value in zip(wanted.tagged, values, strict=True)]
+        yield " AND ".join([*status, *tags])
+
+
+def _from_entity(run: Run, wanted: Wanted) -> dict[str, Any]:
     info, data = run.info, run.data
     return {
         "mlflow_run_id": info.run_id,
@@ -162,10 +214,14 @@ def _from_entity(run: Run) -> dict[str, Any]:
         "start_time": info.start_time,
         "end_time": info.end_time,
         "artifact_uri": info.artifact_uri,
-        "tags": dict(data.tags),
-        "params": dict(data.params),
-        "metrics": dict(data.metrics),
+        "tags": _only(data.tags, wanted.tags),
+        "params": _only(data.params, wanted.params),
+        "metrics": _only(data.metrics, wanted.metrics),
     }
+
+
+def _only(content: Mapping[str, Any], keys: Sequence[str] | None) -> dict[str, Any]:
+    return dict(content) if keys is None else {key: content[key] for key in keys if key in content}
 
 
 def _client_history(client: MlflowClient, experiment: str, keys: Sequence[str]) -> list[dict[str, Any]]:
@@ -188,7 +244,8 @@ def _artifact(uri: str, artifact_uri: str, name: str) -> str:
     with _client(uri):
         from mlflow.artifacts import download_artifacts
 
-        local = download_artifacts(artifact_uri=f"{artifact_uri}/{name}", tracking_uri=uri)
+        address = f"{artifact_uri}/{name}"
+        local = patiently(lambda: download_artifacts(artifact_uri=address, tracking_uri=uri))
         return Path(local).read_text(encoding="utf-8")
 
 

@@ -1,0 +1,107 @@
+"""What `tests.benchmarks.growth` runs in processes of its own: `python -m tests.benchmarks.growth_probes NAME STUDY_FILE URI`.
+
+Each is the product's own code, cut off where something begins that does not depend on the size of the store.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from bench.executors.base import Ended, Event, Job, Started
+
+
+def no_work(emit: Any, spec: Any, row: dict[str, Any], *rest: Any) -> dict[str, Any]:
+    """A job like `bench.worker.run`, with its arguments and a result like its own, without the work."""
+    metrics = {f"metric_{i}": 0.5 for i in range(20)}
+    return {
+        "status": "finished",
+        "error": None,
+        "metrics": {**metrics, "test_accuracy": 0.5, "total_seconds": 1.0},
+    }
+
+
+class NoWork:
+    """An executor, or at most a local pool, whose jobs do nothing."""
+
+    def __init__(self, pool: Any = None) -> None:
+        self.pool, self.workers = pool, 2
+
+    def run(self, jobs: Iterable[Job]) -> Iterator[Event]:
+        light = [replace(job, function=f"{no_work.__module__}:no_work") for job in jobs]
+        if self.pool:
+            yield from self.pool.run(light)
+            return
+        for job in light:
+            yield Started(job, 0)
+            yield Ended(job, 0, result=job.call(lambda done, total: None))
+
+    def close(self) -> None:
+        if self.pool:
+            self.pool.close()
+
+
+class Stops(NoWork):
+    """An executor that is interrupted by its first job."""
+
+    def run(self, jobs: Iterable[Job]) -> Iterator[Event]:
+        raise KeyboardInterrupt
+        yield
+
+
+def resume(study: str, uri: str, *sets: str) -> None:
+    """`bench run` up to its first job, or up to the report where nothing is missing; data and networks are not prepared."""
+    from bench import cli, console, driver, preparation, state
+
+    preparation.prepare = lambda *_: preparation.Remarks()
+    driver._report = lambda *_: Path()
+    plan, uri = cli._plan(Path(study), list(sets), uri)
+    console.show_plan(cli.out, state.read(plan, uri), 2)
+    driver.run_study(plan, uri, Stops, console.ConsoleView(cli.out), Path())
+
+
+def data(study: str, uri: str) -> None:
+    """A report but for its figures: rows, statistics, tables, the text."""
+    from reports import records, report
+    from reports.analysis import Analysis
+    from tests.benchmarks.growth_study import STUDY
+
+    report.render(Analysis(records.read(STUDY, uri), STUDY), {})
+
+
+def schedule(study: str, uri: str, way: str) -> None:
+    """The driver's work from the first job to the last, all runs missing; prints milliseconds of wall and of processor time per run."""
+    from rich.console import Console
+
+    from bench import cli, console, driver
+    from bench.estimate import Estimator
+    from bench.executors.pool import LocalPool
+    from bench.places import Places
+    from bench.state import State
+    from bench.tracking import leftovers  # noqa: F401, the driver's own import of MLflow is paid once
+    from bench.tracking.plain import Tracking
+
+    plan, _ = cli._plan(Path(study), [], uri)
+    executor = NoWork(LocalPool(2, 1, preload="torch") if way == "pool" else None)
+    if executor.pool:  # its processes have started
+        list(executor.run([Job(str(i), "", (None, {})) for i in range(8)]))
+    now = State(plan, [], plan.runs, [], [], Estimator())
+    view = console.ConsoleView(Console(file=StringIO(), force_terminal=True))
+    tracking = Tracking(uri, "1", False, "all")  # with checkpoints no runs are trained as one: a job each
+    counts: Counter[str] = Counter()
+    start = time.perf_counter(), time.process_time()
+    driver._execute(now, executor, Places(Path(), Path()), tracking, view, counts)
+    wall, cpu = time.perf_counter() - start[0], time.process_time() - start[1]
+    executor.close()
+    assert counts["finished"] == len(plan.runs)
+    print(f"{1000 * wall / len(plan.runs):.2f} {1000 * cpu / len(plan.runs):.2f}")
+
+
+if __name__ == "__main__":
+    {"resume": resume, "data": data, "schedule": schedule}[sys.argv[1]](*sys.argv[2:])
