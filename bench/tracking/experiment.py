@@ -9,6 +9,8 @@ from typing import Any
 from mlflow.entities import RunStatus, ViewType
 
 from bench import store
+from bench.files import created
+from bench.patience import patient
 from bench.schema import ARTIFACT_STUDY, Purpose, Tag
 from bench.tracking import note, provenance
 from bench.tracking.client import MlflowClient
@@ -16,11 +18,10 @@ from bench.tracking.plain import UNPLANNED, as_stored
 from bench.tracking.views import all_views
 
 
+@patient
 def open_store(uri: str, study: str) -> str:
-    """Create or find the study's experiment, and return its id. Call it once, in the parent, before any worker.
-
-    Concurrent first use of a fresh SQLite file loses its schema migration to a race.
-    """
+    """Create or find the study's experiment, and return its id."""
+    _make_database(uri)
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name(study)
     if experiment is None:
@@ -35,6 +36,18 @@ def open_store(uri: str, study: str) -> str:
     return experiment.experiment_id
 
 
+def _make_database(uri: str) -> None:
+    """A new SQLite file, whole or absent: MLflow never gets over one of which a full disk or a kill left half the tables.
+
+    Nor over two processes that make one at the same time.
+    """
+    path = store.sqlite_path(uri)
+    if path is None or path.exists() or not path.parent.is_dir():
+        return
+    with created(path) as aside:
+        MlflowClient(f"sqlite:///{aside}").search_experiments(max_results=1)
+
+
 def _artifact_location(uri: str, study: str) -> str | None:
     """Beside a SQLite file, whatever folder the study was launched from; a server decides for itself."""
     if not uri.startswith("sqlite:///"):
@@ -42,6 +55,7 @@ def _artifact_location(uri: str, study: str) -> str | None:
     return (Path(uri.removeprefix("sqlite:///")).resolve().parent / "mlruns" / study).as_uri()
 
 
+@patient
 def write_study(uri: str, experiment_id: str, document: dict[str, Any]) -> str:
     """Store the study document as artifact of the experiment's one study run, and describe the experiment."""
     client = MlflowClient(uri)
@@ -49,13 +63,13 @@ def write_study(uri: str, experiment_id: str, document: dict[str, Any]) -> str:
         [experiment_id], f"tags.{Tag.PURPOSE} = '{Purpose.STUDY}'", ViewType.ACTIVE_ONLY, 1
     )
     if found:
-        run_id = found[0].info.run_id
+        run = found[0]
     else:
         tags = {Tag.PURPOSE: Purpose.STUDY, **provenance.tags()}
-        run_id = client.create_run(
-            experiment_id, tags=tags, run_name=f"study: {document['name']}"
-        ).info.run_id
-        client.set_terminated(run_id, RunStatus.to_string(RunStatus.FINISHED))
+        run = client.create_run(experiment_id, tags=tags, run_name=f"study: {document['name']}")
+    run_id, finished = run.info.run_id, RunStatus.to_string(RunStatus.FINISHED)
+    if run.info.status != finished:
+        client.set_terminated(run_id, finished)
     client.log_text(run_id, json.dumps(document, indent=1), ARTIFACT_STUDY)
     _describe(client, experiment_id, run_id, document)
     _tag_settings(client, uri, document)
@@ -68,10 +82,13 @@ def _tag_settings(client: MlflowClient, uri: str, document: dict[str, Any]) -> N
     A search may choose the defaults, and with a larger budget something else; seeds and strategies come and go.
     """
     settings = {row["run_id"]: row[Tag.SETTING] for row in as_stored(document["plan"])}
-    for run in store.read_runs(uri, document["name"]):
+    final = {Tag.PURPOSE: [Purpose.FINAL]}
+    for run in store.read_runs(
+        uri, document["name"], tags=[Tag.RUN_ID, Tag.SETTING], params=(), metrics=(), tagged=final
+    ):
         tags = run["tags"]
         wanted = settings.get(tags.get(Tag.RUN_ID, ""), UNPLANNED)
-        if tags.get(Tag.PURPOSE) == Purpose.FINAL and tags.get(Tag.SETTING) != wanted:
+        if tags.get(Tag.SETTING) != wanted:
             client.set_tag(run["mlflow_run_id"], Tag.SETTING, wanted)
 
 

@@ -1,115 +1,26 @@
-"""One MLflow run being written. The training thread never waits for it: metrics go through a queue, in batches."""
+"""The MLflow runs of a study: planned runs, searches and their trials, with their tags and parameters."""
 
 from __future__ import annotations
 
 import json
 import platform
-import queue
-import threading
 import time
-from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from mlflow.entities import Metric as Point
-from mlflow.entities import Param, RunTag
-from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+from mlflow.entities import RunTag
 
-from bench import lock
+from bench.patience import patiently
 from bench.processes import process_mark
-from bench.schema import IMPORTANCE, Purpose, Status, Tag
+from bench.schema import IMPORTANCE, Metric, Purpose, Status, Tag
 from bench.spec import RunSpec
 from bench.tracking import provenance
 from bench.tracking.client import MlflowClient
+from bench.tracking.log import MLFLOW_STATUS, RunLog
+from bench.tracking.opening import Opening
 from bench.tracking.plain import run_name, search_name
 from bench.tuning.tuning import Tuning
-
-FLUSH_SECONDS = 2.0
-"""Metrics wait at most this long for company before they are sent in one batch."""
-
-MLFLOW_STATUS = {
-    Status.FINISHED: "FINISHED",
-    Status.FAILED: "FAILED",
-    Status.DIVERGED: "FAILED",
-    Status.PRUNED: "KILLED",
-    Status.KILLED: "KILLED",
-}
-
-
-class RunLog:
-    """One MLflow run being written. Metrics go through a queue to a thread that sends them in batches."""
-
-    def __init__(self, client: MlflowClient, mlflow_run_id: str, system_metrics: bool) -> None:
-        self.client, self.mlflow_run_id = client, mlflow_run_id
-        self._queue: queue.SimpleQueue[Point | None] = queue.SimpleQueue()
-        self._error: Exception | None = None
-        self._ended = False
-        self._thread = threading.Thread(target=self._send, name="metrics", daemon=True)
-        self._thread.start()
-        self._monitor = (
-            SystemMetricsMonitor(mlflow_run_id, tracking_uri=client.tracking_uri) if system_metrics else None
-        )
-        if self._monitor:
-            self._monitor.start()
-
-    def record(self, step: int, metrics: dict[str, float]) -> None:
-        """Queue the metrics of one epoch; returns at once."""
-        now = int(time.time() * 1000)
-        for key, value in metrics.items():
-            self._queue.put(Point(key, float(value), now, step))
-
-    def finish(self, status: Status, metrics: dict[str, float], error: str | None = None) -> None:
-        """Send everything, then the status: a run that says "finished" has all its numbers. Raises what sending raised.
-
-        Only the first call's status counts: a signal that arrives while a finished run is being closed does not turn
-        it into a killed one.
-        """
-        if self._ended:
-            return
-        self.record(0, metrics)
-        if self._monitor:
-            _last_sample(self._monitor)
-            self._monitor.finish()
-        self._queue.put(None)
-        self._thread.join()
-        if self._error:
-            raise self._error
-        self._ended = True
-        tags = [RunTag(Tag.STATUS, status)] + ([RunTag(Tag.ERROR, error[:5000])] if error else [])
-        self.client.log_batch(self.mlflow_run_id, tags=tags)
-        self.client.set_terminated(self.mlflow_run_id, MLFLOW_STATUS[status])
-
-    def folder(self, path: Path, name: str) -> None:
-        """Log a folder as artifacts under `name`."""
-        self.client.log_artifacts(self.mlflow_run_id, str(path), name)
-
-    def text(self, content: str, name: str) -> None:
-        self.client.log_text(self.mlflow_run_id, content, name)
-
-    def _send(self) -> None:
-        open_ = True
-        while open_:
-            points = []
-            deadline = time.monotonic() + FLUSH_SECONDS
-            while len(points) < 1000 and (wait := deadline - time.monotonic()) > 0:
-                with suppress(queue.Empty):
-                    point = self._queue.get(timeout=wait)
-                    if point is None:
-                        open_ = False
-                        break
-                    points.append(point)
-            if points and self._error is None:
-                try:
-                    self.client.log_batch(self.mlflow_run_id, metrics=points)
-                except Exception as error:  # handed to `finish`, in the thread that can act on it
-                    self._error = error
-
-
-def _last_sample(monitor: SystemMetricsMonitor) -> None:
-    """One more sample at the end: the monitor samples every 10 s, and a shorter run would have none."""
-    monitor.collect_metrics()
-    monitor.publish_metrics(monitor.aggregate_metrics())
 
 
 class Tracker:
@@ -123,7 +34,7 @@ class Tracker:
     def start(self, row: dict[str, Any], spec: RunSpec, system_metrics: bool) -> RunLog:
         """Create the MLflow run of a planned run, with every tag and parameter, in state RUNNING."""
         tags = run_tags(row, spec) | {Tag.PURPOSE: Purpose.FINAL}
-        return RunLog(self.client, self._create(run_name(row), tags, flatten(spec)), system_metrics)
+        return RunLog(self._opening(run_name(row), tags, flatten(spec)), system_metrics)
 
     def start_trial(self, parent: str, row: dict[str, Any], spec: RunSpec, number: int) -> RunLog:
         """The same of a trial, nested under the run of its search."""
@@ -133,17 +44,13 @@ class Tracker:
             Tag.TRIAL: str(number),
         }
         name = f"trial {number} | {search_name(row)}"
-        return RunLog(self.client, self._create(name, tags, flatten(spec)), False)
+        return RunLog(self._opening(name, tags, flatten(spec)), False)
 
     def open_search(self, row: dict[str, Any], tuning: Tuning) -> str:
         """The MLflow run of a search: the one it had when it was interrupted, or a new one. -> its id.
 
-        Workers that share a search take turns, so that they find the same.
+        Where workers share a search the driver calls this before any of them, so that all find the same.
         """
-        with lock.turn(self.uri, f"{self.experiment_id}/{tuning.tuning_id}"):
-            return self._find_or_open(row, tuning)
-
-    def _find_or_open(self, row: dict[str, Any], tuning: Tuning) -> str:
         mine = f"tags.`{Tag.TUNING_ID}` = '{tuning.tuning_id}'"
         found = self.client.search_runs([self.experiment_id], mine, max_results=1)
         if found:
@@ -154,15 +61,21 @@ class Tracker:
         tags = run_tags(row, tuning.spec) | {Tag.PURPOSE: Purpose.TUNING, Tag.TUNING_ID: tuning.tuning_id}
         params = {f"search.{s.name}": f"{s.text}, default {s.default}" for s in tuning.space}
         method = {f"tune.{k}": v for k, v in asdict(tuning.method).items()}
-        return self._create(
+        opening = self._opening(
             f"search: {search_name(row)}", tags, {**params, **method, "seed": tuning.spec.seed}
         )
+        run_id = patiently(opening)
+        opening.close_twins()
+        return run_id
 
     def close_search(self, run_id: str, tuning: Tuning, found: Found) -> None:
         """What the search has chosen; the tag that says so is written last, and makes it count."""
         now = int(time.time() * 1000)
         metrics = found.metrics | {f"{IMPORTANCE}{k}": v for k, v in found.importances.items()}
-        points = [Point(k, float(v), now, 0) for k, v in metrics.items()]
+        # of values at one step MLflow takes the one with the latest time for the last, and clocks are set back
+        earlier = self.client.get_metric_history(run_id, Metric.TUNING_SECONDS)
+        step = 1 + max((point.step for point in earlier), default=-1)
+        points = [Point(k, float(v), now, step) for k, v in metrics.items()]
         tags = [RunTag(f"chosen.{k}", str(v)) for k, v in found.chosen.items()]
         self.client.log_batch(run_id, metrics=points, tags=tags)
         over = {Tag.BUDGET: str(tuning.budget), Tag.CHOSEN: json.dumps(found.chosen)}
@@ -177,14 +90,9 @@ class Tracker:
         self.client.set_tag(run_id, Tag.STATUS, Status.KILLED)
         self.client.set_terminated(run_id, MLFLOW_STATUS[Status.KILLED])
 
-    def _create(self, name: str, tags: dict[str, str], params: dict[str, Any]) -> str:
-        run = self.client.create_run(
-            self.experiment_id, tags={**tags, **provenance.tags(), **_running()}, run_name=name
-        )
-        rows = [Param(k, str(v)[:6000]) for k, v in params.items()]
-        for i in range(0, len(rows), 100):
-            self.client.log_batch(run.info.run_id, params=rows[i : i + 100])
-        return run.info.run_id
+    def _opening(self, name: str, tags: dict[str, str], params: dict[str, Any]) -> Opening:
+        tags = {**tags, **provenance.tags(), **_running()}
+        return Opening(self.client, self.experiment_id, name, tags, params)
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,14 @@ from optuna.distributions import (
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from bench.errors import UserError, nearest
+from bench.errors import StoreAway, UserError, nearest
+from bench.patience import patiently
 from bench.processes import alive, process_mark
+from bench.secrets import redacted
 from bench.seeds import derive
+from bench.tuning import plain_pickle
 from bench.tuning.space import Searched
+from bench.tuning.storage import PatientStorage
 from bench.tuning.tuning import Budget, Tuning
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -103,11 +107,14 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
     """
     try:
         if "://" in url:
-            return optuna.storages.RDBStorage(url)
+            return patiently(lambda: PatientStorage(url, {"pool_pre_ping": True}))
         Path(url).parent.mkdir(parents=True, exist_ok=True)
         return optuna.storages.JournalStorage(JournalFileBackend(url))
+    except StoreAway:
+        raise
     except Exception as error:  # of SQLAlchemy, its drivers, or the file system
-        raise UserError(f"tune.storage: {type(error).__name__}: {str(error).splitlines()[0]}") from None
+        reason = redacted(str(error).partition("\n")[0], url)
+        raise UserError(f"tune.storage: {type(error).__name__}: {reason}") from None
 
 
 def check(tuning: Tuning) -> None:
@@ -163,7 +170,7 @@ class Search:
             host, mark = trial.user_attrs.get(HOST), trial.user_attrs.get(MARK)
             if mark is None:  # asked for, and then killed or about to sign
                 age = datetime.now() - (trial.datetime_start or datetime.now())
-                gone = age.total_seconds() > SIGNED_AFTER
+                gone = abs(age.total_seconds()) > SIGNED_AFTER  # begun in the future: the clock was set back
             else:
                 gone = not alive(mark) if host == platform.node() else not shared
             if gone:
@@ -301,11 +308,23 @@ def _nll(trial: FrozenTrial) -> float:
 
 def _sampler(tuning: Tuning, number: int) -> optuna.samplers.BaseSampler:
     cls = _by_name("sampler", tuning.method.sampler, SAMPLERS, optuna.samplers)
+    cls = PlainCmaEsSampler if cls is optuna.samplers.CmaEsSampler else cls
     options = dict(tuning.method.sampler_options or {})
     if "seed" in inspect.signature(cls).parameters:
         which = 0 if cls.__name__ in IN_ORDER else number
         options.setdefault("seed", derive(which, tuning.tuning_id) % 2**32)
     return _made("sampler", cls, options)
+
+
+class PlainCmaEsSampler(optuna.samplers.CmaEsSampler):
+    """Optuna keeps its optimiser in the storage as a pickle; whoever can write there must not run code here."""
+
+    def _restore_optimizer(self, completed_trials: list[FrozenTrial]) -> Any:
+        for trial in reversed(completed_trials):
+            parts = {k: v for k, v in trial.system_attrs.items() if k.startswith(self._attr_key_optimizer)}
+            if parts:
+                return plain_pickle.loads(bytes.fromhex(self._concat_optimizer_attrs(parts)))
+        return None
 
 
 def _blind_trials(tuning: Tuning) -> float:
@@ -324,7 +343,8 @@ def _pruner(name: str, options: Mapping[str, Any] | None) -> optuna.pruners.Base
 
 def _by_name(kind: str, name: str, short: Mapping[str, str], module: Any) -> type:
     cls = getattr(module, short.get(name.lower(), name), None)
-    if not inspect.isclass(cls):
+    base = getattr(module, f"Base{kind.capitalize()}")
+    if not (inspect.isclass(cls) and issubclass(cls, base)):  # "__class__" is a class as well
         raise UserError(f"tune.{kind}: Optuna has no {kind} {name!r}{nearest(name, [*short, *dir(module)])}")
     return cls
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from bench.errors import CutShort, Pruned, UserError
+from bench import patience
+from bench.errors import CutShort, Pruned, StoreAway, UserError
 from bench.execute import Together, gather, try_out
 from bench.executors.base import Emit
 from bench.executors.pool import Stopped
@@ -69,7 +70,10 @@ class Attempt:
     @property
     def metrics(self) -> dict[str, float]:
         """Means over the splits; {} where it has not come to its end."""
-        return {} if self.error else {key: fmean(v[key] for v in self.values) for key in self.values[0]}
+        if self.error:
+            return {}
+        keys = {key: None for values in self.values for key in values}  # some runs alone have some of them
+        return {key: fmean(v[key] for v in self.values if key in v) for key in keys}
 
     @property
     def seconds(self) -> float:
@@ -125,8 +129,10 @@ def run(
         while trials := search.ask_together(at_most):
             _try(search, trials, begin, places)
     except (Stopped, KeyboardInterrupt):
-        search.give_up()
-        tracker.stop_search(parent)
+        with patience.farewell():
+            search.give_up()
+        with patience.farewell():
+            tracker.stop_search(parent)
         raise
     if not search.used_up:  # another worker is at its last trial, and will close the search
         return {"status": Status.FINISHED, "error": None, "metrics": {}}
@@ -186,8 +192,13 @@ def _ended(search: Search, attempts: list[Attempt]) -> Iterator[list[Attempt]]:
         for attempt in attempts:
             _end(search, attempt)
     except (Stopped, KeyboardInterrupt):
+        with patience.farewell():
+            for attempt in attempts:
+                attempt.log.finish(Status.KILLED, {}, "stopped by the user")
+        raise
+    except StoreAway:
         for attempt in attempts:
-            attempt.log.finish(Status.KILLED, {}, "stopped by the user")
+            attempt.log.abandon()
         raise
 
 
