@@ -92,7 +92,7 @@ def gather(uri: str, measures: Sequence[Mapping[str, Any]] = ()) -> Evidence:
     sizes: dict[str, int | None] = {}
     notes: list[str] = []
     for name in stores.experiments(uri):
-        runs = stores.read_runs(uri, name)
+        runs = stores.read_runs(uri, name, params=())
         try:
             document = stores.study_document(uri, name, runs)
         except UserError as error:

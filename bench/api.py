@@ -127,6 +127,10 @@ class Batch:
             self._outputs[id(model)] = model.observe(self.x) if cached is None else cached
         return self._outputs[id(model)]
 
+    def forget(self) -> None:
+        """Let go of what was computed, before the step is done again."""
+        self._outputs.clear()
+
     def recall(
         self, owner: object, compute: Callable[[Tensor], Mapping[str, Tensor]]
     ) -> Mapping[str, Tensor]:

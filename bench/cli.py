@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,16 +14,21 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from bench import console as view
 from bench import state
-from bench.errors import UserError
+from bench.errors import UserError, one_line_each
 from bench.executors import devices
+from bench.executors.choose import Kind, Request, local_pool
+from bench.files import disk_full
 from bench.places import cache_dir, store_uri
-from bench.store import experiment_ids, redacted
+from bench.secrets import redacted, refuse_unasked_server
+from bench.store import experiment_ids
 from bench.study import load as loading
 from bench.study import plan as planning
 from bench.tracking import server
+from bench.usable import check_address
 
 app = typer.Typer(
     help="Settle by measurement how to fine-tune an image classifier.",
@@ -57,9 +63,19 @@ WIDEST = 1000
 """Columns of a table that is written to a file or a pipe: nothing is cut or wrapped there."""
 
 
+def _uri(store: str | None) -> str:
+    """The address of the store. Raises `UserError` for one that is none."""
+    uri = store_uri(store)
+    check_address("store", uri)
+    return uri
+
+
 def _plan(study_file: Path, sets: list[str] | None, store: str | None) -> tuple[planning.Plan, str]:
     study = loading.load(study_file, sets or [])
-    return planning.make(study, study_file, cache_dir()), store_uri(store or study.store)
+    if not store:
+        refuse_unasked_server("store", study.store, "MLFLOW_TRACKING_URI")
+    refuse_unasked_server("tune.storage", study.tune and study.tune.storage, "OPTUNA_STORAGE")
+    return planning.make(study, study_file, cache_dir()), _uri(store or study.store)
 
 
 @app.command()
@@ -67,18 +83,32 @@ def run(
     study_file: StudyFile,
     workers: Workers = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="as `bench plan`")] = False,
+    executor: Annotated[
+        Kind,
+        typer.Option(help="where runs execute: processes of this machine, a Ray cluster, or this process"),
+    ] = Kind.LOCAL,
+    address: Annotated[
+        str | None, typer.Option(help="of a Ray cluster, as auto or HOST:6379; default: a Ray of its own")
+    ] = None,
+    cpus: Annotated[int, typer.Option("--cpus-per-run", min=1, help="Ray: processors of each run")] = 1,
+    gpus: Annotated[
+        float | None,
+        typer.Option(
+            "--gpus-per-run", min=0, help="Ray: .25 puts four runs on a GPU; default: 1 where there are any"
+        ),
+    ] = None,
     sets: Sets = None,
     store: Store = None,
 ) -> None:
     """Run what is missing of a study, then write its report. Stop with Ctrl-C; run again to go on."""
+    wanted = Request(Kind.RAY if address else executor, workers, address, cpus, gpus)
     plan, uri = _plan(study_file, sets, store)
-    count = devices.default_workers() if workers is None else workers
-    view.show_plan(out, state.read(plan, uri), max(count, 1))
+    view.show_plan(out, state.read(plan, uri), wanted.expected_workers)
     if dry_run:
         return
     from bench.driver import run_study
 
-    summary = run_study(plan, uri, lambda: _executor(count), view.ConsoleView(out), OUT)
+    summary = run_study(plan, uri, lambda: wanted.make(plan.cache, uri), view.ConsoleView(out), OUT)
     if summary.counts:
         counts = ", ".join(f"{n} {status}" for status, n in sorted(summary.counts.items()))
         out.print(f"this call: {counts}", highlight=False)
@@ -92,17 +122,6 @@ def run(
 
 def _store_option(uri: str) -> str:
     return "" if uri == store_uri() else f" --store {redacted(uri)}"
-
-
-def _executor(workers: int, processes: int | None = None) -> Any:
-    """As many processes as workers, unless told otherwise, each with its share of the cores."""
-    if workers == 0:
-        from bench.executors.inline import InlineExecutor
-
-        return InlineExecutor()
-    from bench.executors.pool import LocalPool
-
-    return LocalPool(processes or workers, threads=max(1, devices.cores() // workers))
 
 
 @app.command()
@@ -124,7 +143,7 @@ def plan(
     _print_json(
         {
             "study": planned.study.name,
-            "store": uri,
+            "store": redacted(uri),
             "done": len(now.done),
             "missing": len(now.missing) + len(now.waiting),
             "searches": len(now.searches),
@@ -145,7 +164,7 @@ def report(
     """Write NAME/report.md and report.html from the store; the study may be unfinished."""
     import reports
 
-    folder = reports.write(name, store_uri(store), to)
+    folder = reports.write(name, _uri(store), to)
     out.print(f"{folder / 'report.md'} (and report.html)", highlight=False, soft_wrap=True)
 
 
@@ -159,7 +178,7 @@ def runs(
     """List the runs of a study, one row each: finished, failed, diverged, killed, running or missing."""
     import reports
 
-    rows = reports.rows(name, store_uri(store))
+    rows = reports.rows(name, _uri(store))
     if as_json:
         _print_json(rows)
     elif as_csv:
@@ -200,7 +219,8 @@ def profile(
 
     planned, uri = _plan(study_file, sets, store)
     chosen = profiling.pick(state.read(planned, uri).plan, run_id, strategy)
-    executor = _executor(devices.default_workers() if workers is None else workers, processes=1)
+    count = devices.default_workers() if workers is None else workers
+    executor = local_pool(count, processes=1) if count else Request(Kind.INLINE).make(planned.cache, uri)
     try:
         found = profiling.of_run(planned, chosen, executor, view.ConsoleView(err), top)
     finally:
@@ -225,7 +245,7 @@ def similarity(study_file: StudyFile, as_json: Json = False, sets: Sets = None) 
     from bench import similarity as measuring
 
     plan, _ = _plan(study_file, sets, None)
-    executor = _executor(devices.default_workers())
+    executor = local_pool(devices.default_workers())
     try:
         entries = measuring.of_study(plan, executor, view.ConsoleView(err))
     finally:
@@ -278,7 +298,7 @@ def advise(
     from bench import advise as advising
     from reports import advice_text
 
-    known = advising.gather(store_uri(store), advising.read_measures(measures) if measures else [])
+    known = advising.gather(_uri(store), advising.read_measures(measures) if measures else [])
     if evaluate:
         trial = advising.evaluate(known, probe)
         _print_json(trial) if as_json else _print_trial(trial, advice_text.score_rows(trial))
@@ -368,10 +388,10 @@ def schema() -> None:
 
 @app.command()
 def ui(store: Store = None, port: Annotated[int, typer.Option(help="on 127.0.0.1")] = 5000) -> None:
-    """Open the MLflow UI on the store; loopback only. Stop with Ctrl-C."""
-    uri = store_uri(store)
+    """Open the MLflow UI on the store; loopback only: SECURITY.md says how to let others in. Stop with Ctrl-C."""
+    uri = _uri(store)
     is_server = uri.startswith(("http://", "https://"))
-    address = uri.rstrip("/") if is_server else f"http://127.0.0.1:{port}"
+    address = redacted(uri.rstrip("/")) if is_server else f"http://127.0.0.1:{port}"
     out.print(
         f"The store is a server: open {address}"
         if is_server
@@ -383,8 +403,8 @@ def ui(store: Store = None, port: Annotated[int, typer.Option(help="on 127.0.0.1
         if name != "Default":
             out.print(f"{name}  {address}/{server.runs_page(number)}", highlight=False, soft_wrap=True)
     if not is_server:
-        command = server.command(uri, port)
-        os.execve(command[0], command, server.environment())
+        command = server.command(port)
+        os.execve(command[0], command, server.environment(uri))
 
 
 def _print_json(value: Any) -> None:
@@ -441,7 +461,19 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        err.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        message = one_line_each(redacted(str(error)))
+        err.print(
+            Text.assemble(("error:", "bold red"), " ", message), soft_wrap=True
+        )  # no markup, no :emoji:
+        sys.exit(2)
+    except Exception as error:  # a mistake of ours, in full but for passwords, or a disk that is full
+        if not (reason := redacted(disk_full(error))):
+            sys.exit(redacted(traceback.format_exc()))
+        err.print(
+            f"[bold red]error:[/] a disk is full: {escape(reason)}\nfree some of it; the same command goes on from here",
+            highlight=False,
+            soft_wrap=True,
+        )
         sys.exit(2)
 
 

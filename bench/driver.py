@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bench import lock, preparation, state, store
+from bench import lock, patience, preparation, state, store, usable
 from bench.errors import UserError
-from bench.executors.base import Ended, Executor, Job
+from bench.executors.base import Ended, Executor, Job, Lost
+from bench.order import longest_first
 from bench.places import Places, optuna_storage
 from bench.preparation import Remarks
 from bench.schema import ARTIFACT_REPORT, Status
@@ -47,14 +49,18 @@ def run_study(plan: Plan, uri: str, make_executor: Callable[[], Executor], view:
 
     Raises `UserError` for input that cannot work and for a study that another process is running.
     """
-    with lock.exclusive(uri, plan.study.name), _sigterm_as_ctrl_c():
+    with lock.exclusive(uri, plan.study.name), _sigterm_as_ctrl_c(), ExitStack() as once_reached:
         summary = Summary()
-        storage = _open_optuna(plan, uri) if plan.study.tune else ""
+        usable.check_store(uri)
+        storage = _check_optuna(plan, uri) if plan.study.tune else ""
+        if store.sqlite_path(uri) is None:  # other machines can reach it: the lock above says nothing of them
+            once_reached.enter_context(_lease(plan, uri, view))
         now = state.read(plan, uri)
+        once_reached.enter_context(patience.granted(view.say))
         needed = plan.unmeasured or now.missing or now.searches
         executor = make_executor() if needed else None  # imports torch while we import MLflow
         try:
-            study_run, plan = _run(plan, uri, storage, executor, view, summary.counts)
+            study_run, plan = _run(plan, now, uri, storage, executor, view, summary.counts)
         except KeyboardInterrupt:
             summary.interrupted = True
             view.say("stopping: the runs under way are marked killed, and the same command goes on from here")
@@ -62,7 +68,8 @@ def run_study(plan: Plan, uri: str, make_executor: Callable[[], Executor], view:
         finally:
             if executor:
                 executor.close()
-                _reap(plan, uri)
+                with patience.farewell():
+                    _reap(plan, uri)
         if open_searches := len(state.read(plan, uri).searches) if plan.study.tune else 0:
             summary.waiting = True
             view.say(
@@ -73,25 +80,39 @@ def run_study(plan: Plan, uri: str, make_executor: Callable[[], Executor], view:
 
 
 def _run(
-    plan: Plan, uri: str, storage: str, executor: Executor | None, view: View, counts: Counter[str]
+    plan: Plan,
+    now: State,
+    uri: str,
+    storage: str,
+    executor: Executor | None,
+    view: View,
+    counts: Counter[str],
 ) -> tuple[str, Plan]:
-    """`storage`: Optuna's. -> the MLflow run that will hold the report, and the plan with what preparation measured."""
+    """`now`: read under the lock; `storage`: Optuna's.
+
+    -> the MLflow run that will hold the report, and the plan with what preparation measured.
+    """
     from bench.tracking import experiment, leftovers
 
+    usable.check_version(uri)
+    places = Places(plan.base.absolute(), plan.cache)
+    # before anything is written: what is refused leaves no store behind
+    remarks = preparation.prepare(plan, places, executor, view) if executor else _known_remarks(plan, uri)
     with store.translated(uri):
         experiment_id = experiment.open_store(uri, plan.study.name)
-        if killed := leftovers.reap(uri, plan.study.name):
+        if killed := leftovers.reap(uri, plan.study.name, alone=_alone(uri)):
             view.say(
                 f"{killed} run(s) left over from a killed session are marked killed and will be repeated"
             )
-    places = Places(plan.base.absolute(), plan.cache)
-    remarks = preparation.prepare(plan, places, executor, view) if executor else _known_remarks(plan, uri)
+    if storage:
+        _make_optuna(storage)
     if executor and (
         plan.unmeasured or plan.undecided
     ):  # measured just now: runs find their cells and numerics
         before, plan = plan, planning.make(plan.study, plan.path, plan.cache)
         _say_what_counts_no_more(before, plan, uri, view)
-    now = state.read(plan, uri)
+    if executor:  # preparing took its time, and may have changed the plan
+        now = state.read(plan, uri)
     study_run = experiment.write_study(uri, experiment_id, _document(now.plan, uri, remarks))
     if not executor:
         return study_run, plan
@@ -118,8 +139,8 @@ def _say_what_counts_no_more(before: Plan, plan: Plan, uri: str, view: View) -> 
         )
 
 
-def _open_optuna(plan: Plan, uri: str) -> str:
-    """The storage of the searches, made where it is new, as workers would do so all at once.
+def _check_optuna(plan: Plan, uri: str) -> str:
+    """The storage of the searches. A file is not made yet, a database is reached.
 
     Raises `UserError` for a storage that cannot be used, and for samplers and pruners that do not exist.
     """
@@ -130,22 +151,39 @@ def _open_optuna(plan: Plan, uri: str) -> str:
         assert run.tuning
         engine.check(run.tuning)
     storage = optuna_storage(plan.study.tune.storage, uri)
-    engine.open_storage(storage)
+    usable.check_storage(storage)
+    if "://" in storage and store.sqlite_path(storage) is None:
+        engine.open_storage(storage)
     return storage
+
+
+def _make_optuna(storage: str) -> None:
+    """Made where it is new, as workers would do so all at once."""
+    from bench.tuning import engine
+
+    engine.open_storage(storage)
 
 
 def _execute(
     now: State, executor: Executor, places: Places, tracking: Tracking, view: View, counts: Counter[str]
 ) -> None:
     """The searches, which take longest, then the runs that need not wait for one."""
+    from bench.tracking import leftovers
+
+    missing = longest_first(now.missing, now.estimator)
     # with checkpoints to keep, each run has a network of its own
-    groups = grouped(now.missing) if tracking.checkpoints == "none" else [[run] for run in now.missing]
+    groups = grouped(missing) if tracking.checkpoints == "none" else [[run] for run in missing]
     rows = {run.run_id: run.row() for run in now.missing}
     members = {group[0].run_id: [rows[run.run_id] for run in group] for group in groups}
+    for row in rows.values():
+        now.estimator.expect(row)
     jobs = [*_search_jobs(now, places, tracking), *_run_jobs(groups, rows, places, tracking)]
     with view.progress("running", len(jobs)):
         for event in executor.run(jobs):
             view.event(event)
+            if isinstance(event, Lost):
+                runs = [row["run_id"] for row in members.get(event.job.key, [])]
+                leftovers.abandon(tracking, runs, event.cause)
             if not isinstance(event, Ended):
                 continue
             group = members.get(event.job.key, [])
@@ -153,10 +191,10 @@ def _execute(
                 counts[result["status"]] += 1
                 seconds = result["metrics"].get("total_seconds")
                 if row:
-                    del rows[row["run_id"]]
+                    now.estimator.over(row)
                 if row and seconds:
                     now.estimator.learn(row, seconds)
-                remaining = now.estimator.remaining(rows.values(), executor.workers)
+                remaining = now.estimator.left(executor.workers)
                 view.finished(run_name(row) if row else event.job.label, result, remaining if row else None)
 
 
@@ -184,10 +222,14 @@ def _results(event: Ended, runs: int) -> list[dict[str, Any]]:
 
 
 def _search_jobs(now: State, places: Places, tracking: Tracking) -> Iterator[Job]:
+    from bench.tracking.runs import Tracker
+
     for run in now.searches:
         assert run.tuning and now.plan.study.tune
         row = run.row()
         workers = now.plan.study.tune.parallel
+        if workers > 1:
+            Tracker(tracking.uri, tracking.experiment_id).open_search(row, run.tuning)
         for i in range(workers):
             args = (run.tuning, row, places, tracking, workers == 1)
             yield Job(
@@ -215,6 +257,21 @@ def _known_remarks(plan: Plan, uri: str) -> Remarks:
     return Remarks()
 
 
+@contextmanager
+def _lease(plan: Plan, uri: str, view: View) -> Iterator[None]:
+    from bench.tracking import experiment, lease
+
+    def lost() -> None:
+        view.say("another driver took this one for dead and has the study now")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with store.translated(uri):
+        experiment_id = experiment.open_store(uri, plan.study.name)
+        held = lease.held(uri, experiment_id, plan.study.name, view.say, lost)
+    with held:
+        yield
+
+
 def _report(plan: Plan, uri: str, study_run: str, out: Path) -> Path:
     import reports
     from bench.tracking import experiment
@@ -227,7 +284,12 @@ def _report(plan: Plan, uri: str, study_run: str, out: Path) -> Path:
 def _reap(plan: Plan, uri: str) -> None:
     from bench.tracking import leftovers
 
-    leftovers.reap(uri, plan.study.name)
+    leftovers.reap(uri, plan.study.name, alone=_alone(uri))
+
+
+def _alone(uri: str) -> bool:
+    """Whether this process holds the study's lease, so that no other machine writes runs of it."""
+    return store.sqlite_path(uri) is None
 
 
 @contextmanager

@@ -227,6 +227,7 @@ def _cost(trainer: Trainer, clock: Clock, memory: MemoryMeter, energy: EnergyMet
         Metric.PARAMS_TRAINABLE: trainer.trainable,
         Metric.PARAMS_TOTAL: sum(p.numel() for p in trainer.model.parameters()),
         Metric.FLOPS: forward_flops(trainer.model),
+        **({Metric.MICRO_BATCH: trainer.room.at_once} if trainer.room.parted else {}),
         **({Metric.ENERGY: joules} if joules is not None else {}),
     }
 

@@ -6,13 +6,14 @@ it here, `bench.train.precision` makes it.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 from bench.executors import devices
+from bench.files import read_document
+from bench.places import used
 from bench.spec import BackboneSpec, TrainSpec, content_hash
 
 VERSION = 1
@@ -83,8 +84,8 @@ def choose(backbone: BackboneSpec, train: TrainSpec, cache: Path) -> Choice | No
 
 def read(key: Key, cache: Path) -> Timing | None:
     """What was measured earlier, or None."""
-    path = key.path(cache)
-    return Timing(**json.loads(path.read_text(encoding="utf-8"))["timing"]) if path.exists() else None
+    found = read_document(used(key.path(cache)))
+    return Timing(**found["timing"]) if found else None
 
 
 def _device() -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench.errors import UserError
 from bench.executors.base import Ended, Executor, Job
 from bench.numerics import Key
 from bench.places import Places
+from bench.spec import BackboneSpec, RunSpec
 from bench.study.plan import Plan
 from bench.study.targets import UNMEASURED
 from bench.view import View
@@ -43,12 +45,16 @@ class Remarks:
 
 def prepare(plan: Plan, places: Places, executor: Executor, view: View) -> Remarks:
     """Raises `UserError` for anything that would make a run fail: nothing has been trained or logged by then."""
+    # first what takes seconds and writes nothing, on untrained networks where the weights are not made yet
+    expected = {target.classes or 2 for target in plan.targets}
+    tables = _all(_checks(plan, expected, places, untrained), "checking", executor, view)
     sources = _all(_source_jobs(plan, places), "pretraining", executor, view)
     done = _all(_data_jobs(plan, places), "preparing data", executor, view)
     _check_sizes(plan, done)
     classes = {done[target.label].num_classes for target in plan.targets}
     _all(_measurements(plan, places), "measuring similarity", executor, view)
-    tables = _all(_checks(plan, classes, places), "checking", executor, view)
+    rest = [job for job in _checks(plan, classes, places) if job.key not in tables]
+    tables |= _all(rest, "checking", executor, view)
     loaded = {b.label: tables[f"check:{b.label}:{min(classes)}"] for b in plan.backbones}
     for label, table in loaded.items():
         if table:
@@ -137,20 +143,33 @@ def _timing_jobs(plan: Plan, places: Places) -> list[Job]:
     ]
 
 
-def _checks(plan: Plan, classes: set[int], places: Places) -> list[Job]:
+def untrained(spec: RunSpec) -> RunSpec:
+    """The run on networks whose weights need no pretraining here."""
+    teacher = spec.teacher and replace(spec.teacher, backbone=_untrained(spec.teacher.backbone))
+    return replace(spec, backbone=_untrained(spec.backbone), teacher=teacher)
+
+
+def _untrained(backbone: BackboneSpec) -> BackboneSpec:
+    return replace(backbone, weights="random", source=None) if backbone.source else backbone
+
+
+def _checks(
+    plan: Plan, classes: set[int], places: Places, on: Callable[[RunSpec], RunSpec] = lambda spec: spec
+) -> list[Job]:
+    """A job for each backbone and number of classes. on: changes the runs; the key tells whether it did."""
     jobs = []
     for backbone in plan.backbones:
         runs = sorted((r for r in plan.runs if r.spec.backbone == backbone), key=lambda r: r.images_per_class)
-        specs = {
-            r.spec.strategy.label: r.spec for r in runs
-        }  # of each strategy the run with the fewest epochs
+        # of each strategy the run with the fewest epochs
+        specs = list({r.spec.strategy.label: r.spec for r in runs}.values())
+        changed = [on(spec) for spec in specs]
+        kind = "check" if changed == specs else "first check"
         for k in classes:
-            args = (list(specs.values()), k, places)
             jobs.append(
                 Job(
-                    f"check:{backbone.label}:{k}",
+                    f"{kind}:{backbone.label}:{k}",
                     "bench.worker:check",
-                    args,
+                    (changed, k, places),
                     f"{backbone.label}, {k} classes",
                 )
             )

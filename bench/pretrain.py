@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +12,16 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter, ValidationError
 from safetensors import safe_open
-from safetensors.torch import save_file
 
 from bench import compose
+from bench.backbones import kept
 from bench.backbones.build import build, resolution
 from bench.data.images import ImageSet
 from bench.data.prepare import Resolution, load, load_test, prepare
 from bench.data.task import Task
 from bench.errors import Diverged, UserError, nearest
+from bench.files import room_for
+from bench.places import used
 from bench.seeds import derive
 from bench.spec import BackboneSpec, TrainSpec, content_hash
 from bench.train.cost import Clock
@@ -76,9 +77,9 @@ def pretrain(spec: BackboneSpec, image_size: int | None, base: Path, cache: Path
         size,
     ]
     path = cache / "source" / f"{spec.name}-{content_hash(content)}.safetensors"
-    if not path.exists():
+    if not kept.intact(path):
         _train(spec, recipe, size, base, cache, path)
-    with safe_open(path, framework="pt") as file:
+    with safe_open(used(path), framework="pt") as file:
         facts = json.loads(file.metadata()["source"])
     return Pretrained(path, facts["accuracy"], facts["seconds"], facts["classes"])
 
@@ -137,12 +138,5 @@ def _train(
     accuracy = score(predict(model, test, numerics), test.y).accuracy
     facts = {"accuracy": accuracy, "seconds": seconds, "classes": len(data.classes)}
     metadata = {"source": json.dumps(facts), "data_config": json.dumps({**config, "image_size": size})}
-    _save(model.net.state_dict(), metadata, path)
-
-
-def _save(weights: dict[str, torch.Tensor], metadata: dict[str, str], path: Path) -> None:
-    """Written aside and renamed: another process sees all of it or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f"{path.name}.{os.getpid()}")
-    save_file({k: v.cpu().contiguous() for k, v in weights.items()}, aside, metadata=metadata)
-    os.replace(aside, path)
+    with room_for(f"the weights of {spec.label}", path.parent):
+        kept.save(model.net.state_dict(), path, metadata)

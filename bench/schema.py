@@ -27,6 +27,7 @@ class Purpose(StrEnum):
     TUNING = "tuning"  # one per search: parent of its trials
     TRIAL = "trial"
     STUDY = "study"  # one per experiment: holds the study file and the report as artifacts
+    DRIVER = "driver"  # one while a `bench run` drives the study over a server (bench.tracking.lease)
 
 
 class Tag:
@@ -56,7 +57,12 @@ class Tag:
     DEVICE = "device"
     NUMERICS = "numerics"  # what was computed in: "fp32" or "bf16"
     HOST = "bench.host"
-    PID = "bench.pid"  # "pid:create_time" of the process that writes the run
+    PID = "bench.pid"  # "pid:start" of the process that writes the run
+    ATTEMPT = (
+        "bench.attempt"  # of the attempt at a run: tells whether the store has made it, where no answer came
+    )
+    DRIVER = "bench.driver"  # of a driver: "starts", then "holds" the study
+    BEAT = "bench.beat"  # of a driver: a number that changes while it lives
     GIT_COMMIT = "mlflow.source.git.commit"  # MLflow's own: its UI links it
     VERSIONS = "bench.versions"
 
@@ -101,6 +107,9 @@ class Metric:
     # of runs that train nothing but heads and were trained as one (bench.train.sweep): how many. What each would have done
     # just so by itself counts in full in its seconds, what was done for all at once is divided by them
     TRAINED_TOGETHER = "trained_together"
+    # of runs whose training steps did not fit into the device's memory: images that went through the network at once. Few
+    # enough to fit, and as many as the batch size only where a batch had unlabelled images too (bench.train.micro)
+    MICRO_BATCH = "micro_batch"
     IMAGE_STEPS = "train_image_steps"  # images that the training has seen, counted each time
     PEAK_MEMORY = "peak_memory_bytes"  # of the device that trains: CUDA allocations, or the process on CPU
     PEAK_HOST_MEMORY = "peak_host_memory_bytes"

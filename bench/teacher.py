@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from bench import compose
+from bench.backbones import kept
 from bench.backbones.model import Model
 from bench.data.store import locked
 from bench.data.task import Task
 from bench.errors import Diverged
+from bench.files import room_for
+from bench.places import used
 from bench.seeds import derive
 from bench.spec import RunSpec
 from bench.train.cost import Clock
@@ -47,9 +49,9 @@ class Teacher:
         """The file of its weights, trained now if no earlier run did; other processes wait for it."""
         path = self.cache / "teachers" / f"{self.spec.run_id}.safetensors"
         with locked(path.parent / ".locks" / path.stem):
-            if not path.exists():
+            if not kept.intact(path):
                 self._train(path)
-        return path
+        return used(path)
 
     def _train(self, path: Path) -> None:
         start = time.perf_counter()
@@ -63,8 +65,6 @@ class Teacher:
             trainer.run(compose.build(self.spec.strategy))
         except Diverged as error:
             raise Diverged(f"its teacher, {self.spec.backbone.label}: {error}") from None
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f"{path.name}.{os.getpid()}")
-        weights = {k: v.cpu().contiguous() for k, v in model.net.state_dict().items()}
-        save_file(weights, aside, metadata={"seconds": repr(time.perf_counter() - start)})
-        os.replace(aside, path)
+        seconds = repr(time.perf_counter() - start)
+        with room_for(f"the weights of the teacher {self.spec.backbone.label}", path.parent):
+            kept.save(model.net.state_dict(), path, {"seconds": seconds})

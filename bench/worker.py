@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,11 +13,12 @@ from typing import Any
 
 import torch
 
-from bench import store
-from bench.errors import Diverged, UserError
+from bench import patience, store
+from bench.errors import Diverged, StoreAway, UserError
 from bench.execute import Outcome, Together, execute, gather
 from bench.executors.base import Emit
 from bench.executors.pool import Stopped
+from bench.files import room_for
 from bench.ingredients import prepare_dataset
 from bench.numerics import Key, Timing
 from bench.places import Places
@@ -96,13 +96,15 @@ def _tracker(tracking: Tracking) -> Tracker:
     return Tracker(tracking.uri, tracking.experiment_id)
 
 
+@patience.granted()
 def run(emit: Emit, spec: RunSpec, row: dict[str, Any], places: Places, tracking: Tracking) -> dict[str, Any]:
     """Execute one planned run and log it. -> status, error and end metrics.
 
     Only a broken store raises; whatever happens to the run itself is its status.
     """
-    log = _tracker(tracking).start(row, spec, tracking.system_metrics)
-    with _killed_if_stopped([log]):
+    with _store_has_room(tracking):
+        log = _tracker(tracking).start(row, spec, tracking.system_metrics)
+    with _killed_if_stopped([log]), _store_has_room(tracking):
         try:
             result: Outcome | Exception = execute(spec, places, _record(log, emit), tracking.checkpoints)
         except Exception as error:
@@ -110,11 +112,12 @@ def run(emit: Emit, spec: RunSpec, row: dict[str, Any], places: Places, tracking
         return _end(log, result)
 
 
+@patience.granted()
 def run_together(
     emit: Emit, runs: Sequence[tuple[RunSpec, dict[str, Any]]], places: Places, tracking: Tracking
 ) -> list[dict[str, Any]]:
     """The same of runs that differ in knobs alone, trained as one if they can be. -> as of each `run`, in their order."""
-    done = _done(tracking)
+    done = _done(tracking, [spec.run_id for spec, _ in runs])
     missing = [(spec, row) for spec, row in runs if spec.run_id not in done]
     together = gather([spec for spec, _ in missing], places) if len(missing) > 1 else None
     if together:
@@ -133,7 +136,7 @@ def _run_as_one(
     tracking: Tracking,
 ) -> list[dict[str, Any]]:
     logs: list[RunLog] = []
-    with _killed_if_stopped(logs):
+    with _killed_if_stopped(logs), _store_has_room(tracking):
         for spec, row in runs:
             logs.append(_tracker(tracking).start(row, spec, tracking.system_metrics))
         try:
@@ -143,15 +146,16 @@ def _run_as_one(
         return [_end(log, result) for log, result in zip(logs, results, strict=True)]
 
 
-def _done(tracking: Tracking) -> dict[str, dict[str, Any]]:
-    """What is over of the study, by identity: an attempt whose worker died may have come so far with some of its runs."""
+def _done(tracking: Tracking, run_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What is over of these runs, by identity: an attempt whose worker died may have come so far with some of them."""
+    own = store.read_runs(tracking.uri, tracking.study, params=(), tagged={Tag.RUN_ID: run_ids})
     return {
         run["tags"][Tag.RUN_ID]: {
             "status": run["tags"][Tag.STATUS],
             "error": run["tags"].get(Tag.ERROR),
             "metrics": run["metrics"],
         }
-        for run in store.read_runs(tracking.uri, tracking.study)
+        for run in own
         if counts(run)
     }
 
@@ -169,8 +173,13 @@ def _killed_if_stopped(logs: Sequence[RunLog]) -> Iterator[None]:
     try:
         yield
     except (Stopped, KeyboardInterrupt):  # the latter where the job runs in the driver's own process
+        with patience.farewell():
+            for log in logs:
+                log.finish(Status.KILLED, {}, "stopped by the user")
+        raise
+    except StoreAway:
         for log in logs:
-            log.finish(Status.KILLED, {}, "stopped by the user")
+            log.abandon()
         raise
 
 
@@ -181,18 +190,22 @@ def _end(log: RunLog, result: Outcome | Exception) -> dict[str, Any]:
             _keep(result, log)
             log.finish(Status.FINISHED, result.metrics)
             return {"status": Status.FINISHED, "error": None, "metrics": result.metrics}
+        except StoreAway:
+            raise
         except Exception as error:
             result = error
     status, message = Status.FAILED, str(result)
     if isinstance(result, Diverged):
         status = Status.DIVERGED
     elif not isinstance(result, UserError):
-        log.text("".join(traceback.format_exception(result)), "traceback.txt")
+        with suppress(OSError):  # a full disk: the message is what matters
+            log.text("".join(traceback.format_exception(result)), "traceback.txt")
         message = f"{type(result).__name__}: {result}"
     log.finish(status, {}, message)
     return {"status": status, "error": message, "metrics": {}}
 
 
+@patience.granted()
 def search(
     emit: Emit, tuning: Tuning, row: dict[str, Any], places: Places, tracking: Tracking, alone: bool
 ) -> dict[str, Any]:
@@ -204,14 +217,18 @@ def search(
 
 def _keep(outcome: Outcome, log: RunLog) -> None:
     if outcome.load_table:
-        log.text(outcome.load_table, "loaded_weights.txt")
+        with room_for("the table of loaded weights", "the MLflow store"):
+            log.text(outcome.load_table, "loaded_weights.txt")
     log.client.set_tag(log.mlflow_run_id, Tag.DEVICE, outcome.device)
     if not outcome.snapshots:
         return
-    folder = Path(tempfile.mkdtemp())
-    try:
-        for name, snapshot in outcome.snapshots.items():
-            snapshot.save(folder / name)
-        log.folder(folder, "checkpoints")
-    finally:
-        shutil.rmtree(folder)
+    with tempfile.TemporaryDirectory() as folder:
+        with room_for("the checkpoints", tempfile.gettempdir()):
+            for name, snapshot in outcome.snapshots.items():
+                snapshot.save(Path(folder) / name)
+        with room_for("the checkpoints", "the MLflow store"):
+            log.folder(Path(folder), "checkpoints")
+
+
+def _store_has_room(tracking: Tracking) -> AbstractContextManager[None]:
+    return room_for("the runs", store.redacted(tracking.uri))

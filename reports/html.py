@@ -46,5 +46,9 @@ def _embed(tokens: Sequence[Token], folder: Path) -> None:
     for token in tokens:
         for child in token.children or []:
             if child.type == "image":
-                content = (folder / str(child.attrs["src"])).read_bytes()
+                path = (folder / str(child.attrs["src"])).resolve()
+                # the template names none elsewhere; whatever a foreign store's text may bring about
+                if not path.is_relative_to(folder.resolve()):
+                    raise ValueError(f"{path}: an image of the report outside its folder {folder}")
+                content = path.read_bytes()
                 child.attrSet("src", f"data:image/png;base64,{base64.b64encode(content).decode()}")

@@ -52,6 +52,12 @@ _FROM_MLFLOW = {
 }
 
 
+_RANK = {
+    which: i for i, which in enumerate([Status.FINISHED, Status.DIVERGED, Status.PRUNED, Status.RUNNING])
+}
+"""Results first (a run with one is never tried again), then what is under way, then tries that came to nothing."""
+
+
 @dataclass(frozen=True)
 class Study:
     """All a report is made from. `runs` are the stored runs that the rows speak of, in the rows' order.
@@ -68,7 +74,7 @@ class Study:
 def read(name: str, store: str | None = None) -> Study:
     """The study `name` as it stands in the store now. Raises `UserError` where there is none."""
     uri = store_uri(store)
-    runs = read_runs(uri, name)
+    runs = read_runs(uri, name, params=())
     return join(study_document(uri, name, runs), runs)
 
 
@@ -89,8 +95,13 @@ def join(document: dict[str, Any], runs: Iterable[dict[str, Any]]) -> Study:
 
 
 def _choose(runs: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """Of the runs under one identity (leftovers of a kill, retries): a finished one, else the latest."""
-    return max(runs, key=lambda run: (status(run) == Status.FINISHED, run["start_time"] or 0), default=None)
+    """Of the runs under one identity (leftovers of a kill, retries): by what became of them, then the latest.
+
+    What became of a run is no matter of clocks, which may have been set back between two tries.
+    """
+    return max(
+        runs, key=lambda run: (-_RANK.get(status(run), len(_RANK)), run["start_time"] or 0), default=None
+    )
 
 
 def status(run: dict[str, Any] | None) -> Status:

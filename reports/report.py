@@ -76,6 +76,7 @@ def _context(found: Analysis, figures: dict[str, Path]) -> dict[str, Any]:
         "any_result": any_result,
         "figures": {key: f"figures/{path.name}" for key, path in figures.items()},
         "progress": words.progress(found.study.rows),
+        "micro_batched": words.micro_batched(rows),
         "answer": words.answer(cells),
         "sentences": [words.sentence(cell, margin) for cell in cells if any_result],
         "summary": ", ".join(f"{words.cell_title(cell.name)} {cell.verdict}" for cell in cells),

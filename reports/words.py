@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from bench.schema import Status
+from bench.schema import Metric, Status
 from reports.power import seeds_to_settle
 from reports.records import Row
 from reports.stats import Comparison
@@ -133,6 +133,19 @@ def progress(rows: Sequence[Row]) -> str:
             "looking repeatedly and stopping when one likes what one sees makes every interval too narrow."
         )
     return note
+
+
+def micro_batched(rows: Sequence[Row]) -> str:
+    """Which runs did not fit into a device's memory as their study asks; '' where all did."""
+    at_once = [int(row[Metric.MICRO_BATCH]) for row in rows if row[Metric.MICRO_BATCH]]
+    if not at_once:
+        return ""
+    images = " to ".join(str(n) for n in sorted({min(at_once), max(at_once)}))
+    return (
+        f"**{plural(len(at_once), 'run')} did not fit into the device's memory**: their batches went through the network "
+        f"in parts, {images} images at a time (`{Metric.MICRO_BATCH}`). Losses and gradients are those of whole batches, "
+        "but BatchNorm layers that train normalised each part by itself, and the seconds hold a second forward pass."
+    )
 
 
 def caption_scope(cells: Sequence[Cell]) -> str:

@@ -134,56 +134,6 @@ def test_plan_says_what_is_done(finished: Path) -> None:
     assert bench(finished, "run", "tiny.yaml", "--dry-run").returncode == 0
 
 
-BAD = {  # ten kinds of bad input: (edit of the tiny study, what the message must hold)
-    "unknown dataset": (("world/glyph", "world/glyf"), "did you mean world/glyph"),
-    "unknown backbone": (("name: test_resnet", "name: resnt18"), "did you mean"),
-    "unknown strategy": (("- linear_probe", "- linear_prob"), "did you mean linear_probe"),
-    "unknown field": (("seeds: 2", "seeds: 2\nsed: 1"), "did you mean seeds"),
-    "wrong knob": (("full: {lr: 0.001}", "full: {lr: fast}"), "expected float"),
-    "n larger than the class": (("n_per_class: [5, 10]", "n_per_class: [99]"), "only 12"),
-    "no weights": (("    source: {name", "    kwargs: {name"), "exactly one origin of its weights"),
-    "meaningless composition": (("- full + head_x10", "- scratch + l2_sp"), "nothing pretrained"),
-    "broken YAML": (("seeds: 2", "seeds: [2"), "not valid YAML"),
-    "empty class": (("- name: world/glyph\n    options: {pool_per_class: 12, test_per_class: 5}", "- name: folder:images"), "class 'dog' has no images"),
-    "nothing that fits the network": (("- linear_probe", "- linear_probe\n  - {use: last_stages, knobs: {last_stages: {k: 9}}}"), "has stages"),
-    "corrupt image": (("- name: world/glyph\n    options: {pool_per_class: 12, test_per_class: 5}", "- name: folder:corrupt"), "3.png"),
-    "a checkpoint that fits nothing": (
-        ("    source: {name: world/source, options: {pool_per_class: 8, test_per_class: 2}}\n    source_train: {epochs: 1}",
-         "    checkpoint: other.pth"), "other.pth"),
-}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def bad_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import torch
-    from PIL import Image
-
-    folder = tmp_path_factory.mktemp("bad")
-    for tree in ("images", "corrupt"):
-        for k, name in enumerate(("cat", "dog")):
-            (folder / tree / name).mkdir(parents=True)
-            for i in range(0 if (tree, name) == ("images", "dog") else 9):
-                Image.new("RGB", (40, 40), (90 * k, 20 * i, 7)).save(folder / tree / name / f"{i}.png")
-    (folder / "corrupt" / "cat" / "3.png").write_bytes(b"\x89PNG\r\n\x1a\n not an image")
-    torch.save({"something": torch.zeros(2)}, folder / "other.pth")
-    return folder
-
-
-@pytest.mark.parametrize("mistake", BAD)
-def test_bad_input_exits_2_with_one_clear_message(mistake: str, bad_folder: Path) -> None:
-    (old, new), says = BAD[mistake]
-    assert old in TINY_STUDY
-    (bad_folder / "study.yaml").write_text(TINY_STUDY.replace(old, new, 1))
-    result = bench(bad_folder, "run", "study.yaml", "--workers", "1")
-    assert result.returncode == 2, result.stdout + result.stderr
-    assert says in result.stderr, result.stderr
-    assert "Traceback" not in result.stderr + result.stdout
-    assert not any(
-        r["tags"].get("purpose") == "final"
-        for r in store.read_runs(f"sqlite:///{bad_folder / 'mlflow.db'}", "tiny")
-    )
-
-
 def test_unknown_names_on_the_command_line(finished: Path) -> None:
     for command in (["runs", "tinny"], ["report", "tinny"]):
         result = bench(finished, *command)

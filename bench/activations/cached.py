@@ -12,6 +12,7 @@ from torch import Tensor
 from bench.activations.prefix import CLASSIFIER, TOLERANCE, Prefix, close
 from bench.activations.store import ActivationStore
 from bench.api import Output
+from bench.backbones import passes
 from bench.data.augment import view
 from bench.data.images import ImageSet
 from bench.data.views import AS_THEY_ARE, Views
@@ -58,18 +59,22 @@ class Cached:
         if rows is None:
             return None
         with self.prefix.still():
-            # copies: an activation in place right above the border must not write into what is kept
-            parts = [
-                self.prefix.logits(self._unpacked(part.clone())).float().cpu()
-                for part in rows.split(batch_size)
-            ]
+            parts = [self._logits(self._unpacked(part)).float().cpu() for part in rows.split(batch_size)]
         return torch.cat(parts)
+
+    def _logits(self, activations: Tensor) -> Tensor:
+        # copies: an activation in place right above the border must not write into what is kept
+        return passes.run(self.prefix.model, lambda part, _: self.prefix.logits(part.clone()), activations)
 
     def output(self, rows: Tensor, numbers: Tensor, pixels: Callable[[], Tensor]) -> Output:
         """The forward pass of the views of these numbers [B]; `pixels` makes them, should they be needed."""
         with self._part("read"):
             activations = self._unpacked(rows[numbers.to(rows.device)])
-        return self.prefix.observe(activations, pixels)
+
+        def observe(activations: Tensor, part: slice) -> Output:
+            return self.prefix.observe(activations, lambda: pixels()[part])
+
+        return passes.run(self.prefix.model, observe, activations)
 
     def _unpacked(self, rows: Tensor) -> Tensor:
         return self.prefix.unpack(rows.to(self.prefix.numerics.device))
@@ -97,7 +102,10 @@ class Cached:
     def _make(self, images: ImageSet, views: Views) -> Iterator[Tensor]:
         for numbers in torch.arange(len(images) * views.count).split(CHUNK):
             with self.prefix.still():
-                yield self.prefix.pack(self.prefix.activations(self._pixels(images, views, numbers)))
+                yield self.prefix.pack(self._activations(self._pixels(images, views, numbers)))
+
+    def _activations(self, x: Tensor) -> Tensor:
+        return passes.run(self.prefix.model, lambda part, _: self.prefix.activations(part), x)
 
     def _agrees(self, rows: Tensor, images: ImageSet, views: Views) -> bool:
         """Whether some stored rows, the last ones, are what the network gives today."""

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.data.intact import intact
 from bench.data.store import ArrayFile, locked, remove_leftovers, staged, write_text
 from bench.errors import UserError
 from bench.spec import content_hash
@@ -130,6 +131,8 @@ def _write(folder: Path, key: dict[str, Any], make: Callable[[], Iterator[Tensor
 
 def _read(folder: Path) -> Entry | None:
     """None where it is absent or damaged."""
+    if not intact(folder):
+        return None
     try:
         meta = json.loads((folder / _META).read_text(encoding="utf-8"))
         rows = torch.from_numpy(np.load(folder / _ROWS, mmap_mode="c")).view(getattr(torch, meta["dtype"]))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bench.files import read_document, room_for, write_document
+from bench.places import used
 from bench.spec import BackboneSpec, DatasetSpec, content_hash
 
 VERSION = 1
@@ -38,31 +38,26 @@ def path_of(dataset: DatasetSpec, backbone: BackboneSpec, image_size: int | None
 
 def read(dataset: DatasetSpec, backbone: BackboneSpec, image_size: int | None, cache: Path) -> float | None:
     """The Fréchet distance measured earlier, or None."""
-    path = path_of(dataset, backbone, image_size, cache)
-    return float(json.loads(path.read_text())["frechet_stem"]) if path.exists() else None
+    found = read_document(used(path_of(dataset, backbone, image_size, cache)))
+    return float(found["frechet_stem"]) if found else None
 
 
 def write(
     distance: float, dataset: DatasetSpec, backbone: BackboneSpec, image_size: int | None, cache: Path
 ) -> None:
-    """Written aside and renamed: a reader sees all of it or nothing."""
     content = {"frechet_stem": distance, "dataset": dataset.name, "backbone": backbone.name}
     _write(content, path_of(dataset, backbone, image_size, cache))
 
 
 def read_measures(key: MeasuresKey, cache: Path) -> dict[str, Any] | None:
     """images, classes, values and missing as measured earlier (see `bench.similarity.measures.Measured`), or None."""
-    path = key.path(cache)
-    return json.loads(path.read_text()) if path.exists() else None
+    return read_document(used(key.path(cache)))
 
 
 def write_measures(found: dict[str, Any], key: MeasuresKey, cache: Path) -> None:
-    """Written aside and renamed."""
     _write(found, key.path(cache))
 
 
 def _write(content: dict[str, Any], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(f".{os.getpid()}")
-    aside.write_text(json.dumps(content, allow_nan=False))
-    os.replace(aside, path)
+    with room_for("measured similarities", path.parent):
+        write_document(used(path), content)

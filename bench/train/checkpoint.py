@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, optim
 
+from bench.backbones import kept
 from bench.backbones.model import Model
+from bench.files import replaced
 
 
 @dataclass
@@ -50,14 +51,12 @@ class Snapshot:
 
     def save(self, folder: Path) -> None:
         """`model.safetensors` and `optimizer.pt` (loads with weights_only=True)."""
-        folder.mkdir(parents=True, exist_ok=True)
         metadata = {"epoch": str(self.epoch), "phase": self.phase, "val_accuracy": repr(self.accuracy)}
-        save_file(self.weights, folder / "model.tmp", metadata=metadata)
-        (folder / "model.tmp").rename(folder / "model.safetensors")
-        torch.save(
-            {"optimizer": self.optimizer, "epoch": self.epoch, "phase": self.phase}, folder / "optimizer.tmp"
-        )
-        (folder / "optimizer.tmp").rename(folder / "optimizer.pt")
+        kept.save(self.weights, folder / "model.safetensors", metadata)
+        state = {"optimizer": self.optimizer, "epoch": self.epoch, "phase": self.phase}
+        # a file of Python's: torch's own says nothing of a full disk
+        with replaced(folder / "optimizer.pt") as aside, aside.open("wb") as file:
+            torch.save(state, file)
 
 
 def weights_of(model: Model) -> dict[str, Tensor]:

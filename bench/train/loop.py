@@ -16,6 +16,7 @@ from bench.activations.cached import Cached
 from bench.activations.store import ActivationStore
 from bench.api import Phase
 from bench.backbones.model import Model
+from bench.backbones.passes import Room
 from bench.compose import Composed
 from bench.data.augment import normalise
 from bench.data.images import ImageSet
@@ -29,6 +30,7 @@ from bench.train.convolutions import small_maps
 from bench.train.cost import Clock
 from bench.train.device import Numerics
 from bench.train.evaluate import predict, score
+from bench.train.micro import backpropagate, fitted
 from bench.train.optim import carry_over, make_optimizer, make_schedule, set_learning_rates
 
 Record = Callable[[int, int, dict[str, float]], None]
@@ -45,6 +47,7 @@ class Trainer:
     """Trains one model on one task, phase by phase. Best and last snapshots are taken where asked for.
 
     activations: where what frozen parts make of the images is kept; without it they run anew at every step.
+    room: what is known of the device's memory.
     """
 
     model: Model
@@ -61,6 +64,7 @@ class Trainer:
     epoch: int = 0
     images_seen: int = 0
     trainable: int = 0
+    room: Room = field(default_factory=Room)
     _cached: Cached | None = None
     batches: Batches = field(init=False)
     _optimizer: optim.Optimizer | None = None
@@ -71,8 +75,12 @@ class Trainer:
     def run(self, strategy: Composed) -> None:
         """All phases in order. Raises `Diverged` at the end of the first epoch whose loss is not finite.
 
-        What a strategy does between its phases counts as preparation.
+        What a strategy does between its phases counts as preparation. `UserError`: the device's memory is too small.
         """
+        with fitted(self.room, self.model, self.train, self.numerics.device):
+            self._run(strategy)
+
+    def _run(self, strategy: Composed) -> None:
         phases = strategy.phases(self.model, self.task)
         while True:
             with self.clock("prepare"):
@@ -185,8 +193,10 @@ class Trainer:
 
     def predict(self, images: ImageSet) -> Tensor:
         """Logits [N, K], in batches no larger than the training's: evaluation must not set the memory peak."""
-        logits = self._cached.logits(images, self.train.batch_size) if self._cached else None
-        return predict(self.model, images, self.numerics, self.train.batch_size) if logits is None else logits
+        size = self.train.batch_size
+        with fitted(self.room, self.model, self.train, self.numerics.device):
+            logits = self._cached.logits(images, size) if self._cached else None
+            return predict(self.model, images, self.numerics, size) if logits is None else logits
 
     def _check_finite(self, value: float, what: str, phase: Phase, metrics: dict[str, float]) -> None:
         if not math.isfinite(value):
@@ -214,10 +224,7 @@ class Trainer:
             for group in optimizer.param_groups:
                 name = f"lr/{group['name']}"
                 rates[name] = max(group["lr"], rates.get(name, 0.0))
-            with part("forward"), self.numerics.autocast():
-                losses = phase.loss(self.model, batch)
-            with part("backward"):
-                sum(losses.values()).backward()  # type: ignore[union-attr]
+            losses = backpropagate(self.model, phase, batch, self.numerics, self.room, part)
             with part("optimiser"):
                 for hook in phase.backward_hooks:
                     hook(self.model)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +13,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from bench.backbones.build import build, resolution
-from bench.data.store import locked, write_text
+from bench.data.store import locked
+from bench.files import room_for, write_document
 from bench.numerics import Key, Timing, read
+from bench.places import used
 from bench.spec import BackboneSpec
 from bench.train.convolutions import small_maps
 from bench.train.device import Numerics
@@ -66,8 +66,12 @@ def compare(step: Step, batch_size: int) -> Timing:
         if pilot.bf16 and pilot.bf16 > HOPELESS * pilot.fp32:
             return pilot
         return _fastest(step, _images(step, batch_size), ROUNDS)
+    except torch.OutOfMemoryError:  # says nothing of the formats
+        if batch_size <= PILOT:
+            raise
     except RuntimeError as error:  # an operation without a bf16 kernel
         return Timing(step("fp32", PILOT), None, PILOT, str(error).splitlines()[0])
+    return compare(step, batch_size // 2)
 
 
 def _images(step: Step, batch_size: int) -> int:
@@ -114,9 +118,8 @@ def make_step(model: nn.Module, size: int, device: torch.device) -> Step:
 
 
 def _write(key: Key, timing: Timing, path: Path) -> None:
-    """Written aside and renamed, with what was measured beside it for whoever looks."""
+    """With what was measured beside it for whoever looks."""
     threads = torch.get_num_threads()
     content = {"timing": dataclasses.asdict(timing), "of": dataclasses.asdict(key), "threads": threads}
-    aside = path.with_suffix(f".{os.getpid()}")
-    write_text(aside, json.dumps(content, indent=1, allow_nan=False))
-    os.replace(aside, path)
+    with room_for("the measured numerics", path.parent):
+        write_document(used(path), content)

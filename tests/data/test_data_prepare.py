@@ -106,37 +106,6 @@ def test_a_repeat_in_the_held_out_part_never_stays_in_the_pool(tree, tmp_path: P
     assert not contents(data.pool.x) & contents(load_test(data.path).x)
 
 
-def write_truncated(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-60])
-
-
-def write_empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def write_text(path: Path) -> None:
-    path.write_text("<html>not found</html>")
-
-
-@pytest.mark.parametrize("damage", [write_truncated, write_empty, write_text])
-def test_a_damaged_image_is_named(tree, tmp_path: Path, damage) -> None:
-    root = tree({"a": 4, "b": 4})
-    damage(root / "b" / "2.png")
-    with pytest.raises(UserError, match=r"b/2\.png: not a readable image"):
-        prepared(root, tmp_path / "cache")
-    assert_nothing_readable(tmp_path / "cache")
-
-
-def test_decompression_bombs_and_broken_links_are_named(tree, tmp_path: Path, monkeypatch) -> None:
-    root = tree({"a": 4, "b": 4})
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)
-    with pytest.raises(UserError, match=r"\.png: not a readable image .*decompression bomb"):
-        prepared(root, tmp_path / "cache")
-    (root / "a" / "gone.png").symlink_to(root / "nowhere.png")
-    with pytest.raises(UserError, match=r"gone\.png: cannot be read"):
-        prepared(root, tmp_path / "cache")
-
-
 def test_an_unknown_interpolation_is_refused(tree, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="'bicubik'; did you mean bicubic"):
         prepared(tree({"a": 2, "b": 2}), tmp_path, Resolution(8, 8, "bicubik"))

@@ -116,37 +116,8 @@ def test_a_test_folder_without_classes_is_not_a_test_set(tree) -> None:
     assert "folder test/ is left unused" in info.notes
 
 
-def test_links_are_followed_but_not_in_circles(tree) -> None:
+def test_links_are_followed(tree) -> None:
     root = tree({"a": 4, "b": 4})
-    (root / "a" / "loop").symlink_to(root, target_is_directory=True)
     (root / "c").symlink_to(root / "b", target_is_directory=True)
     info = registry.inspect(folder(root), HERE)
     assert info.classes == ["a", "b", "c"]
-
-
-@pytest.mark.parametrize(
-    ("classes", "under", "message"),
-    [
-        ({}, ".", "does not exist"),
-        ({"a": 3}, ".", "only one class folder, 'a'"),
-        ({"a": 3, "b": 0}, ".", "class 'b' has no images"),
-        ({"a": 3, "b": 3}, "test", "has test/ but no train/"),
-        ({"a": 1, "b": 1}, ".", "no test images in any class"),
-    ],
-)
-def test_unusable_folders_are_refused(tree, classes: dict[str, int], under: str, message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        registry.inspect(folder(tree(classes, under=under)), HERE)
-
-
-def test_images_without_class_folders_are_refused(tree) -> None:
-    root = tree({"a": 3, "b": 3})
-    with pytest.raises(UserError, match="no class folders"):
-        registry.inspect(folder(root / "a"), HERE)
-
-
-def test_a_test_class_that_training_lacks_is_refused(tree) -> None:
-    tree({"cat": 2, "dog": 2}, under="train")
-    root = tree({"cats": 2}, under="test")
-    with pytest.raises(UserError, match=r"class 'cats' is not in .*did you mean cat"):
-        registry.inspect(folder(root), HERE)

@@ -65,7 +65,7 @@ def test_preparation_puts_them_into_the_document(made: plan.Plan) -> None:
 
 def test_the_command_prints_tables_and_json(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCH_CACHE", str(folder / "cache"))
-    monkeypatch.setattr(cli, "_executor", lambda workers: InlineExecutor())
+    monkeypatch.setattr(cli, "local_pool", lambda workers: InlineExecutor())
     command = [
         "similarity",
         str(folder / "tiny.yaml"),
