@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 
 from bench import compose, ingredients, store
-from bench.data.prepare import load_test
 from bench.errors import Pruned
 from bench.execute import execute, try_out
 from bench.executors.pool import Stopped
@@ -49,7 +49,9 @@ def test_a_search_is_a_run_with_its_trials_nested_in_it(places: Places, tracking
 
 
 def test_workers_that_share_a_search_find_one_run_of_it(places: Places, tracking: Tracking) -> None:
+    """The driver opens it before any of them begins."""
     tuning = make_search(make_spec())
+    Tracker(tracking.uri, tracking.experiment_id).open_search(ROW, tuning)
     with ThreadPoolExecutor(4) as pool:
         trackers = [Tracker(tracking.uri, tracking.experiment_id) for _ in range(4)]
         found = set(pool.map(lambda tracker: tracker.open_search(ROW, tuning), trackers))
@@ -63,19 +65,21 @@ def test_searches_of_two_studies_in_one_storage_are_two(places: Places, tracking
     assert len(optuna.get_all_study_names(engine.open_storage(tracking.optuna))) == 2
 
 
-def test_a_search_runs_where_there_are_no_test_images(
-    places: Places, tracking: Tracking, tmp_path: Path
+def test_a_search_opens_no_test_images(
+    places: Places, tracking: Tracking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not even opened: they can be taken away before the search begins."""
-    places = Places(tmp_path, tmp_path / "cache")
-    spec = make_spec()
-    data = ingredients.prepare_dataset(spec.dataset, spec.backbone, TRAIN.image_size, places)
-    assert len(load_test(data.path))
-    for file in data.path.glob("test*"):
-        file.unlink()
-    assert run(make_search(spec), places, tracking)["status"] == "finished"
-    with pytest.raises(FileNotFoundError):
-        execute(spec, places, ignore)
+    """Whatever maps arrays into memory is told of each file; a run that counts opens them, with its last line."""
+    opened: list[str] = []
+
+    def load(path: Path, *args: Any, real: Any = np.load, **kwargs: Any) -> Any:
+        opened.append(Path(path).name)
+        return real(path, *args, **kwargs)
+
+    monkeypatch.setattr(np, "load", load)
+    assert run(make_search(make_spec()), places, tracking)["status"] == "finished"
+    assert "pool.npy" in opened and not [name for name in opened if name.startswith("test")]
+    execute(make_spec(), places, ignore)
+    assert "test.npy" in opened
 
 
 def test_a_trial_is_trained_as_the_run_that_counts(places: Places) -> None:

@@ -101,8 +101,9 @@ def heads(settings: Settings) -> list[Figure]:
         for _ in range(settings.rounds(3)):
             single, expected = seconds(lambda k=k: one_after_another(z, y, k))
             together, losses = seconds(lambda k=k: at_once(z, y, k))
-            assert (losses - expected).abs().max() < 1e-4, "they learn something else"
-            ratios.append(single / together)
+            same = losses[: len(expected)]  # of many heads only some are trained one after another
+            assert (same - expected).abs().max() < 1e-4, "they learn something else"
+            ratios.append(single * k / len(expected) / together)
         more = "20 epochs, batch 64, SGD; torch's fused optimiser and autograd on the other side"
         found.append(figure(f"heads: {k} at once", ratios, goal=goal, more=more))
     return found
