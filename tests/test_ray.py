@@ -17,6 +17,7 @@ import pytest
 pytest.importorskip("ray", reason="Ray is an extra: pip install 'finetune-bench[ray]'")
 
 from bench.errors import UserError
+from bench.executors import devices
 from bench.executors.base import Ended, Event, Job, Lost
 from bench.executors.choose import Request
 from bench.executors.waiting import ATTEMPTS, PREEMPTIONS, Waiting
@@ -68,7 +69,7 @@ def _cache_of(pid: int) -> str | None:
 
 def test_a_node_is_lost_and_the_study_ends_with_the_numbers_of_the_local_pool(cluster: Any) -> None:
     local = study_in(cluster.folder / "local")
-    assert start(local, "--workers", "1").wait(300) == 0, (local / "log.txt").read_text()
+    assert start(local, "--workers", str(devices.cores())).wait(300) == 0, (local / "log.txt").read_text()
 
     folder = study_in(cluster.folder / "ray")
     driver = start(folder, "--address", cluster.address)
