@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,7 +83,7 @@ def test_a_store_that_may_not_be_written_is_refused(tmp_path: Path) -> None:
     from bench.usable import check_store
 
     store = (
-        Path("/tmp") / f"bench-{os.getpid()}-{tmp_path.name}" / "x.db"
+        Path(tempfile.gettempdir()) / f"bench-{os.getpid()}-{tmp_path.name}" / "x.db"
     )  # pytest's folders are closed to others
     store.parent.mkdir()
     try:
