@@ -80,14 +80,16 @@ def _accuracies(record: Mapping[str, Any]) -> str:
 
 
 def write(path: Path) -> None:
-    """`path` with .md in place of .json, and figures/ beside it."""
+    """`path` with .md in place of .json, and figures/ beside it. Ends with NAME-notes.md, which people write."""
     from tests.benchmarks.speed.picture import draw
 
     known = json.loads(path.read_text())
     picture = path.parent / "figures" / f"{path.stem}.png"
     picture.parent.mkdir(exist_ok=True)
     draw([record for line in known.values() for record in line["figures"]], picture)
-    path.with_suffix(".md").write_text(_page(known, f"figures/{picture.name}"))
+    notes = path.with_name(f"{path.stem}-notes.md")
+    more = "\n" + notes.read_text(encoding="utf-8") if notes.exists() else ""
+    path.with_suffix(".md").write_text(_page(known, f"figures/{picture.name}") + more, encoding="utf-8")
 
 
 HEAD = """# Speed
