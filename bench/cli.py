@@ -97,6 +97,9 @@ def run(
             "--gpus-per-run", min=0, help="Ray: .25 puts four runs on a GPU; default: 1 where there are any"
         ),
     ] = None,
+    report: Annotated[
+        bool, typer.Option("--report/--no-report", help="write the report at the end; later: `bench report`")
+    ] = True,
     sets: Sets = None,
     store: Store = None,
 ) -> None:
@@ -108,7 +111,9 @@ def run(
         return
     from bench.driver import run_study
 
-    summary = run_study(plan, uri, lambda: wanted.make(plan.cache, uri), view.ConsoleView(out), OUT)
+    summary = run_study(
+        plan, uri, lambda: wanted.make(plan.cache, uri), view.ConsoleView(out), OUT if report else None
+    )
     if summary.counts:
         counts = ", ".join(f"{n} {status}" for status, n in sorted(summary.counts.items()))
         out.print(f"this call: {counts}", highlight=False)

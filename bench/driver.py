@@ -44,8 +44,10 @@ class Summary:
         return 1 if self.counts[Status.FAILED] or self.waiting else 0
 
 
-def run_study(plan: Plan, uri: str, make_executor: Callable[[], Executor], view: View, out: Path) -> Summary:
-    """Run what is missing, then write the report and log it. Ctrl-C and SIGTERM stop it cleanly.
+def run_study(
+    plan: Plan, uri: str, make_executor: Callable[[], Executor], view: View, out: Path | None
+) -> Summary:
+    """Run what is missing, then write the report into `out`, if any, and log it. Ctrl-C and SIGTERM stop it cleanly.
 
     Raises `UserError` for input that cannot work and for a study that another process is running.
     """
@@ -75,7 +77,8 @@ def run_study(plan: Plan, uri: str, make_executor: Callable[[], Executor], view:
             view.say(
                 f"{open_searches} search(es) have chosen nothing: all trials failed, or some run elsewhere"
             )
-        summary.report = _report(plan, uri, study_run, out)
+        if out:
+            summary.report = _report(plan, uri, study_run, out)
         return summary
 
 

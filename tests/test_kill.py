@@ -21,7 +21,7 @@ from bench.schema import Metric, Tag
 from tests.conftest import ROOT, TINY_STUDY
 from tests.test_cli import BENCH
 
-EPOCHS = 30
+EPOCHS = 20
 """Runs of a second or two, so that most kills hit one."""
 
 EXACT = (Metric.TEST_NLL, Metric.TEST_ACCURACY, Metric.VAL_ACCURACY)
@@ -32,7 +32,7 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
     env.pop("MLFLOW_TRACKING_URI", None)
     with (folder / "log.txt").open("ab") as log:
         return subprocess.Popen(
-            [*BENCH, "run", "tiny.yaml", "--workers", "2", "--set", f"train.epochs={EPOCHS}"],
+            [*BENCH, "run", "tiny.yaml", "--workers", "2", "--no-report", "--set", f"train.epochs={EPOCHS}"],
             cwd=folder,
             env=env,
             stdout=log,
@@ -70,6 +70,7 @@ def numbers(folder: Path) -> dict[str, tuple[float, ...]]:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = study_in(tmp_path_factory.mktemp("kill") / "undisturbed")
     assert start(folder).wait(300) == 0, (folder / "log.txt").read_text()
+    assert not (folder / "reports").exists(), "--no-report"
     return folder
 
 

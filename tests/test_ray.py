@@ -46,7 +46,7 @@ def start(folder: Path, *options: str) -> subprocess.Popen[bytes]:
     env = {**os.environ, "PYTHONPATH": str(ROOT), "BENCH_CACHE": str(folder.parent / "head")}
     with (folder / "log.txt").open("ab") as log:
         return subprocess.Popen(
-            [*BENCH, "run", "tiny.yaml", "--set", f"train.epochs={EPOCHS}", *options],
+            [*BENCH, "run", "tiny.yaml", "--no-report", "--set", f"train.epochs={EPOCHS}", *options],
             cwd=folder, env=env, stdout=log, stderr=log,
         )  # fmt: skip
 
