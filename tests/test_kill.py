@@ -102,14 +102,14 @@ class Kills:
                 return
 
     def _once(self, folder: Path, driver: subprocess.Popen[bytes]) -> None:
-        begun = wait_for(lambda: driver.poll() is not None or _running(folder), 120)
+        """One kill, once a run is under way: what an earlier driver left RUNNING does not count as one."""
+        begun = wait_for(lambda: driver.poll() is not None or (_workers(driver) and _running(folder)), 120)
         assert begun, (folder / "log.txt").read_text()
-        time.sleep(self.rng.uniform(0, 0.8))
+        time.sleep(self.rng.uniform(0, 1.5))
         if driver.poll() is not None:
             return
-        children = _children(driver)
-        workers = [p for p in children if _is_worker(p)]
-        whom = self.rng.choices(["worker", "driver", "both"], [7, 2, 1])[0]
+        children, workers = _children(driver), _workers(driver)
+        whom = self.rng.choices(["worker", "driver", "both"], [16, 3, 1])[0]
         if whom != "driver" and workers:
             self.rng.choice(workers).kill()
         if whom != "worker":
@@ -128,6 +128,10 @@ def _children(driver: subprocess.Popen[bytes]) -> list[psutil.Process]:
     with suppress(psutil.Error):
         return psutil.Process(driver.pid).children(recursive=True)
     return []
+
+
+def _workers(driver: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    return [p for p in _children(driver) if _is_worker(p)]
 
 
 def _is_worker(process: psutil.Process) -> bool:
