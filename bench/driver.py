@@ -225,13 +225,13 @@ def _results(event: Ended, runs: int) -> list[dict[str, Any]]:
 
 
 def _search_jobs(now: State, places: Places, tracking: Tracking) -> Iterator[Job]:
-    from bench.tracking.runs import Tracker
-
     for run in now.searches:
         assert run.tuning and now.plan.study.tune
         row = run.row()
         workers = now.plan.study.tune.parallel
         if workers > 1:
+            from bench.tracking.runs import Tracker
+
             Tracker(tracking.uri, tracking.experiment_id).open_search(row, run.tuning)
         for i in range(workers):
             args = (run.tuning, row, places, tracking, workers == 1)

@@ -23,7 +23,7 @@ PIECE = 2**24  # bytes
 def seal(folder: Path) -> None:
     """Leave the checksums of all files of a folder, unless they are there: then it is a copy, to be held against them."""
     if not (folder / SUMS).exists():
-        sums = {name: [path.stat().st_size, checksum(path)] for name, path in _files(folder).items()}
+        sums = {name: [path.stat().st_size, checksum(path)] for name, path in files(folder).items()}
         write_document(folder / SUMS, {"files": sums})
 
 
@@ -33,12 +33,12 @@ def intact(folder: Path) -> bool:
     if found is None:
         return False
     try:
-        files = {name: folder / name for name in found["files"]}
-        seen = {"boot": boot(), "files": {name: _seen(path) for name, path in files.items()}}
+        paths = {name: folder / name for name in found["files"]}
+        seen = {"boot": boot(), "files": {name: _seen(path) for name, path in paths.items()}}
         if read_document(folder / CHECKED) == seen:
             return True
         for name, (size, sum_) in found["files"].items():
-            if files[name].stat().st_size != size or checksum(files[name]) != sum_:
+            if paths[name].stat().st_size != size or checksum(paths[name]) != sum_:
                 return False
     except (OSError, KeyError, TypeError, ValueError):
         return False
@@ -56,7 +56,8 @@ def checksum(path: Path) -> str:
     return f"{value:08x}"
 
 
-def _files(folder: Path) -> dict[str, Path]:
+def files(folder: Path) -> dict[str, Path]:
+    """All files of a folder, by their path within it, but what this machine alone knows of them."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path for path in paths if path.name != CHECKED}
 

@@ -7,13 +7,14 @@ made: they are large, and computing them anew costs seconds.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 
+from bench.data.intact import files
 from bench.data.store import staged
+from bench.files import replaced
 
 Parcel = dict[str, np.ndarray]
 """Path within the entry ("" where the entry is a file) -> its bytes, uint8 [n]."""
@@ -29,9 +30,8 @@ def unpack(cache: Path, name: str, parcel: Mapping[str, np.ndarray]) -> None:
     entry = cache / name
     entry.parent.mkdir(parents=True, exist_ok=True)
     if set(parcel) == {""}:
-        aside = entry.with_name(f".{entry.name}-{uuid.uuid4().hex}")
-        parcel[""].tofile(aside)
-        aside.replace(entry)
+        with replaced(entry) as aside:
+            parcel[""].tofile(aside)
         return
     with staged(entry) as folder:
         for path, content in parcel.items():
@@ -42,5 +42,4 @@ def unpack(cache: Path, name: str, parcel: Mapping[str, np.ndarray]) -> None:
 def _read(entry: Path) -> Parcel:
     if entry.is_file():
         return {"": np.fromfile(entry, np.uint8)}
-    files = sorted(path for path in entry.rglob("*") if path.is_file())
-    return {path.relative_to(entry).as_posix(): np.fromfile(path, np.uint8) for path in files}
+    return {name: np.fromfile(path, np.uint8) for name, path in files(entry).items()}
