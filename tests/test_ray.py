@@ -42,11 +42,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     made.shutdown()
 
 
-def start(folder: Path, *options: str) -> subprocess.Popen[bytes]:
+def start(folder: Path, *options: str, epochs: int = EPOCHS) -> subprocess.Popen[bytes]:
     env = {**os.environ, "PYTHONPATH": str(ROOT), "BENCH_CACHE": str(folder.parent / "head")}
     with (folder / "log.txt").open("ab") as log:
         return subprocess.Popen(
-            [*BENCH, "run", "tiny.yaml", "--no-report", "--set", f"train.epochs={EPOCHS}", *options],
+            [*BENCH, "run", "tiny.yaml", "--no-report", "--set", f"train.epochs={epochs}", *options],
             cwd=folder, env=env, stdout=log, stderr=log,
         )  # fmt: skip
 
@@ -89,10 +89,12 @@ def test_a_node_is_lost_and_the_study_ends_with_the_numbers_of_the_local_pool(cl
 
 def test_a_lost_worker_is_retried_and_sigterm_interrupts(cluster: Any) -> None:
     folder = study_in(cluster.folder / "interrupted")
-    driver = start(folder, "--address", cluster.address)
-    assert wait_for(lambda: driver.poll() is not None or running_on(folder, cluster.folder / "head"), 200)
-    (run,) = running_on(folder, cluster.folder / "head")[:1]
-    os.kill(int(run["tags"][Tag.PID].partition(":")[0]), signal.SIGKILL)
+    driver = start(folder, "--address", cluster.address, epochs=100_000)  # none of its runs ends by itself
+    on_head: list[dict[str, Any]] = []
+    assert wait_for(lambda: on_head.extend(running_on(folder, cluster.folder / "head")) or on_head, 200), (
+        folder / "log.txt"
+    ).read_text()
+    os.kill(int(on_head[0]["tags"][Tag.PID].partition(":")[0]), signal.SIGKILL)
     killed = lambda: [r for r in final_runs(folder) if r["status"] == "KILLED"]  # noqa: E731
     assert wait_for(killed, 60), (folder / "log.txt").read_text()
     assert wait_for(lambda: running_on(folder, cluster.folder / "head"), 60)
