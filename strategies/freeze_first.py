@@ -14,8 +14,8 @@ class FreezeFirst(Strategy):
     lr: float = knob(1e-2, 1e-4, 1e-1, log=True)
 
     def phases(self, model: Model, task: Task) -> Phases:
-        if not 1 <= self.k <= len(model.stages):
+        if not 0 <= self.k <= len(model.stages):
             raise UserError(
-                f"freeze_first: k is {self.k}, but the backbone has stages 1..{len(model.stages)} to freeze (0: full)"
+                f"freeze_first: k is {self.k}, but the backbone has stages 1..{len(model.stages)} to freeze (0: none)"
             )
         yield Phase("rest", task.epochs, model.groups(self.lr, first=self.k))
