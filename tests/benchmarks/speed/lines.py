@@ -85,6 +85,11 @@ LINES = [
         "regularisers", "a step with L2-SP, with DELTA, against a plain step, all ours", "regularisers:steps"
     ),
     Line("start", "start of a run in a running study, against a new process", "startup:start"),
+    Line(
+        "quickstart",
+        "the quickstart's study on two cores, against a tutorial's script for each of its runs",
+        "grid:quickstart",
+    ),
     Line("growth", "seconds per image and epoch as images grow 100-fold", "growth:images"),
     Line("memory", "a data set's pages in two workers at once: shared, and private", "memory:shared"),
     Line(
