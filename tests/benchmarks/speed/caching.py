@@ -29,6 +29,7 @@ from tests.benchmarks.speed.lines import Settings
 from tests.benchmarks.speed.loops import tutorial
 from tests.benchmarks.speed.measure import Figure, Run, Spent, accuracies, alternate, figure, over
 from tests.benchmarks.speed.ours import CpuClock, _task, faster, in_format, settings_of, strategy
+from tests.benchmarks.speed.startup import imports
 
 RATES = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]
 MIDDLE = RATES.index(0.1)
@@ -38,15 +39,18 @@ RUNS = 4
 
 
 def probes_resnet(settings: Settings) -> list[Figure]:
-    return _probes("resnet18", 150, settings)
+    return _probes("resnet18", 150, 90, settings)
 
 
 def probes_mobilenet(settings: Settings) -> list[Figure]:
-    return _probes("mobilenetv3_small_050", 100, settings)
+    return _probes("mobilenetv3_small_050", 100, 50, settings)
 
 
-def _probes(network: str, goal: float, settings: Settings) -> list[Figure]:
-    """Eight linear probes that differ in their rate. The tutorial trains one in full, and its time counts eightfold."""
+def _probes(network: str, goal: float, started: float, settings: Settings) -> list[Figure]:
+    """Eight linear probes that differ in their rate. The tutorial trains one in full, and its time counts eightfold.
+
+    Once more from the start of a process: what a worker imports on our side, a script's imports once per probe on the other.
+    """
     images, epochs = (200, 2) if settings.quick else (settings.images, EPOCHS)
     job = Job(folder(images), network, 64, epochs=epochs, lr=RATES[MIDDLE], augment="flip")
     job = replace(job, frozen=len(job.model().stages))
@@ -62,8 +66,21 @@ def _probes(network: str, goal: float, settings: Settings) -> list[Figure]:
     more = (
         f"decoding included; {images:,} images, flip, {epochs} epochs, 8 rates; accuracy at {RATES[MIDDLE]}"
     )
+    worker, script = imports("bench.worker"), imports("torch", "timm", "torchvision")
+    from_start = over(
+        [spent + Spent(script.cpu * len(RATES), script.wall * len(RATES)) for spent in theirs],
+        [run.whole + worker for run in runs["ours"]],
+    )
     return [
-        figure(f"probes {network}: sweep of 8", ratios, wall, goal=goal, accuracy=accuracies(runs), more=more)
+        figure(
+            f"probes {network}: sweep of 8", ratios, wall, goal=goal, accuracy=accuracies(runs), more=more
+        ),
+        figure(
+            f"probes {network}: from process start",
+            *from_start,
+            goal=started,
+            more=f"imports, seconds of the processor: {script.cpu:.1f} a script, {worker.cpu:.1f} ours",
+        ),
     ]
 
 

@@ -90,7 +90,7 @@ LINES = [
         "the quickstart's study on two cores, against a tutorial's script for each of its runs",
         "grid:quickstart",
     ),
-    Line("growth", "seconds per image and epoch as images grow 100-fold", "growth:images"),
+    Line("growth", "seconds per image, and per cached view, as they grow 100-fold", "growth:tables"),
     Line("memory", "a data set's pages in two workers at once: shared, and private", "memory:shared"),
     Line(
         "gpu training",

@@ -31,6 +31,9 @@ class Spent:
     def __add__(self, other: Spent) -> Spent:
         return Spent(self.cpu + other.cpu, self.wall + other.wall)
 
+    def __sub__(self, other: Spent) -> Spent:
+        return Spent(self.cpu - other.cpu, self.wall - other.wall)
+
 
 @dataclass
 class Run:

@@ -76,16 +76,27 @@ def ours(job: Job, numerics: Format | None = None, expression: str = "") -> Run:
 
 
 def trained(
-    job: Job, task: Task, train: TrainSpec, expression: str = "", test: ImageSet | None = None
+    job: Job,
+    task: Task,
+    train: TrainSpec,
+    expression: str = "",
+    test: ImageSet | None = None,
+    untimed: int = 0,
 ) -> Run:
-    """Trains on images that are decoded; its accuracy is on `test`, or unknown."""
+    """Trains on images that are decoded; its accuracy is on `test`, or unknown. untimed: epochs that do not count."""
     chosen = choose(train)
     clock = CpuClock(chosen)
     model = job.model().to(chosen.device, memory_format=torch.channels_last)
-    trainer = Trainer(model, task, train, chosen, clock, job.seed, lambda epoch, epochs, metrics: None)
-    trainer.run(strategy(job, expression))
+    before = Spent()
+
+    def watch(epoch: int, epochs: int, metrics: dict[str, float]) -> None:
+        nonlocal before
+        if epoch == untimed:
+            before = clock.spent("train")
+
+    Trainer(model, task, train, chosen, clock, job.seed, watch).run(strategy(job, expression))
     accuracy = score(predict(model, test, chosen), test.y).accuracy if test else None
-    return Run(clock.spent("prepare"), clock.spent("train"), accuracy)
+    return Run(clock.spent("prepare"), clock.spent("train") - before, accuracy)
 
 
 def strategy(job: Job, expression: str = "") -> compose.Composed:

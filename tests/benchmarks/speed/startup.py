@@ -67,9 +67,19 @@ def start(settings: Settings) -> list[Figure]:
     return [figure("start: of a run, against a new process", ratios, wall, goal=GOAL, more=more)]
 
 
+def imports(*modules: str) -> Spent:
+    """What a new process takes until it has imported them; the median of three."""
+    script = f"import {', '.join(modules)}, time; print(time.process_time(), time.time())"
+    return sorted((_until([sys.executable, "-c", script]) for _ in range(3)), key=lambda spent: spent.cpu)[1]
+
+
 def _script(images: Path) -> Spent:
+    return _until([sys.executable, "-c", _SCRIPT, str(images / "train")])
+
+
+def _until(command: list[str]) -> Spent:
+    """A process that prints its processor time and the clock when it has come so far."""
     begun = time.time()
-    command = [sys.executable, "-c", _SCRIPT, str(images / "train")]
     plain = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")}  # the pool sets them
     done = subprocess.run(command, env=plain, check=True, capture_output=True, text=True)
     cpu, ready = map(float, done.stdout.split())
