@@ -16,14 +16,14 @@ from bench.data.images import ImageSet
 from bench.data.prepare import Prepared, load_test
 from bench.data.task import Task
 from bench.errors import CutShort
-from bench.ingredients import find_teacher, make_model, make_task, prepare_dataset, train_teacher
+from bench.ingredients import find_teacher, make_model, make_task, prepare_for, train_teacher
 from bench.places import Places
 from bench.schema import Metric
 from bench.seeds import derive
 from bench.spec import RunSpec, TrainSpec
 from bench.together import possible
 from bench.train.cost import Clock, EnergyMeter, MemoryMeter, forward_flops
-from bench.train.device import choose
+from bench.train.device import choose, placed
 from bench.train.evaluate import score
 from bench.train.loop import Record, Trainer
 from bench.train.parts import SILENT, Parts
@@ -163,7 +163,7 @@ def _make(spec: RunSpec, places: Places, record: Record, keep: str, parts: Parts
     with clock("total"):
         with clock("prepare"):
             with parts("images"):
-                prepared = prepare_dataset(spec.dataset, spec.backbone, spec.train.image_size, places)
+                prepared = prepare_for(spec, places)
                 task = make_task(prepared, spec)
             teacher = find_teacher(spec, task, numerics, places)
             if teacher:
@@ -171,7 +171,7 @@ def _make(spec: RunSpec, places: Places, record: Record, keep: str, parts: Parts
             torch.manual_seed(derive(spec.seed, "model"))
             with parts("network"):
                 model = make_model(spec.backbone, task.num_classes, spec.train.image_size, places)
-                model = model.to(numerics.device, memory_format=torch.channels_last)
+                model = placed(model, numerics.device)
             # not a partial: copies of the model would copy the task, images and all
             model.on_new_head = lambda model: _init_head_bias(model, task, spec.train)
             model.on_new_head(model)
@@ -208,7 +208,7 @@ def _test_scores(trainer: Trainer, images: ImageSet) -> dict[str, float]:
 
 def _cost(trainer: Trainer, clock: Clock, memory: MemoryMeter, energy: EnergyMeter) -> dict[str, float]:
     seconds = clock.seconds
-    joules = energy.joules()
+    joules, at_once = energy.joules(), trainer.room.at_once
     borrowed = {
         kind: trainer.activations.borrowed_seconds(kind) if trainer.activations else 0.0
         for kind in ("train", "eval")
@@ -227,25 +227,25 @@ def _cost(trainer: Trainer, clock: Clock, memory: MemoryMeter, energy: EnergyMet
         Metric.PARAMS_TRAINABLE: trainer.trainable,
         Metric.PARAMS_TOTAL: sum(p.numel() for p in trainer.model.parameters()),
         Metric.FLOPS: forward_flops(trainer.model),
-        **({Metric.MICRO_BATCH: trainer.room.at_once} if trainer.room.parted else {}),
+        **({Metric.MICRO_BATCH: at_once} if trainer.room.parted and at_once else {}),
         **({Metric.ENERGY: joules} if joules is not None else {}),
     }
 
 
 def _kept(trainer: Trainer, keep: str) -> dict[str, Snapshot]:
     snapshots = {"best": trainer.best, "last": trainer.last}
-    names = {"none": [], "best": [trainer.train.evaluate], "all": ["best", "last"]}[keep]
-    return {name: snapshot for name in names if (snapshot := snapshots[name])}
+    names: dict[str, list[str]] = {"none": [], "best": [trainer.train.evaluate], "all": ["best", "last"]}
+    return {name: snapshot for name in names[keep] if (snapshot := snapshots[name])}
 
 
 def _init_head_bias(model: Model, task: Task, train: TrainSpec) -> None:
     """Zero, or the log of the class prior: with unbalanced labels the head then starts at the base rates."""
     # of the output layer alone, where the head has others too
     biases = [p for p in model.stage_parameters(model.head) if p.shape == (model.num_classes,)]
-    if train.head_bias == "default":
+    if train.head_bias == "default" or not biases:
         return
     counts = task.class_counts.float().clamp(min=0.5)
-    prior = (counts / counts.sum()).log().to(biases[0]) if biases else None
+    prior = (counts / counts.sum()).log().to(biases[0])
     for bias in biases:
         with torch.no_grad():
             bias.copy_(prior) if train.head_bias == "prior" else bias.zero_()

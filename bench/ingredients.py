@@ -22,13 +22,20 @@ from bench.train.loop import epoch_budget
 
 
 def prepare_dataset(
-    dataset: DatasetSpec, backbone: BackboneSpec, image_size: int | None, places: Places
+    dataset: DatasetSpec,
+    backbone: BackboneSpec,
+    image_size: int | None,
+    places: Places,
+    crops: bool = False,
 ) -> Prepared:
-    """The decoded images at the backbone's resolution; decoded on the first call, memory-mapped afterwards."""
+    """The decoded images at the backbone's resolution; decoded on the first call, memory-mapped afterwards.
+
+    crops: whether random crops will be drawn from them.
+    """
     size, crop_pct, interpolation = resolution(
         backbone, image_size, places.base, _source(backbone, image_size, places)
     )
-    stored = Resolution(size, max(size, round(size / crop_pct)), interpolation)
+    stored = Resolution(size, max(size, round(size / crop_pct)), interpolation, crops)
     return load(prepare(dataset, stored, places.base, places.cache))
 
 
@@ -65,9 +72,15 @@ def make_task(prepared: Prepared, spec: RunSpec) -> Task:
     )
 
 
+def prepare_for(spec: RunSpec, places: Places) -> Prepared:
+    """The images that a run is trained on, and its test images."""
+    crops = spec.train.augment == "crop"
+    return prepare_dataset(spec.dataset, spec.backbone, spec.train.image_size, places, crops)
+
+
 def train_teacher(spec: RunSpec, numerics: Numerics, places: Places) -> None:
     """Train the teacher of a run that has one, unless an earlier run did."""
-    prepared = prepare_dataset(spec.dataset, spec.backbone, spec.train.image_size, places)
+    prepared = prepare_for(spec, places)
     teacher = find_teacher(spec, make_task(prepared, spec), numerics, places)
     assert teacher
     teacher.ready()

@@ -25,7 +25,7 @@ from bench.places import used
 from bench.seeds import derive
 from bench.spec import BackboneSpec, TrainSpec, content_hash
 from bench.train.cost import Clock
-from bench.train.device import choose
+from bench.train.device import choose, placed
 from bench.train.evaluate import predict, score
 from bench.train.loop import Trainer
 
@@ -115,14 +115,14 @@ def _train(
 ) -> None:
     assert spec.source
     strategy, train = _settings(spec, recipe)
-    data = load(prepare(spec.source, Resolution(size, size), base, cache))
+    data = load(prepare(spec.source, Resolution(size, size, crops=train.augment == "crop"), base, cache))
     test = load_test(data.path)
     config = _data_config(data.pool)
     random = dataclasses.replace(spec, weights="random", data_config={**config, **spec.data_config})
     numerics = choose(train)
     torch.manual_seed(derive(0, "source"))
     model = build(random, len(data.classes), size, base)
-    model = model.to(numerics.device, memory_format=torch.channels_last)
+    model = placed(model, numerics.device)
     few = test.subset(torch.arange(min(200, len(test))))  # watched only: nothing is selected on it
     task = Task(data.pool, few, len(data.classes), train.epochs)
     clock, order = Clock(numerics), derive(0, "source-order")

@@ -17,6 +17,9 @@ from annotated_types import Ge, Gt, Le, Lt
 SPEC_VERSION = 2
 """Part of every identity. Raise it when the same spec would train differently than before."""
 
+CROPS = 2
+"""The same for runs under random crops alone. 2: they are drawn from images in more detail than the network sees."""
+
 
 @dataclass(frozen=True)
 class DatasetSpec:
@@ -133,6 +136,7 @@ class RunSpec:
         """
         optional: dict[str, Any] = {"teacher": self.teaching().identity()} if self.teacher else {}
         optional |= {"split": self.split} if self.split else {}
+        optional |= {"crops": CROPS} if self.train.augment == "crop" else {}
         return {
             "version": SPEC_VERSION,
             "dataset": _without_defaults(self.dataset),
@@ -169,9 +173,9 @@ def _without_labels(strategy: StrategySpec) -> dict[str, Any]:
 
 def _without_defaults(spec: Any, besides: str = "") -> dict[str, Any]:
     """Not by `asdict` of the whole: that copies each value, and a plan of 10,000 runs asks for 30,000 of these."""
-    defaults = _defaults(type(spec))
+    defaults = _defaults(type(spec))  # type: ignore[arg-type]  # classes are hashable
     kept = {k: v for k, v in vars(spec).items() if v != defaults[k] and k != besides}
-    return {k: asdict(v) if is_dataclass(v) else v for k, v in kept.items()}
+    return {k: asdict(v) if is_dataclass(v) and not isinstance(v, type) else v for k, v in kept.items()}
 
 
 @lru_cache

@@ -119,7 +119,7 @@ class Cached:
     def _pixels(self, images: ImageSet, views: Views, numbers: Tensor) -> Tensor:
         model = self.prefix.model
         device = self.prefix.numerics.device
-        chosen = images.at(numbers // views.count).to(device)
+        chosen = views.source(images).at(numbers // views.count).to(device)
         return view(chosen, views.drawn(numbers), model.image_size, model.mean, model.std)
 
     def _key(self, images: ImageSet, views: Views) -> dict[str, Any]:
@@ -129,7 +129,7 @@ class Cached:
             "torch": torch.__version__,
             "border": self.prefix.border,
             "network": self._fingerprint,
-            "images": _digest(images),
+            "images": _digest(views.source(images)),
             "views": [views.kind, views.count],
             "look": [model.image_size, list(model.mean), list(model.std)],
             "numerics": [str(numerics.dtype), numerics.device.type],

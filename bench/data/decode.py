@@ -51,6 +51,15 @@ def in_parallel(decode: Callable[[Item], np.ndarray], items: Sequence[Item]) -> 
             yield np.stack(list(threads.map(decode, items[start : start + CHUNK])))
 
 
+def short_side(path: Path) -> int:
+    """In pixels, by the image's header; 0 of a damaged file, which is named when it is read."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            return min(image.size)
+    except Exception:  # Pillow's decoders raise anything
+        return 0
+
+
 def resampling_filter(name: str) -> Image.Resampling:
     """Pillow's filter of that name. Raises UserError."""
     try:
@@ -91,7 +100,7 @@ def _read(path: Path, stored: int, resample: Image.Resampling) -> np.ndarray:
 
 def _upright(image: Image.Image) -> Image.Image:
     """Turned as the camera's EXIF note says."""
-    turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION))
+    turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
     return image if turn is None else image.transpose(turn)
 
 

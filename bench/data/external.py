@@ -9,6 +9,7 @@ import importlib.util
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
@@ -20,7 +21,8 @@ from bench.errors import UserError, nearest
 from bench.places import place
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    import numpy as np
+    from PIL.Image import Image, Resampling
 
 # torch/ names of timm beside its table: folders go by `folder:PATH`
 _MORE_TORCH_NAMES = ("imagenet", "inaturalist", "inat", "places365", "qmnist")
@@ -60,6 +62,7 @@ class External(Family):
             "root": Option(str, None, "folder of the dataset; none: in the cache, downloaded there"),
             "train_split": Option(str, "train", "the split to train and validate on"),
             "test_split": Option(str, kind.test_split, "the split to test on"),
+            "label": Option(str, None, "the field that holds the label, where it is not timm's default"),
         }
 
     def inspect(self, request: Request) -> DatasetInfo:
@@ -70,7 +73,7 @@ class External(Family):
         self._check(request)
         root = request.options["root"] and str(_given_root(request).resolve())
         options = {**request.options, "root": root}
-        return {"name": request.name, "options": options, "resolution": vars(resolution)}
+        return {"name": request.name, "options": options, "resolution": resolution.content()}
 
     def open(self, request: Request, resolution: Resolution, cache: Path) -> Stream:
         from bench.data.store import locked
@@ -81,7 +84,9 @@ class External(Family):
         with locked(cache / "downloads" / ".lock"):  # two processes must not unpack into one folder
             test, pool = (_create(request, split, root) for split in ("test_split", "train_split"))
         test_chunks = _read(test, "test", request, resolution)
-        return Stream(_class_names(pool), test_chunks, _read(pool, "train", request, resolution))
+        return Stream(
+            _class_names(pool), test_chunks, _read(pool, "train", request, resolution, resolution.crops)
+        )
 
     def _check(self, request: Request) -> None:
         package = self._kind.package
@@ -132,9 +137,10 @@ def _create(request: Request, split_option: str, root: Path) -> Any:
     """timm's dataset of one split, downloaded if need be. Raises UserError with the reason."""
     import timm.data
 
-    split = request.options[split_option]
+    split, label = request.options[split_option], request.options["label"]
+    field = {"target_key": label} if label else {}
     try:
-        return timm.data.create_dataset(request.name, root=str(root), split=split, download=True)
+        return timm.data.create_dataset(request.name, root=str(root), split=split, download=True, **field)
     except (OSError, RuntimeError, ValueError, KeyError, ImportError, AssertionError) as error:
         where = f"dataset {request.name!r}, {split_option} {split!r}"
         raise UserError(f"{where}: {error or type(error).__name__} (folder: {root})") from error
@@ -149,18 +155,32 @@ def _class_names(dataset: Any) -> list[str] | None:
     return [str(name) for name in names] if names else None
 
 
-def _read(dataset: Any, split: str, request: Request, resolution: Resolution) -> Iterator[Chunk]:
-    from bench.data.decode import CHUNK, in_parallel, resampling_filter, square
+def _read(
+    dataset: Any, split: str, request: Request, resolution: Resolution, crops: bool = False
+) -> Iterator[Chunk]:
+    from bench.data.decode import CHUNK, in_parallel, resampling_filter
 
     resample = resampling_filter(resolution.interpolation)
     pairs = _pairs(dataset)
-    done = 0
+    done = larger = 0
     while chunk := list(islice(pairs, CHUNK)):
         names = [f"{split} image {done + i}" for i in range(len(chunk))]
         labels = [_label(label, name, request) for name, (_, label) in zip(names, chunk, strict=True)]
-        (images,) = in_parallel(lambda pair: square(pair[0], resolution.stored, resample), chunk)
-        yield Chunk(names, labels, images)
+        if done == 0 and crops:
+            larger = min(resolution.large, max(min(image.size) for image, _ in chunk))
+        images, large = (
+            next(in_parallel(partial(_square, side=side, resample=resample), chunk)) if side else None
+            for side in (resolution.stored, larger if larger > resolution.stored else 0)
+        )
+        assert images is not None
+        yield Chunk(names, labels, images, large)
         done += len(chunk)
+
+
+def _square(pair: tuple[Image, Any], side: int, resample: Resampling) -> np.ndarray:
+    from bench.data.decode import square
+
+    return square(pair[0], side, resample)
 
 
 def _pairs(dataset: Any) -> Iterator[tuple[Image, Any]]:

@@ -32,22 +32,37 @@ class DatasetInfo:
     content: str = ""
 
 
+LARGE = 1.5
+"""Times the stored side, the side of the images that crops are drawn from: 384 px for 224, as in FFCV's ImageNet recipes."""
+
+
 @dataclass(frozen=True)
 class Resolution:
     """How large images are kept, in pixels.
 
-    size: what the network sees. stored: the square side at which photographs are kept, so that crops have
-    room; sets that are rendered (world, digits) are rendered at `size`. interpolation: Pillow's name of a
-    filter.
+    size: what the network sees. stored: the square side at which photographs are kept, whose centre the network sees;
+    sets that are rendered (world, digits) are rendered at `size`. interpolation: Pillow's name of a filter. crops:
+    whether the pool is kept once more in more detail, to draw random crops from: a crop of an image that was made
+    smaller before is blurred, and what is learned from it is worse (docs/findings.md).
     """
 
     size: int
     stored: int
     interpolation: str = "bicubic"
+    crops: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.size <= self.stored:
             raise ValueError(f"want 0 < size <= stored, got size {self.size}, stored {self.stored}")
+
+    @property
+    def large(self) -> int:
+        """The side of what crops are drawn from, where the images have as much."""
+        return round(LARGE * self.stored)
+
+    def content(self) -> dict[str, Any]:
+        """What decides the pixels, for fingerprints."""
+        return {name: value for name, value in vars(self).items() if name != "crops" or value}
 
 
 @dataclass(frozen=True)
@@ -61,11 +76,15 @@ class Request:
 
 
 class Chunk(NamedTuple):
-    """A few images: their names (for remarks), labels, and uint8 pixels [b, 3, S, S]."""
+    """A few images: their names (for remarks), labels, and uint8 pixels [b, 3, S, S].
+
+    large: the same images [b, 3, R, R], R > S, for crops; None where they have no more pixels, or none were asked for.
+    """
 
     names: list[str]
     labels: list[int]
     images: np.ndarray
+    large: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.data.family import Chunk, DatasetInfo, Family, Request, Resolution, Stream
 from bench.data.options import Option
 from bench.data.tree import image_files, is_split_folder, status, subfolders
 from bench.errors import UserError, nearest, shown
 from bench.places import place
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SAMPLE = 64
+"""So many images are asked how large they are."""
 
 TRAIN_FOLDERS = ("train", "training")
 TEST_FOLDERS = ("test", "val", "valid", "validation")  # the first that exists is the test set
@@ -70,11 +77,12 @@ class Folder(Family):
         listing = list_images(root, request.options["test_share"])
         lines = [f"{path}\0{label}\0{_state(path)}" for path, label in [*listing.pool, *listing.test]]
         content = "\n".join([str(len(listing.pool)), *lines]).encode("utf-8", "surrogateescape")
-        return {"files": hashlib.sha256(content).hexdigest(), "resolution": vars(resolution)}
+        return {"files": hashlib.sha256(content).hexdigest(), "resolution": resolution.content()}
 
     def open(self, request: Request, resolution: Resolution, cache: Path) -> Stream:
         listing = list_images(_root(request), request.options["test_share"])
-        test, pool = (_read(part, listing.root, resolution) for part in (listing.test, listing.pool))
+        test = _read(listing.test, listing.root, resolution)
+        pool = _read(listing.pool, listing.root, resolution, resolution.crops)
         return Stream(listing.classes, test, pool, listing.notes)
 
 
@@ -184,12 +192,29 @@ def _size(path: Path) -> int:
     return status(path).st_size
 
 
-def _read(files: list[tuple[Path, int]], root: Path, resolution: Resolution) -> Iterator[Chunk]:
+def _read(
+    files: list[tuple[Path, int]], root: Path, resolution: Resolution, crops: bool = False
+) -> Iterator[Chunk]:
     from bench.data.decode import read_files
 
     paths, labels = [path for path, _ in files], [label for _, label in files]
     done = 0
+    large = _large(paths, resolution) if crops else repeat(None)
     for images in read_files(paths, resolution.stored, resolution.interpolation):
         part = slice(done, done + len(images))
-        yield Chunk([str(path.relative_to(root)) for path in paths[part]], labels[part], images)
+        names = [str(path.relative_to(root)) for path in paths[part]]
+        yield Chunk(
+            names, labels[part], images, next(large)
+        )  # after it: the first to meet a damaged file names it
         done += len(images)
+
+
+def _large(paths: list[Path], resolution: Resolution) -> Iterator[np.ndarray | None]:
+    """The images as crops are drawn from them, no larger than the largest of a sample; None where they are stored so."""
+    from bench.data.decode import read_files, short_side
+
+    sample = paths[:: max(1, len(paths) // SAMPLE)]
+    side = min(resolution.large, max(map(short_side, sample)))
+    if side <= resolution.stored:
+        yield from repeat(None)
+    yield from read_files(paths, side, resolution.interpolation)

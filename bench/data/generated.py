@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ class World(Family):
 
     def recipe(self, request: Request) -> Recipe:
         chosen = {k: request.options[k] for k in ("similarity", "alien", "draw") if k in request.options}
-        return Recipe(**{**vars(self._recipe), **chosen})
+        return replace(self._recipe, **chosen)
 
     def inspect(self, request: Request) -> DatasetInfo:
         k, per_class = self._recipe.num_classes, request.options["pool_per_class"]

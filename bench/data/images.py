@@ -15,17 +15,23 @@ COPIED_UP_TO = 8 * 2**20
 class ImageSet:
     """stored: [M, 3, S, S] uint8, possibly memory-mapped. y: [N] int64 class indices of the set's own images.
 
-    rows: [N] int64, where these are in `stored`; None where N = M and they are all of it, in that order.
+    rows: [N] int64, where these are in `stored`; None where N = M and they are all of it, in that order. large: [M, 3, R, R]
+    uint8, the same images in more detail, for crops; None where `stored` is all there is.
     """
 
     stored: Tensor
     y: Tensor
     rows: Tensor | None = None
+    large: Tensor | None = None
 
     def __post_init__(self) -> None:
         x = self.stored
         if x.dtype != torch.uint8 or x.ndim != 4 or self.y.dtype != torch.int64:
             raise TypeError(f"want uint8 [N, 3, S, S] and int64 [N], got {x.dtype} {list(x.shape)}")
+        if self.large is not None and (self.large.dtype != torch.uint8 or len(self.large) != len(x)):
+            raise TypeError(
+                f"want uint8 [{len(x)}, 3, R, R], got {self.large.dtype} {list(self.large.shape)}"
+            )
         images = len(x) if self.rows is None else len(self.rows)
         if images != len(self.y):
             raise ValueError(f"{images} images, {len(self.y)} labels")
@@ -43,23 +49,39 @@ class ImageSet:
         """S, in pixels."""
         return self.stored.shape[-1]
 
+    @property
+    def nbytes(self) -> int:
+        """Of the set's own images, the large ones with them."""
+        each = self.stored[:1].nbytes + (0 if self.large is None else self.large[:1].nbytes)
+        return len(self) * each
+
     def at(self, index: Tensor | slice) -> Tensor:
         """The images at these positions of the set: [B, 3, S, S] uint8."""
         return self.stored[index if self.rows is None else self.rows[index]]
 
+    def for_crops(self) -> ImageSet:
+        """The set that random crops are drawn from: the same images, in as much detail as there is."""
+        return self if self.large is None else ImageSet(self.large, self.y, self.rows)
+
     def subset(self, indices: Tensor) -> ImageSet:
         """The images at `indices` [M], in that order."""
         rows = indices if self.rows is None else self.rows[indices]
-        chosen = ImageSet(self.stored, self.y[indices], rows)
-        small = len(rows) * self.stored[:1].nbytes <= COPIED_UP_TO
-        return ImageSet(chosen.x, chosen.y) if small else chosen
+        chosen = ImageSet(self.stored, self.y[indices], rows, self.large)
+        return chosen.copied() if chosen.nbytes <= COPIED_UP_TO else chosen
+
+    def copied(self, device: torch.device | None = None) -> ImageSet:
+        """The set's own images alone, in memory of their own."""
+        large = None if self.large is None else self.for_crops().x.to(device=device)
+        return ImageSet(self.x.to(device=device), self.y, large=large)
 
     def with_more(self, other: ImageSet) -> ImageSet:
         """These images, then those of `other`."""
         y = torch.cat([self.y, other.y])
         if self.rows is not None and other.rows is not None and self.stored is other.stored:
-            return ImageSet(self.stored, y, torch.cat([self.rows, other.rows]))
-        return ImageSet(torch.cat([self.x, other.x]), y)
+            return ImageSet(self.stored, y, torch.cat([self.rows, other.rows]), self.large)
+        both = [image_set.for_crops() for image_set in (self, other) if image_set.large is not None]
+        large = torch.cat([image_set.x for image_set in both]) if len(both) == 2 else None
+        return ImageSet(torch.cat([self.x, other.x]), y, large=large)
 
     def centre(self, size: int) -> ImageSet:
         """The central `size` x `size` pixels of every image, as a view. Raises ValueError if larger."""
@@ -72,10 +94,9 @@ class ImageSet:
 
 def at_hand(images: ImageSet, device: torch.device) -> ImageSet:
     """On the GPU where they take at most half of what is free there; otherwise as they are, to be taken over in batches."""
-    size = len(images) * images.stored[:1].nbytes
-    if device.type != "cuda" or size > torch.cuda.mem_get_info(device)[0] // 2:
+    if device.type != "cuda" or images.nbytes > torch.cuda.mem_get_info(device)[0] // 2:
         return images
-    return ImageSet(images.x.to(device), images.y)
+    return images.copied(device)
 
 
 def centre_crop(x: Tensor, size: int) -> Tensor:

@@ -1,8 +1,8 @@
 """Decodes a dataset once into arrays that all processes share by memory map.
 
-`cache/data/<key>/` holds pool.npy and test.npy (uint8 [N, 3, S, S]), their labels, and meta.json. The folder
-is complete or absent, and made anew where its checksums say that it is damaged (`bench.data.intact`); the key is a hash of
-everything that decides its content.
+`cache/data/<key>/` holds pool.npy and test.npy (uint8 [N, 3, S, S]), their labels, and meta.json; for crops, where the
+images have more pixels than S, also pool_large.npy (uint8 [N, 3, R, R], the same images). The folder is complete or absent,
+and made anew where its checksums say that it is damaged (`bench.data.intact`); the key hashes all that decides its content.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +33,7 @@ __all__ = ["Prepared", "Resolution", "load", "load_test", "prepare"]
 FORMAT = 1
 """Raise it when prepared folders would be laid out or decoded differently than before."""
 
-_META = "meta.json"
+_META, _LARGE = "meta.json", "_large"
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,12 @@ def load_test(path: Path) -> ImageSet:
 
 
 def _images(path: Path, part: str) -> ImageSet:
-    return ImageSet(_array(path / f"{part}.npy"), _array(path / f"{part}_labels.npy"))
+    large = path / f"{part}{_LARGE}.npy"
+    return ImageSet(
+        _array(path / f"{part}.npy"),
+        _array(path / f"{part}_labels.npy"),
+        large=_array(large) if large.exists() else None,
+    )
 
 
 def _array(path: Path) -> torch.Tensor:
@@ -113,10 +119,14 @@ def _write(stream: Stream, name: str, folder: Path) -> None:
 def _write_part(chunks: Iterable[Chunk], path: Path, keep: Callable[[Chunk], np.ndarray]) -> np.ndarray:
     """Writes the images that `keep` says to, and their labels [N] int64, which it returns."""
     kept_labels = [np.empty(0, dtype=np.int64)]
-    with ArrayFile(path.with_name(f"{path.name}.npy")) as images:
+    with ArrayFile(path.with_name(f"{path.name}.npy")) as images, ExitStack() as stack:
+        large: ArrayFile | None = None
         for chunk in chunks:
             kept = keep(chunk)
             images.append(chunk.images[kept])
+            if chunk.large is not None:
+                large = large or stack.enter_context(ArrayFile(path.with_name(f"{path.name}{_LARGE}.npy")))
+                large.append(chunk.large[kept])
             kept_labels.append(np.array(chunk.labels, dtype=np.int64)[kept])
     y = np.concatenate(kept_labels)
     with ArrayFile(path.with_name(f"{path.name}_labels.npy")) as labels:

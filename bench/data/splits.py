@@ -74,7 +74,8 @@ def permutation(n: int, *key: int) -> np.ndarray:
 def validation_positions(n: int, val_share: float) -> np.ndarray:
     """[n] bool: which positions of a class's permutation belong to validation, evenly spread."""
     steps = np.floor(np.arange(n + 1) * val_share + _ROUNDING)
-    return steps[1:] > steps[:-1]
+    taken: np.ndarray = steps[1:] > steps[:-1]
+    return taken
 
 
 def _check(n_per_class: int | Literal["all"], val_share: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +17,8 @@ from bench.files import sync, write_text
 
 __all__ = ["ArrayFile", "locked", "remove_leftovers", "staged", "write_text"]
 
-try:
+if sys.platform != "win32":  # without the lock two processes may do the same work, still correctly
     import fcntl
-except ImportError:  # Windows: without the lock two processes may do the same work, still correctly
-    fcntl = None  # type: ignore[assignment]
 
 
 class ArrayFile:
@@ -61,6 +60,7 @@ class ArrayFile:
         os.fsync(self._file.fileno())
 
     def _write_header(self) -> int:
+        assert self._dtype is not None
         description = np.lib.format.dtype_to_descr(self._dtype)
         content = {"descr": description, "fortran_order": False, "shape": (self.rows, *self._row_shape)}
         np.lib.format.write_array_header_1_0(self._file, content)
@@ -107,7 +107,7 @@ def locked(path: Path) -> Iterator[bool]:
 
 
 def _lock(descriptor: int) -> bool:
-    if fcntl is None:
+    if sys.platform == "win32":
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

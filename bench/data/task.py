@@ -68,9 +68,10 @@ class Task:
         measurements that a strategy makes before or between its phases.
         """
         n = len(self.train)
-        shuffled = seed is not None
         order = (
-            torch.randperm(n, generator=torch.Generator().manual_seed(seed)) if shuffled else torch.arange(n)
+            torch.arange(n)
+            if seed is None
+            else torch.randperm(n, generator=torch.Generator().manual_seed(seed))
         )
         for index in order.split(self.batch_size)[:limit]:
             yield self._as_they_are(self.train, index, model)

@@ -24,6 +24,10 @@ class Views:
     count: int
     crops: Drawn | None = None  # [N * count], of kind "crop"
 
+    def source(self, images: ImageSet) -> ImageSet:
+        """The images that these views are of: crops are drawn from large ones, where there are any."""
+        return images.for_crops() if self.kind == "crop" else images
+
     def choose(self, index: Tensor, generator: Generator) -> Tensor:
         """A random view of each of the images at `index` [B]: its number, [B] int64 on the CPU."""
         index = index.cpu()
@@ -58,4 +62,4 @@ def views_of(images: ImageSet, kind: Kind, fixed: int) -> Views | None:
     if not fixed:
         return None
     generator = Generator().manual_seed(_SEED)
-    return Views("crop", fixed, draw("crop", len(images) * fixed, images.side, generator))
+    return Views("crop", fixed, draw("crop", len(images) * fixed, images.for_crops().side, generator))

@@ -8,6 +8,7 @@ size and at any similarity, and comparisons along the similarity knob are paired
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from bench.data.procedural.objects import Objects
 from bench.data.procedural.spectro import Spectro
 
 SOURCE = Objects()
-ALIENS: dict[str, ImageFamily] = {"spectro": Spectro(), "glyph": Glyphs()}
+ALIENS: dict[str, ImageFamily[Any, Any]] = {"spectro": Spectro(), "glyph": Glyphs()}
 
 NOISE = 0.04  # standard deviation of the pixel noise, of full scale
 CONCENTRATION = 2.0  # of the Beta distribution of blend weights
@@ -51,19 +52,23 @@ def make(recipe: Recipe, split: str, per_class: int, size: int) -> ImageSet:
     return ImageSet(torch.cat(x), torch.cat(y))
 
 
-def _families(recipe: Recipe) -> list[tuple[ImageFamily, object]]:
+def _families(recipe: Recipe) -> list[tuple[ImageFamily[Any, Any], object]]:
     """The families that the recipe uses, the source's first, each with its prototypes."""
     used = [SOURCE] * (recipe.similarity > 0) + [ALIENS[recipe.alien]] * (recipe.similarity < 1)
     return [(family, _prototypes(family, recipe)) for family in used]
 
 
-def _prototypes(family: ImageFamily, recipe: Recipe) -> object:
+def _prototypes(family: ImageFamily[Any, Any], recipe: Recipe) -> object:
     g = generator(_PROTOTYPES, family.key, recipe.key, recipe.draw)
     return pulled(family.draw_classes(recipe.num_classes, g), recipe.spread)
 
 
 def _block(
-    recipe: Recipe, families: list[tuple[ImageFamily, object]], y: Tensor, size: int, seed: tuple[int, ...]
+    recipe: Recipe,
+    families: list[tuple[ImageFamily[Any, Any], object]],
+    y: Tensor,
+    size: int,
+    seed: tuple[int, ...],
 ) -> Tensor:
     """uint8 [b, 3, size, size]: one image per label."""
     painters = [_painter(family, classes, y, size, seed) for family, classes in families]
@@ -79,7 +84,9 @@ def _block(
     return out
 
 
-def _painter(family: ImageFamily, classes: object, y: Tensor, size: int, seed: tuple[int, ...]) -> Painter:
+def _painter(
+    family: ImageFamily[Any, Any], classes: object, y: Tensor, size: int, seed: tuple[int, ...]
+) -> Painter:
     """Draws the block's factors; returns what paints a slice of it, to be called in order."""
     factors = family.sample(classes, y, generator(_FACTORS, family.key, *seed))
     grain = generator(_GRAIN, family.key, *seed)

@@ -19,7 +19,7 @@ from bench.backbones.build import build
 from bench.errors import Diverged, UserError
 from bench.execute import Outcome, execute
 from bench.executors.base import Emit
-from bench.ingredients import make_task, prepare_dataset, train_teacher
+from bench.ingredients import make_task, prepare_for, train_teacher
 from bench.numerics import Key
 from bench.places import Places
 from bench.preflight import preflight
@@ -73,7 +73,8 @@ def _border(trainer: Trainer, cached: Cached | None) -> str:
     if cached.prefix.border != CLASSIFIER:
         return cached.prefix.border
     model = trainer.model
-    return next(name for name, module in model.net.named_modules() if module is model.classifier) + ":"
+    name = next(name for name, module in model.net.named_modules() if module is model.classifier)
+    return f"{name}:"
 
 
 def prepare(emit: Emit, spec: RunSpec, places: Places) -> tuple[RunSpec, float]:
@@ -82,7 +83,7 @@ def prepare(emit: Emit, spec: RunSpec, places: Places) -> tuple[RunSpec, float]:
     Raises `UserError` for what could never train.
     """
     start = time.perf_counter()
-    prepared = prepare_dataset(spec.dataset, spec.backbone, spec.train.image_size, places)
+    prepared = prepare_for(spec, places)
     if spec.train.numerics == "auto":
         key = Key.of(spec.backbone, spec.train)
         chosen = precision.decide(key, spec.backbone, places.base, places.cache).choice()

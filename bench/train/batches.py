@@ -56,7 +56,8 @@ class Batches:
         self, task: Task, train: TrainSpec, device: torch.device, seed: int, parts: Parts = SILENT
     ) -> None:
         self.task, self.train, self.device, self.part = task, train, device, parts
-        self.images, self.y = at_hand(task.train, device), task.train.y.to(device)
+        images = task.train.for_crops() if train.augment == "crop" else task.train
+        self.images, self.y = at_hand(images, device), task.train.y.to(device)
         self.views = views_of(task.train, train.augment, train.views)
         self._memory = Memory(len(task.train) * self.views.count if self.views else 0, device)
         self._unlabeled: Tensor | None = None

@@ -77,6 +77,13 @@ def test_streamed_datasets_number_their_classes(calls, tmp_path: Path, monkeypat
     assert [call["split"] for call in calls] == ["holdout", "train"]
 
 
+def test_the_label_may_be_another_field(calls, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    prepare(DatasetSpec("tfds/smallnorb", {"label": "label_azimuth"}), SMALL, Path("."), tmp_path)
+    prepare(DatasetSpec("torch/cifar10"), SMALL, Path("."), tmp_path)
+    assert [call.get("target_key") for call in calls] == ["label_azimuth", "label_azimuth", None, None]
+
+
 def test_root_is_relative_to_the_base(calls, tmp_path: Path) -> None:
     prepare(DatasetSpec("torch/mnist", {"root": "mine"}), SMALL, tmp_path, tmp_path / "cache")
     assert calls[0]["root"] == str(tmp_path / "mine")

@@ -14,9 +14,7 @@ from pathlib import Path
 from bench import compose
 from bench.activations.store import GIB, ActivationStore
 from bench.data.prepare import load_test
-from bench.ingredients import prepare_dataset
 from bench.places import Places
-from bench.spec import DatasetSpec
 from bench.train.device import choose
 from bench.train.evaluate import predict, score
 from bench.train.loop import Trainer
@@ -28,7 +26,15 @@ from tests.benchmarks.speed.job import Job
 from tests.benchmarks.speed.lines import Settings
 from tests.benchmarks.speed.loops import tutorial
 from tests.benchmarks.speed.measure import Figure, Run, Spent, accuracies, alternate, figure, over
-from tests.benchmarks.speed.ours import CpuClock, _task, faster, in_format, settings_of, strategy
+from tests.benchmarks.speed.ours import (
+    CpuClock,
+    _task,
+    faster,
+    in_format,
+    prepared_for,
+    settings_of,
+    strategy,
+)
 from tests.benchmarks.speed.startup import imports
 
 RATES = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]
@@ -91,7 +97,7 @@ def _sweep(job: Job) -> Run:
     with _temporary() as places:
         prepare = Spent()
         with prepare.measured():
-            prepared = prepare_dataset(DatasetSpec(f"folder:{job.folder}"), job.spec, job.size, places)
+            prepared = prepared_for(job, places)
             task = _task(prepared, job)
         numerics = choose(train)
         model, clock = job.model(), CpuClock(numerics)
@@ -163,7 +169,7 @@ def _cached_runs(job: Job) -> Run:
     train = replace(settings_of(job, faster(job.network, job.size)), views=VIEWS)
     malloc.ours()
     with _temporary() as places:
-        prepared = prepare_dataset(DatasetSpec(f"folder:{job.folder}"), job.spec, job.size, places)
+        prepared = prepared_for(job, places)
         task, numerics, spent = _task(prepared, job), choose(train), Spent()
         for share in (0.25, 0.5, 2.0, 1.0)[-RUNS:]:
             model = job.model()
@@ -182,7 +188,7 @@ def on_cached(job: Job) -> Run:
     train = settings_of(job, faster(job.network, job.size))
     malloc.ours()
     with _temporary() as places:
-        prepared = prepare_dataset(DatasetSpec(f"folder:{job.folder}"), job.spec, job.size, places)
+        prepared = prepared_for(job, places)
         task, numerics = _task(prepared, job), choose(train)
         for spent in (Spent(), Spent()):
             model = job.model()

@@ -65,7 +65,7 @@ def ours(job: Job, numerics: Format | None = None, expression: str = "") -> Run:
     places = Places(Path("."), Path(tempfile.mkdtemp(dir=home())))
     try:
         with prepare.measured():
-            prepared = prepare_dataset(DatasetSpec(f"folder:{job.folder}"), job.spec, job.size, places)
+            prepared = prepared_for(job, places)
             task = _task(prepared, job)
         test = load_test(prepared.path) if job.pretrained else None
         run = trained(job, task, train, expression, test)
@@ -120,6 +120,11 @@ def settings_of(job: Job, numerics: Format) -> TrainSpec:
         image_size=job.size,
         numerics=numerics,
     )
+
+
+def prepared_for(job: Job, places: Places) -> Prepared:
+    folder = DatasetSpec(f"folder:{job.folder}")
+    return prepare_dataset(folder, job.spec, job.size, places, crops=job.augment == "crop")
 
 
 def _task(prepared: Prepared, job: Job) -> Task:
