@@ -126,7 +126,7 @@ def _enter(document: dict[str, Any], measures: Sequence[Mapping[str, Any]]) -> N
 def read_measures(path: Path) -> list[dict[str, Any]]:
     """Entries of a file that `bench similarity --json` wrote. Raises UserError."""
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        entries: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
         [(e["dataset"], e["backbone"], e["n_per_class"], e["values"]) for e in entries]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
@@ -204,7 +204,8 @@ def _draws(
 ) -> list[list[dict[str, Any]]]:
     from bench.similarity.measure import measure_dataset
 
-    start, draws = time.monotonic(), []
+    start = time.monotonic()
+    draws: list[list[dict[str, Any]]] = []
     for seed in range(DRAWS if question.probe else 1):
         if not draws or time.monotonic() - start < SECONDS:
             draws.append(measure_dataset(dataset, sizes, question.backbone, seed, size, places))

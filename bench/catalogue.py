@@ -49,7 +49,8 @@ def _entry(name: str, cls: type[Part]) -> dict[str, Any]:
 
 def measured_cost(name: str) -> dict[str, float] | None:
     """Costs as multiples of plain full fine-tuning's, as measured by `tests/benchmarks/strategy_costs.py`."""
-    return _costs()["strategies"].get(name)
+    costs: dict[str, dict[str, float]] = _costs()["strategies"]
+    return costs.get(name)
 
 
 @lru_cache(maxsize=1)

@@ -74,7 +74,7 @@ def _plan(study_file: Path, sets: list[str] | None, store: str | None) -> tuple[
     study = loading.load(study_file, sets or [])
     if not store:
         refuse_unasked_server("store", study.store, "MLFLOW_TRACKING_URI")
-    refuse_unasked_server("tune.storage", study.tune and study.tune.storage, "OPTUNA_STORAGE")
+    refuse_unasked_server("tune.storage", study.tune.storage if study.tune else None, "OPTUNA_STORAGE")
     return planning.make(study, study_file, cache_dir()), _uri(store or study.store)
 
 

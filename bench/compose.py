@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import strategies
 from bench.api import NEEDS, Part, Phases, Strategy, Transform
@@ -52,8 +52,9 @@ class Composed:
 
 def build(spec: StrategySpec) -> Composed:
     """The runnable strategy of a spec."""
-    strategy, *transforms = (strategies.get(p.name)(**p.knobs) for p in spec.parts)
-    return Composed(strategy, tuple(transforms))
+    first, *others = (strategies.get(p.name)(**p.knobs) for p in spec.parts)
+    transforms = cast(tuple[Transform, ...], tuple(others))  # as `parse` has made it
+    return Composed(cast(Strategy, first), transforms)
 
 
 def part(name: str) -> type[Part]:

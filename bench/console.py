@@ -46,7 +46,8 @@ def show_plan(console: Console, now: State, workers: int) -> None:
         )
     if plan.study.tune:
         over = len(plan.tunings) - len(now.searches)
-        budget = next(iter(plan.tunings.values())).tuning.budget if plan.tunings else "nothing to search"
+        budgets = (run.tuning.budget for run in plan.tunings.values() if run.tuning)
+        budget = next(budgets, "nothing to search")
         console.print(f"searches    {over} of {len(plan.tunings)} done, {budget} each", highlight=False)
     for label, reason in plan.left_out.items():
         console.print(f"left out    {escape(label)}: {escape(reason)}", style="yellow", highlight=False)

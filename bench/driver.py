@@ -178,8 +178,8 @@ def _execute(
     groups = grouped(missing) if tracking.checkpoints == "none" else [[run] for run in missing]
     rows = {run.run_id: run.row() for run in now.missing}
     members = {group[0].run_id: [rows[run.run_id] for run in group] for group in groups}
-    for row in rows.values():
-        now.estimator.expect(row)
+    for planned in rows.values():
+        now.estimator.expect(planned)
     jobs = [*_search_jobs(now, places, tracking), *_run_jobs(groups, rows, places, tracking)]
     with view.progress("running", len(jobs)):
         for event in executor.run(jobs):
@@ -189,7 +189,7 @@ def _execute(
                 leftovers.abandon(tracking, runs, event.cause)
             if not isinstance(event, Ended):
                 continue
-            group = members.get(event.job.key, [])
+            group: list[dict[str, Any] | None] = [*members.get(event.job.key, [])]
             for result, row in zip(_results(event, len(group)), group or [None], strict=True):
                 counts[result["status"]] += 1
                 seconds = result["metrics"].get("total_seconds")
@@ -220,7 +220,11 @@ def _results(event: Ended, runs: int) -> list[dict[str, Any]]:
     """Of a job's runs, or of its search."""
     if isinstance(event.result, list):
         return event.result
-    failed = {"status": Status.FAILED, "error": event.user_error or event.crash, "metrics": {}}
+    failed: dict[str, Any] = {
+        "status": Status.FAILED,
+        "error": event.user_error or event.crash,
+        "metrics": {},
+    }
     return [event.result or failed] * max(1, runs)
 
 

@@ -11,6 +11,10 @@ class UserError(Exception):
     """The input is wrong. The message says where (file and field or line), the value, and what would be right."""
 
 
+class NeedsWeights(UserError):
+    """These weights do not allow it; others of the same network may."""
+
+
 class StoreAway(UserError):
     """A store was away for longer than anybody waits (`bench.patience`). What had come to its end before is kept."""
 

@@ -70,7 +70,7 @@ class Timing:
         if self.bf16 is None:
             return Choice("fp32", f"bf16 fails here: {self.error}")
         ratio = self.fp32 / self.bf16
-        dtype = "bf16" if ratio >= MARGIN else "fp32"
+        dtype: Literal["fp32", "bf16"] = "bf16" if ratio >= MARGIN else "fp32"
         return Choice(dtype, f"a step in bf16 is {ratio:.2f} x as fast here")
 
 

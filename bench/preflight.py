@@ -37,7 +37,7 @@ def preflight(spec: RunSpec, num_classes: int, places: Places, model: Model | No
         if phase.unlabeled and spec.n_per_class == "all":
             raise UserError('it learns from unlabelled images, and n_per_class "all" leaves none')
     except UserError as error:
-        raise UserError(f"strategy {spec.strategy.label!r} on {spec.backbone.label}: {error}") from None
+        raise type(error)(f"strategy {spec.strategy.label!r} on {spec.backbone.label}: {error}") from None
     return model
 
 

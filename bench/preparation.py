@@ -163,13 +163,14 @@ def _checks(
         # of each strategy the run with the fewest epochs
         specs = list({r.spec.strategy.label: r.spec for r in runs}.values())
         changed = [on(spec) for spec in specs]
-        kind = "check" if changed == specs else "first check"
+        stand_in = changed != specs
+        kind = "first check" if stand_in else "check"
         for k in classes:
             jobs.append(
                 Job(
                     f"{kind}:{backbone.label}:{k}",
                     "bench.worker:check",
-                    (changed, k, places),
+                    (changed, k, places, stand_in),
                     f"{backbone.label}, {k} classes",
                 )
             )

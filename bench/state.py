@@ -62,7 +62,11 @@ def read(plan: Plan, uri: str) -> State:
     """Join by the runs' identity. Stored runs that the plan does not ask for are left alone."""
     runs = store.read_runs(uri, plan.study.name, **WANTED)
     chosen = choices(runs)
-    searches = {key: run for key, run in plan.tunings.items() if (key, str(run.tuning.budget)) not in chosen}
+    searches = {
+        key: run
+        for key, run in plan.tunings.items()
+        if run.tuning and (key, str(run.tuning.budget)) not in chosen
+    }
     plan = plan.with_choices({key: params for (key, _), params in chosen.items() if key not in searches})
     stored = {run["tags"][Tag.RUN_ID]: run for run in runs if counts(run)}
     estimator = Estimator()

@@ -21,7 +21,7 @@ from bench import store_postgres, store_sql, store_sqlite
 from bench.errors import UserError, nearest
 from bench.patience import patient, patiently
 from bench.schema import ARTIFACT_STUDY, Purpose, Tag
-from bench.secrets import redacted
+from bench.secrets import redacted as redacted  # what tells of a store takes it from here
 from bench.store_sql import Select, Wanted
 
 if TYPE_CHECKING:
@@ -111,7 +111,8 @@ def study_document(uri: str, experiment: str, runs: Sequence[dict[str, Any]] | N
         raise UserError(f"study {experiment!r} {why} in store {redacted(uri)}{nearest(experiment, others)}")
     latest = max(studies, key=lambda run: run["start_time"] or 0)
     try:
-        return json.loads(_artifact(uri, latest["artifact_uri"], ARTIFACT_STUDY))
+        document: dict[str, Any] = json.loads(_artifact(uri, latest["artifact_uri"], ARTIFACT_STUDY))
+        return document
     except (OSError, ValueError) as error:
         where = f"{ARTIFACT_STUDY} of MLflow run {latest['mlflow_run_id']}"
         raise UserError(f"study {experiment!r}: {where} is unreadable: {error}") from error

@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
@@ -21,7 +20,7 @@ from bench.places import used
 from bench.seeds import derive
 from bench.spec import RunSpec
 from bench.train.cost import Clock
-from bench.train.device import Numerics
+from bench.train.device import Numerics, placed
 from bench.train.loop import Trainer
 
 
@@ -39,7 +38,7 @@ class Teacher:
     def __call__(self) -> Model:
         """Frozen and in eval mode, on the run's device."""
         path = self.ready()
-        model = self.model.to(self.numerics.device, memory_format=torch.channels_last)
+        model = placed(self.model, self.numerics.device)
         with safe_open(path, framework="pt") as file:
             self.seconds = float(file.metadata()["seconds"])
         model.net.load_state_dict(load_file(path))
@@ -55,7 +54,7 @@ class Teacher:
 
     def _train(self, path: Path) -> None:
         start = time.perf_counter()
-        model = self.model.to(self.numerics.device, memory_format=torch.channels_last)
+        model = placed(self.model, self.numerics.device)
         order = derive(self.spec.seed, "teacher-order")
         task = replace(self.task, unlabeled=None)
         trainer = Trainer(

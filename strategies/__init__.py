@@ -77,4 +77,5 @@ TABLE: dict[str, str] = {
 def get(name: str) -> type[Part]:
     """The class behind a name of the table. Raises KeyError for an unknown one."""
     module, cls = TABLE[name].split(":")
-    return getattr(import_module(module), cls)
+    found: type[Part] = getattr(import_module(module), cls)
+    return found

@@ -1,8 +1,9 @@
 """Gradients measured apart from training: nothing of the model changes, not even BatchNorm's statistics."""
 
 from collections.abc import Iterable
+from typing import cast
 
-from bench.api import Batch, Model, Phase, torch
+from bench.api import Batch, Model, Phase, Tensor, nn, torch
 
 
 def relative_gradient_norms(model: Model, phase: Phase, batches: Iterable[Batch]) -> dict[str, float]:
@@ -19,7 +20,7 @@ def relative_gradient_norms(model: Model, phase: Phase, batches: Iterable[Batch]
     for p in params:
         p.requires_grad_(True)
     for batch in batches:
-        loss = sum(phase.loss(model, batch).values())
+        loss = cast(Tensor, sum(phase.loss(model, batch).values()))
         for sum_, g in zip(total, torch.autograd.grad(loss, params, allow_unused=True), strict=True):
             if g is not None:
                 sum_ += g
@@ -31,7 +32,7 @@ def relative_gradient_norms(model: Model, phase: Phase, batches: Iterable[Batch]
     return {name: _ratio([by_id[id(p)] for p in members], members) for name, members in groups.items()}
 
 
-def _ratio(gradients: list, weights: list) -> float:
+def _ratio(gradients: list[Tensor], weights: list[nn.Parameter]) -> float:
     """Over the concatenation of the tensors."""
     norm = sum(w.detach().square().sum() for w in weights) ** 0.5 if weights else 0.0
     return float(sum(g.square().sum() for g in gradients) ** 0.5 / norm) if norm else 0.0

@@ -9,16 +9,18 @@ PROJECTOR = "bi_tuning_projector"
 class Keys:
     """The newest `size` keys of each class, in `queue`: h [N, D + 1], z [N, dim] and y [N]; `encoder` makes them."""
 
-    def __init__(self, encoder: Follower, size: int) -> None:
+    def __init__(self, encoder: Follower[Model], size: int) -> None:
         self.encoder, self.size = encoder, size
-        self.queue = self.latest = None
+        self.queue: tuple[Tensor, ...] = ()
+        self.latest: tuple[Tensor, ...] = ()
 
     def make(self, model: Model, batch: Batch) -> tuple[Tensor, Tensor]:
         """h and z of the batch; they join the queue only after the step."""
         encoder = self.encoder.in_mode_of(model)
-        self.latest = (*encode(encoder, encoder.observe(batch.x).features), batch.y)
+        h, z = encode(encoder, encoder.observe(batch.x).features)
+        self.latest = (h, z, batch.y)
         self.queue = self.queue or tuple(kind[:0] for kind in self.latest)
-        return self.latest[:2]
+        return h, z
 
     def renew(self, model: Model) -> None:
         self.encoder.follow(model)

@@ -37,4 +37,5 @@ def loss_without(model: Model, batch: Batch, name: str, channels: Tensor) -> Ten
         log_p = model.eval_output(batch.x).logits.log_softmax(-1).unflatten(0, (len(channels), -1))
     finally:
         handle.remove()
-    return -(batch.target * log_p).sum((1, 2))
+    losses: Tensor = -(batch.target * log_p).sum((1, 2))
+    return losses

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.api import Group, Model, UserError, torch
+from bench.errors import NeedsWeights
 from strategies._extras import extra
 
 
@@ -59,7 +60,7 @@ def _refuse_dead_branches(name: str, model: Model) -> None:
     ]
     dead = [n for n, weight in norms if not weight.any()]
     if dead:
-        raise UserError(
+        raise NeedsWeights(
             f"{name}: the weights of {', '.join(dead[:3])}{', ...' * (len(dead) > 3)} are all zero and stay frozen, so "
             "that nothing could learn behind them: use pretrained weights, or backbone kwargs {zero_init_last: false}"
         )

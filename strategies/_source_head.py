@@ -32,7 +32,8 @@ def source_logits(head: nn.Module, images: ImageSet, model: Model, task: Task) -
     """[N, source classes]: what network and `head`, as they are now, say of the images, unaugmented, in eval mode."""
     features, _ = task.features(model, images)
     with torch.no_grad():
-        return head(torch.from_numpy(features).to(next(head.parameters())))
+        logits: Tensor = head(torch.from_numpy(features).to(next(head.parameters())))
+    return logits
 
 
 def soft_cross_entropy(target: Tensor, logits: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Learning from images without labels, which stand beside the labelled ones of a batch."""
 
-from bench.api import Phase, Tensor, UserError, replace, torch
+from bench.api import Batch, Phase, Tensor, UserError, replace, torch
 
 
 def with_unlabeled(phase: Phase, method: str, count: int) -> Phase:
@@ -8,6 +8,12 @@ def with_unlabeled(phase: Phase, method: str, count: int) -> Phase:
     if count < 1:
         raise UserError(f"{method}: unlabeled is {count}, but must be at least 1 image per labelled one")
     return replace(phase, unlabeled=max(phase.unlabeled, count))
+
+
+def views(batch: Batch) -> tuple[Tensor, Tensor]:
+    """The weak and the strong views [U, 3, H, W] in a batch of such a phase."""
+    assert batch.weak is not None and batch.strong is not None
+    return batch.weak, batch.strong
 
 
 def confident_cross_entropy(guess: Tensor, logits: Tensor, threshold: float) -> Tensor:

@@ -8,7 +8,7 @@ Euclidean; the authors' code sums absolute values. Activations at the border are
 
 from statistics import median
 
-from bench.api import Model, Phase, Phases, Strategy, Task, epoch_spans, knob, torch
+from bench.api import Model, Phase, Phases, Strategy, Task, Tensor, epoch_spans, knob, torch
 
 
 class AutoFreeze(Strategy):
@@ -30,7 +30,7 @@ class AutoFreeze(Strategy):
                 for stage in model.stages
             }
 
-            def accumulate(model: Model, sums=sums, first=first) -> None:
+            def accumulate(model: Model, sums: dict[int, list[Tensor]] = sums, first: int = first) -> None:
                 for stage in model.stages[first:]:
                     for total, p in zip(sums[stage.index], model.stage_parameters(stage), strict=True):
                         total += p.grad if p.grad is not None else 0.0

@@ -8,7 +8,9 @@ left out of the norms with the normalisation parameters, and both train, at the 
 are frozen there; the optimiser's state is carried from epoch to epoch.
 """
 
-from bench.api import Model, Phase, Phases, Strategy, Task, epoch_spans, knob, replace
+from functools import partial
+
+from bench.api import Group, Model, Phase, Phases, Strategy, Task, epoch_spans, knob, replace
 from strategies._gradients import relative_gradient_norms
 
 
@@ -32,4 +34,9 @@ class AutoRGN(Strategy):
             phase = Phase(f"epoch {epoch + 1}", 1, model.groups(self.lr), span=span)
             ratios = relative_gradient_norms(model, phase, task.batches(model, limit=5, seed=epoch))
             top = max(ratios.values()) or 1.0
-            yield phase.map_groups(lambda g, r=ratios, top=top: replace(g, lr=self.lr * r[g.name] / top))
+            rates = {name: self.lr * ratio / top for name, ratio in ratios.items()}
+            yield phase.map_groups(partial(at_own_rate, rates))
+
+
+def at_own_rate(rates: dict[str, float], group: Group) -> Group:
+    return replace(group, lr=rates[group.name])

@@ -55,7 +55,9 @@ class BiTuning(Transform):
         h, z = encode(model, batch.output(model).features)
         with torch.no_grad():
             _, own_z = keys.make(model, batch)
-            w = with_one(model.classifier.weight, model.classifier.bias)
+            head = model.classifier
+            assert isinstance(head, torch.nn.Linear)
+            w = with_one(head.weight, head.bias)
         queued_h, queued_z, queued_y = keys.queue
         same = queued_y == batch.y[:, None]
         kl_z = divergence((z * own_z).sum(dim=1), z @ queued_z.T, same, self.temperature)

@@ -30,6 +30,7 @@ class BSS(Transform):
                 return features.new_zeros(())  # a phase that trains the head alone
             # the SVD takes no half precision, and fails on what is not finite, which the loop reports better
             features = features.float().nan_to_num(0.0, 0.0, 0.0)
-            return self.eta * torch.linalg.svdvals(features)[-self.k :].square().sum()
+            smallest: Tensor = torch.linalg.svdvals(features)[-self.k :]
+            return self.eta * smallest.square().sum()
 
         return phase.add_term("bss", bss)

@@ -9,6 +9,8 @@ The maps are those of timm's feature stages (tokens count as positions); the aut
 of each of the four. The preparation costs a pass per channel through the layers above it, on `batches` batches.
 """
 
+from typing import cast
+
 from bench.api import Batch, Model, Phase, Phases, Task, Tensor, Transform, UserError, knob, torch
 from strategies._maps import by_channel, channel_importance
 
@@ -57,7 +59,7 @@ class Delta(Transform):
             }
             maps = sum((importance.get(n, 1.0) * d.square().mean(1)).sum() for n, d in changes.items())
             decay = sum(p.square().sum() for p in model.classifier.parameters())
-            return 0.5 * (self.alpha * maps + self.beta * decay)
+            return cast(Tensor, 0.5 * (self.alpha * maps + self.beta * decay))
 
         for phase in phases:
             yield phase if phase.preparation else phase.add_term("delta", delta)

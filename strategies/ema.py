@@ -30,6 +30,6 @@ class EMA(Transform):
                 continue
             if average is None or phase.span[0] == 0:
                 average = Follower(model.net, lambda step: min(self.decay, (1 + step) / (10 + step)), True)
-            phase = phase.after_step(lambda model, average=average: average.follow(model.net))
+            phase = phase.after_step(average.follow_net)
             # in between the run goes on from its own weights
             yield replace(phase, eval_weights=average.module.state_dict) if phase.span[1] == 1 else phase

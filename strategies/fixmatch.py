@@ -10,7 +10,7 @@ The authors evaluate a moving average of the weights: add `ema` for that.
 """
 
 from bench.api import Batch, Model, Phase, Task, Tensor, Transform, knob, torch
-from strategies._unlabeled import confident_cross_entropy, with_unlabeled
+from strategies._unlabeled import confident_cross_entropy, views, with_unlabeled
 
 
 class FixMatch(Transform):
@@ -27,7 +27,7 @@ class FixMatch(Transform):
 
     def __call__(self, phase: Phase, model: Model, task: Task) -> Phase:
         def fixmatch(model: Model, batch: Batch) -> Tensor:
-            weak, strong = model(torch.cat([batch.weak, batch.strong])).chunk(2)
+            weak, strong = model(torch.cat(views(batch))).chunk(2)
             return self.weight * confident_cross_entropy(weak, strong, self.threshold)
 
         return with_unlabeled(phase, "fixmatch", self.unlabeled).add_term("fixmatch", fixmatch)

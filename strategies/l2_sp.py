@@ -5,6 +5,8 @@
 on weight tensors only (no biases, no normalisation parameters), the optimiser's own weight decay off.
 """
 
+from typing import cast
+
 from bench.api import Batch, Model, Phase, Task, Tensor, Transform, knob
 
 
@@ -31,6 +33,7 @@ class L2SP(Transform):
 
         def l2_sp(model: Model, batch: Batch) -> Tensor:
             distance = sum((w - w0).square().sum() for w, w0 in body)
-            return 0.5 * (self.alpha * distance + self.beta * sum(w.square().sum() for w in head))
+            penalty = self.alpha * distance + self.beta * sum(w.square().sum() for w in head)
+            return cast(Tensor, 0.5 * penalty)
 
         return phase.add_term("l2_sp", l2_sp)

@@ -7,7 +7,15 @@ with the standardisation, into the head's weights. Where every strategy ends wit
 tuned study), it is fitted again on both.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
 from bench.api import Model, Phase, Phases, Strategy, Task, UserError, torch
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class LogReg(Strategy):
@@ -35,6 +43,8 @@ def solve(model: Model, task: Task) -> None:
     import numpy as np
     from sklearn.preprocessing import StandardScaler
 
+    head = model.classifier
+    assert isinstance(head, torch.nn.Linear)
     train, val = (task.features(model, images) for images in task.disjoint)
     scaler = StandardScaler().fit(train[0])  # features that are constant here it leaves unscaled
     (x, y), (x_val, y_val) = ((scaler.transform(z), y) for z, y in (train, val))
@@ -45,11 +55,11 @@ def solve(model: Model, task: Task) -> None:
         x, y = np.concatenate([x, x_val]), np.concatenate([y, y_val])
     ((weight, bias),) = solutions(x, y, [best])
     with torch.no_grad():
-        model.classifier.weight.copy_(torch.as_tensor(weight / scaler.scale_))
-        model.classifier.bias.copy_(torch.as_tensor(bias - weight @ (scaler.mean_ / scaler.scale_)))
+        head.weight.copy_(torch.as_tensor(weight / scaler.scale_))
+        head.bias.copy_(torch.as_tensor(bias - weight @ (scaler.mean_ / scaler.scale_)))
 
 
-def solutions(x, y, grid):
+def solutions(x: np.ndarray, y: np.ndarray, grid: Iterable[float]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """For each C, ascending, the weight [K, D] and bias [K] of the softmax regression on x [N, D], y [N]."""
     import numpy as np
     from sklearn.linear_model import LogisticRegression

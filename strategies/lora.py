@@ -7,6 +7,8 @@ attention alone. Grouped, depthwise and dilated convolutions stay frozen; normal
 statistics. After training B A is added to W, so that the tested network has the original structure and cost.
 """
 
+from typing import Any
+
 from bench.api import Model, Phase, Phases, Strategy, Task, UserError, knob
 from strategies import _peft
 
@@ -34,7 +36,7 @@ class LoRA(Strategy):
         _peft.merge(model)
 
 
-def fits(layer) -> bool:
+def fits(layer: Any) -> bool:
     """peft refuses grouped convolutions, and forgets dilation and padding modes."""
     convolution = hasattr(layer, "groups")
     return not convolution or (

@@ -12,10 +12,10 @@ labelled images (which have one view) are left out of the agreement, and ramp is
 
 from math import exp
 
-from bench.api import Batch, Model, Phase, Phases, Task, Tensor, Transform, knob, replace, torch
+from bench.api import Batch, Model, Phase, Phases, Task, Tensor, Transform, knob, nn, replace, torch
 from strategies._followers import Follower
 from strategies._progress import with_progress
-from strategies._unlabeled import with_unlabeled
+from strategies._unlabeled import views, with_unlabeled
 
 
 class MeanTeacher(Transform):
@@ -44,16 +44,17 @@ class MeanTeacher(Transform):
                 teacher = Follower(model.net, lambda step: min(1 - 1 / (step + 1), self.decay))
             yield self._taught(phase, task, teacher)
 
-    def _taught(self, phase: Phase, task: Task, teacher: Follower) -> Phase:
+    def _taught(self, phase: Phase, task: Task, teacher: Follower[nn.Module]) -> Phase:
         phase, progress = with_progress(with_unlabeled(phase, "mean_teacher", self.unlabeled), task)
 
         def agree(model: Model, batch: Batch) -> Tensor:
+            weak, strong = views(batch)
             with torch.no_grad():
-                p = teacher.in_mode_of(model.net)(batch.weak).float().softmax(dim=-1)
-            q = model(batch.strong).float().softmax(dim=-1)
+                p: Tensor = teacher.in_mode_of(model.net)(weak).float().softmax(dim=-1)
+            q = model(strong).float().softmax(dim=-1)
             return self.weight * self.risen(progress()) * (q - p).square().mean()
 
-        phase = phase.add_term("mean_teacher", agree).after_step(lambda model: teacher.follow(model.net))
+        phase = phase.add_term("mean_teacher", agree).after_step(teacher.follow_net)
         return replace(phase, eval_weights=teacher.module.state_dict) if phase.span[1] == 1 else phase
 
     def risen(self, t: float) -> float:

@@ -10,7 +10,7 @@ own in train mode: trained BatchNorm layers normalise them by their own statisti
 
 from bench.api import Batch, Model, Phase, Task, Tensor, Transform, knob
 from strategies._progress import with_progress
-from strategies._unlabeled import confident_cross_entropy, with_unlabeled
+from strategies._unlabeled import confident_cross_entropy, views, with_unlabeled
 
 
 class PseudoLabel(Transform):
@@ -32,7 +32,7 @@ class PseudoLabel(Transform):
         phase, progress = with_progress(with_unlabeled(phase, "pseudo_label", self.unlabeled), task)
 
         def pseudo_label(model: Model, batch: Batch) -> Tensor:
-            logits = model(batch.weak)
+            logits = model(views(batch)[0])
             return self.alpha(progress()) * confident_cross_entropy(logits, logits, self.threshold)
 
         return phase.add_term("pseudo_label", pseudo_label)

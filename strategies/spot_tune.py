@@ -54,7 +54,9 @@ def double(model: Model, temperature: float) -> Any:
     device = next(model.parameters()).device
     policy = Policy(len(names), temperature).to(device)
     for name in names:
-        net.get_submodule(name).policy = (policy,)
+        spot = net.get_submodule(name)
+        assert isinstance(spot, Spot)
+        spot.policy = (policy,)
     net.add_module("policy", policy)
     net.register_forward_pre_hook(policy.decide)
     net.register_forward_hook(policy.forget)

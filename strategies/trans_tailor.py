@@ -10,6 +10,7 @@ The authors published no code and others' disagree, hence "-like".
 """
 
 import copy
+from collections.abc import Generator
 
 from bench.api import Group, Model, Phase, Phases, Strategy, Task, UserError, knob, torch
 from strategies._extras import extra
@@ -63,7 +64,7 @@ class TransTailor(Strategy):
             cut(model, scores, work * (1 - self.share * i / rounds))
         yield Phase("tune", task.epochs - done, model.groups(self.lr), span=(done / task.epochs, 1.0))
 
-    def _scores(self, model: Model, task: Task, seed: int):
+    def _scores(self, model: Model, task: Task, seed: int) -> Generator[Phase, None, dict[str, list[float]]]:
         """Learns the scales in a phase of their own; returns the filters' scores."""
         from strategies.layers.filters import absorb, filter_layers, importance, scaled
 

@@ -108,9 +108,11 @@ class Prefix:
     def logits(self, activations: Tensor) -> Tensor:
         """[B, ...] -> [B, K], in the model's current mode."""
         if self.border == CLASSIFIER:
-            return self.model.classifier(activations)
+            logits: Tensor = self.model.classifier(activations)
+            return logits
         with self._replaced(activations):
-            return self.model.net(self._dummy)
+            logits = self.model.net(self._dummy)
+        return logits
 
     def agrees(self, x: Tensor, activations: Tensor) -> bool:
         """Whether the images x [B, 3, H, W] and these activations of theirs lead to the same outputs."""

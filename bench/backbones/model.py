@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from bench.api import Group, Output
 from bench.backbones import passes
 from bench.backbones.report import LoadReport
 from bench.backbones.stages import Stage, classifier_modules, split
-from bench.errors import UserError
+from bench.errors import NeedsWeights, UserError
 
 __all__ = ["Model", "Stage"]
 
@@ -39,7 +39,7 @@ def renew(head: nn.Module) -> None:
 
 
 def no_source_head() -> nn.Module:
-    raise UserError("the backbone comes without the classifier that it was pretrained with")
+    raise NeedsWeights("the backbone comes without the classifier that it was pretrained with")
 
 
 class Model(nn.Module):
@@ -50,6 +50,8 @@ class Model(nn.Module):
     follows the model to its device, is no part of `state_dict()`, and stays what it was when weights are
     reinitialised. source_head: makes the classifier of the pretraining, on its device of loading (the CPU).
     """
+
+    pretrained: dict[str, Tensor]
 
     def __init__(
         self,
@@ -98,7 +100,12 @@ class Model(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, 3, H, W] -> logits [B, K]."""
-        return passes.run(self, lambda x, _: self.net(x), x)
+        logits: Tensor = passes.run(self, lambda x, _: self.net(x), x)
+        return logits
+
+    if TYPE_CHECKING:  # torch's takes and gives anything
+
+        def __call__(self, x: Tensor) -> Tensor: ...
 
     def observe(self, x: Tensor) -> Output:
         """x [B, 3, H, W] -> logits with what they were made of, in one pass, in the model's current mode."""
@@ -232,8 +239,9 @@ class Model(nn.Module):
         for stage in (*self.stages[first:], self.head):
             for name in (*stage.param_names, *stage.buffer_names):
                 own, drawn = tensors[name], fresh_tensors.get(name)
-                if stage is not self.head or (drawn is not None and drawn.shape == own.shape):
-                    own.copy_(drawn)  # a head that a method has put in the old one's place is renewed only
+                if stage is self.head and (drawn is None or drawn.shape != own.shape):
+                    continue  # a head that a method has put in the old one's place is renewed only
+                own.copy_(fresh_tensors[name])
         if self.on_new_head:
             self.on_new_head(self)
 
@@ -255,6 +263,6 @@ class Model(nn.Module):
             raise UserError(f"first stage is {first}, but the model has {len(self.stages)} stages ({names})")
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Model:
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self.pretrained = _Shared({name: fn(tensor) for name, tensor in self.pretrained.items()})
         return self

@@ -112,7 +112,8 @@ def _in_parts(room: Room, network: nn.Module, forward: Forward[Result], x: Tenso
         # a hook makes several rows of an image: parts would come out in another order
         return forward(x, slice(0, n))
     room.parted |= room.in_step and bool(others)
-    return _joined([found, *(_part(network, forward, x, part) for part in others)])
+    whole: Result = _joined([found, *(_part(network, forward, x, part) for part in others)])
+    return whole
 
 
 def _part(network: nn.Module, forward: Forward[Result], x: Tensor, where: slice) -> Result:
@@ -126,7 +127,8 @@ def _part(network: nn.Module, forward: Forward[Result], x: Tensor, where: slice)
     # not stopped early: hooks that follow a pass to its end see the end of the second one too
     with set_checkpoint_early_stop(False):
         kept = lambda: (nullcontext(), _statistics_kept(network))  # noqa: E731
-        return checkpoint(once, x[where], use_reentrant=False, context_fn=kept)
+        found: Result = checkpoint(once, x[where], use_reentrant=False, context_fn=kept)
+    return found
 
 
 @contextmanager

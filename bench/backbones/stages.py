@@ -58,7 +58,7 @@ def split(net: nn.Module, prefix: str = "") -> tuple[tuple[Stage, ...], Stage]:
 
 def classifier_modules(net: nn.Module) -> list[nn.Module]:
     """The modules of `net.get_classifier()`, which gives one or several."""
-    found = net.get_classifier()
+    found: object = net.get_classifier()  # type: ignore[operator]
     modules = found if isinstance(found, tuple | list) else [found]
     return [module for module in modules if isinstance(module, nn.Module)]
 
@@ -85,7 +85,7 @@ def _timm_groups(net: nn.Module) -> Callable[[str], float] | None:
     from timm.models._manipulate import group_with_matcher  # the public ones leave out buffers
 
     try:
-        matcher = net.group_matcher(coarse=True)
+        matcher = net.group_matcher(coarse=True)  # type: ignore[operator]
     except (AttributeError, AssertionError, NotImplementedError):
         return None
     groups = group_with_matcher(_tensors(net), matcher)

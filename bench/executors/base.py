@@ -65,7 +65,10 @@ Event = Started | Progress | Lost | Ended
 class Executor(Protocol):
     """Executes jobs and tells what happens to them. Every job ends exactly once."""
 
-    workers: int
+    @property
+    def workers(self) -> int:
+        """How many jobs it executes at a time."""
+        ...
 
     def run(self, jobs: Iterable[Job]) -> Iterator[Event]:
         """Events until all jobs have ended. Jobs start in the given order."""

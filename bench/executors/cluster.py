@@ -7,6 +7,7 @@ lost attempt, to say in the store what became of its run.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -99,7 +100,7 @@ class RayExecutor:
         self._setting = Setting(Path(marker), not _seen_everywhere(Path(marker)), cpus, _queue())
         self._parcels: dict[str, Any] = {}
         self._tasks: dict[Any, tuple[Job, int, Any]] = {}
-        self._task = ray.remote(
+        self._task: Any = ray.remote(
             num_cpus=self.share.cpus, num_gpus=self.share.gpus, num_returns=2, max_retries=0, max_calls=0,
             runtime_env={"env_vars": dict(MALLOC)},
         )(_execute)  # fmt: skip
@@ -178,7 +179,10 @@ def _connect(address: str | None) -> None:
     try:
         _knock(address)
         ray.init(
-            address=address or "local", log_to_driver=False, logging_level="ERROR", include_dashboard=False
+            address=address or "local",
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            include_dashboard=False,
         )
     except (OSError, RuntimeError, ValueError, exceptions.RayError) as error:
         where = f"the Ray cluster {address}" if address else "a Ray on this machine"

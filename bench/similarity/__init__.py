@@ -6,7 +6,7 @@ of a network, `measure` puts both together, `record` keeps what was measured. He
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from bench.schema import MEASURES
@@ -37,15 +37,16 @@ def tables(entries: list[dict[str, Any]]) -> Iterator[tuple[str, list[dict[str, 
         groups.setdefault(f"{entry['dataset']} on {entry['backbone']}", []).append(entry)
     for title, group in groups.items():
         names = [name for name in MEASURES if any(name in entry["values"] for entry in group)]
-        rows = [_row("images measured", group, lambda entry: entry["images"])]
+        rows = [_row("images measured", group, [entry["images"] for entry in group])]
         rows += [
-            _row(MEASURES[name], group, lambda entry, name=name: entry["values"].get(name)) for name in names
+            _row(MEASURES[name], group, [entry["values"].get(name) for entry in group]) for name in names
         ]
         yield title, rows, _missing(group)
 
 
-def _row(title: str, group: list[dict[str, Any]], value: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
-    return {"images per class": title, **{str(entry["n_per_class"]): value(entry) for entry in group}}
+def _row(title: str, group: list[dict[str, Any]], values: list[Any]) -> dict[str, Any]:
+    sizes = [str(entry["n_per_class"]) for entry in group]
+    return {"images per class": title, **dict(zip(sizes, values, strict=True))}
 
 
 def _missing(group: list[dict[str, Any]]) -> list[str]:

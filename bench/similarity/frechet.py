@@ -7,7 +7,7 @@ The number depends on the network: compare it within one backbone only. It leans
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -33,7 +33,7 @@ def standardised(source: np.ndarray, target: np.ndarray) -> float:
         spread > 1e-3 * spread.max()
     )  # a channel that the source never moves has no scale to be measured by
     a, b = ((x - centre)[:, alive] / spread[alive] for x in (source, target))
-    return frechet(a, b) / a.shape[1]
+    return frechet(a, b) / int(alive.sum())
 
 
 def frechet(a: np.ndarray, b: np.ndarray) -> float:
@@ -43,7 +43,8 @@ def frechet(a: np.ndarray, b: np.ndarray) -> float:
     which are those of R_X R_Y^T from QR: no root of a large, perhaps singular matrix is taken.
     """
     x, y = ((z - z.mean(0)) / np.sqrt(len(z) - 1) for z in (a, b))
-    rx, ry = (np.linalg.qr(z, mode="r") for z in (x, y))
+    # the cast: numpy's types do not know that "r" gives R alone
+    rx, ry = (cast(np.ndarray, np.linalg.qr(z, mode="r")) for z in (x, y))
     root = np.linalg.svd(rx @ ry.T, compute_uv=False).sum()
     means = np.sum((a.mean(0) - b.mean(0)) ** 2)
     return max(0.0, float(means + np.sum(x**2) + np.sum(y**2) - 2 * root))

@@ -35,7 +35,10 @@ def _evidence(u: np.ndarray, s: np.ndarray, y: np.ndarray) -> float:
     def negative(log_t: np.ndarray) -> np.ndarray:
         shrink = 1 / (1 + s2 / np.exp(log_t)[..., None])  # t / (t + s^2)
         residual = (z2 * shrink).sum(-1) + outside  # beta = N / residual
-        return -0.5 * (np.log(shrink).sum(-1) / n + np.log(n / residual) - 1 - np.log(2 * np.pi))
+        evidence: np.ndarray = 0.5 * (
+            np.log(shrink).sum(-1) / n + np.log(n / residual) - 1 - np.log(2 * np.pi)
+        )
+        return -evidence
 
     grid = np.log(s2.max()) + np.log(10) * np.linspace(-DECADES, DECADES, 12 * DECADES + 1)
     best = int(np.argmin(negative(grid)))

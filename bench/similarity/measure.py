@@ -25,6 +25,7 @@ from bench.similarity.frechet import distance
 from bench.similarity.measures import NO_HEAD, measure
 from bench.spec import BackboneSpec, DatasetSpec, RunSpec
 from bench.train.cost import forward_flops
+from bench.train.device import placed
 
 IMAGES = 2000
 """At most so many images of either side, ..."""
@@ -72,8 +73,7 @@ def _measure(
 ) -> dict[Any, dict[str, Any]]:
     """-> images, classes, values and missing, by size."""
     torch.manual_seed(0)
-    model = make_model(backbone, 2, image_size, places).eval()
-    model = model.to(_device(), memory_format=torch.channels_last)
+    model = placed(make_model(backbone, 2, image_size, places).eval(), _device())
     limit = min(IMAGES, int(FLOPS / max(1, forward_flops(model))))
     images = prepare_dataset(dataset, backbone, image_size, places).pool
     subsets = {n: first_of_each_class(images, n, seed, limit) for n in sizes}
@@ -109,7 +109,8 @@ def first_of_each_class(pool: ImageSet, n: Any, seed: int, limit: int) -> np.nda
     labels = pool.y.numpy()[chosen]
     classes, starts = np.unique(labels, return_index=True)
     rank = np.arange(len(labels)) - starts[np.searchsorted(classes, labels)]
-    return chosen[rank < max(LEAST, limit // len(classes))]
+    kept: np.ndarray = chosen[rank < max(LEAST, limit // len(classes))]
+    return kept
 
 
 def _device() -> torch.device:
@@ -120,7 +121,7 @@ def measure_similarity(spec: RunSpec, places: Places) -> float:
     """Distance of the run's dataset from the source of its backbone, measured on that backbone and recorded."""
     backbone, size = spec.backbone, spec.train.image_size
     assert backbone.source
-    model = make_model(backbone, 2, size, places).to(memory_format=torch.channels_last)
+    model = placed(make_model(backbone, 2, size, places))
     source, target = (
         prepare_dataset(d, backbone, size, places).pool for d in (backbone.source, spec.dataset)
     )

@@ -31,7 +31,7 @@ class _Refused(yaml.MarkedYAMLError):
 class _Loader(yaml.SafeLoader):
     depth = 0
 
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node:
         mark = self.peek_event().start_mark
         if self.check_event(yaml.AliasEvent):
             raise _refuse("aliases (*name) are not allowed in a study; write the values out", mark)
@@ -40,6 +40,7 @@ class _Loader(yaml.SafeLoader):
             raise _refuse(f"more than {MAX_DEPTH} lists and mappings within each other", mark)
         node = super().compose_node(parent, index)
         self.depth -= 1
+        assert node is not None  # an empty document has no node to be composed
         if node.tag not in _PLAIN and not (isinstance(parent, yaml.MappingNode) and index is None):
             kind = node.tag.replace("tag:yaml.org,2002:", "!!")
             allowed = "text, numbers, true, false, lists and mappings"

@@ -61,7 +61,7 @@ def one_line(label: str) -> str:
 
 Label = Annotated[str, AfterValidator(one_line)]
 
-TEXTBOOK: dict[Cell, str] = {
+TEXTBOOK: dict[str, str] = {
     "similar-small": "linear_probe",
     "similar-large": "full",
     "dissimilar-small": "last_stages",

@@ -11,7 +11,6 @@ from typing import Any
 from bench import compose, numerics
 from bench.errors import UserError, nearest
 from bench.numerics import Choice
-from bench.schema import CELLS
 from bench.spec import BackboneSpec, RunSpec, StrategySpec, TeacherSpec, TrainSpec
 from bench.study import targets
 from bench.study.backbones import resolve
@@ -326,8 +325,9 @@ def _rule(study: Study, strategies: list[StrategySpec], path: Path) -> dict[str,
         if label not in labels:
             where = locate(path, "matrix", "rule", cell)
             raise UserError(f"{where}: {label!r} is no strategy of this study{nearest(label, labels)}")
-    first = {cell: _plainest(strategies, name) for cell, name in TEXTBOOK.items()}
-    return {cell: study.matrix.rule.get(cell, first[cell]) for cell in CELLS}
+    rule = {cell: _plainest(strategies, name) for cell, name in TEXTBOOK.items()}
+    rule.update(study.matrix.rule.items())
+    return rule
 
 
 def _baseline(study: Study, strategies: list[StrategySpec], path: Path) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bench.data import registry
 from bench.errors import UserError
@@ -59,11 +59,12 @@ def make(entry: DatasetEntry, study: Study, path: Path, i: int) -> Target:
             _check(images[n], n, info, study.train.val_share)
             if list(images.values()).count(images[n]) > 1:
                 raise UserError(f"{n} means {images[n]} images per class, which stands here already")
-    return Target(_label(entry, path, i), spec, entry.similarity, images, info.classes and len(info.classes))
+    classes = len(info.classes) if info.classes else None
+    return Target(_label(entry, path, i), spec, entry.similarity, images, classes)
 
 
-def _images(n: Any, counts: list[int] | None) -> int:
-    if n != "all":
+def _images(n: int | Literal["all"], counts: list[int] | None) -> int:
+    if isinstance(n, int):
         return n
     if not counts:
         raise UserError(

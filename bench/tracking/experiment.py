@@ -67,7 +67,8 @@ def write_study(uri: str, experiment_id: str, document: dict[str, Any]) -> str:
     else:
         tags = {Tag.PURPOSE: Purpose.STUDY, **provenance.tags()}
         run = client.create_run(experiment_id, tags=tags, run_name=f"study: {document['name']}")
-    run_id, finished = run.info.run_id, RunStatus.to_string(RunStatus.FINISHED)
+    run_id: str = run.info.run_id
+    finished = RunStatus.to_string(RunStatus.FINISHED)
     if run.info.status != finished:
         client.set_terminated(run_id, finished)
     client.log_text(run_id, json.dumps(document, indent=1), ARTIFACT_STUDY)

@@ -10,6 +10,7 @@ import threading
 import time
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from mlflow.entities import Metric as Point
@@ -132,7 +133,7 @@ class RunLog:
         while open_:
             points, open_ = self._batch()
             if points:
-                self._patience.call(lambda batch=points: self.client.log_batch(run_id, metrics=batch))
+                self._patience.call(partial(self.client.log_batch, run_id, metrics=points))
 
     def _batch(self) -> tuple[list[Point], bool]:
         """What the queue gives within `FLUSH_SECONDS`, and whether more may come."""

@@ -49,7 +49,8 @@ class Opening:
     def _create(self) -> str:
         self._requests += 1
         made = self.client.create_run(self.experiment_id, self.started, self.tags, self.name)
-        return made.info.run_id
+        run_id: str = made.info.run_id
+        return run_id
 
     def _found(self) -> str | None:
         """What an earlier request has made, whose answer was lost."""

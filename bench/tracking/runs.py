@@ -14,7 +14,7 @@ from mlflow.entities import RunTag
 from bench.patience import patiently
 from bench.processes import process_mark
 from bench.schema import IMPORTANCE, Metric, Purpose, Status, Tag
-from bench.spec import RunSpec
+from bench.spec import BackboneSpec, DatasetSpec, RunSpec
 from bench.tracking import provenance
 from bench.tracking.client import MlflowClient
 from bench.tracking.log import MLFLOW_STATUS, RunLog
@@ -54,7 +54,7 @@ class Tracker:
         mine = f"tags.`{Tag.TUNING_ID}` = '{tuning.tuning_id}'"
         found = self.client.search_runs([self.experiment_id], mine, max_results=1)
         if found:
-            run_id = found[0].info.run_id
+            run_id: str = found[0].info.run_id
             self.client.update_run(run_id, status="RUNNING")
             self.client.log_batch(run_id, tags=[RunTag(k, v) for k, v in _running().items()])
             return run_id
@@ -139,7 +139,7 @@ def flatten(spec: RunSpec) -> dict[str, Any]:
     for part in strategy.parts:
         flat |= {f"knob.{part.name}.{key}": value for key, value in part.knobs.items()}
     flat |= {f"train.{key}": value for key, value in asdict(spec.train).items()}
-    sections = {
+    sections: dict[str, DatasetSpec | BackboneSpec | None] = {
         "dataset": spec.dataset,
         "backbone": spec.backbone,
         "teacher": spec.teacher.backbone if spec.teacher else None,

@@ -14,7 +14,7 @@ class Monitor(SystemMetricsMonitor):
     """
 
     def __init__(self, record: Callable[[int, dict[str, float]], None], tracking_uri: str) -> None:
-        super().__init__("", tracking_uri=tracking_uri)
+        super().__init__("", tracking_uri=tracking_uri)  # type: ignore[no-untyped-call]
         self._record = record
 
     def monitor(self) -> None:
@@ -34,6 +34,6 @@ class Monitor(SystemMetricsMonitor):
 
     def finish(self) -> None:
         """Stop, with one more sample: a run shorter than the interval (10 s) would have none."""
-        super().finish()
+        super().finish()  # type: ignore[no-untyped-call]
         self.collect_metrics()
         self.publish_metrics(self.aggregate_metrics())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +23,7 @@ DENSE_SMALLER, DENSE = 96, 192
 DENSE_BATCH = 16
 
 
-def pays(depthwise: bool, batch: int, size: Pair, out: Pair, kernel: Pair, channels: Pair) -> bool:
+def pays(depthwise: bool, batch: int, size: Pair, out: Pair, kernel: tuple[int, ...], channels: Pair) -> bool:
     """By the shape alone, never by a clock: the same run must give the same bits in every process.
 
     Forward and backward of a layer, oneDNN's processor time over ours (one AVX2 core, batches of 32 and 64; kernel/stride
@@ -83,8 +84,8 @@ class _Convolution(torch.autograd.Function):
     """Forward and gradient of the input are torch's own."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
-        ctx, x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair, groups: int
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair, groups: int
     ) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.how = stride, padding, groups
@@ -92,7 +93,7 @@ class _Convolution(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         stride, padding, groups = ctx.how
         of_x = of_weight = of_bias = None
@@ -136,10 +137,15 @@ _active = 0
 _original = nn.Conv2d._conv_forward
 
 
-def _conv_forward(self: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    if taken(self, x, weight):
-        return _Convolution.apply(x, weight, bias, self.stride, self.padding, self.groups)
-    return _original(self, x, weight, bias)
+def _conv_forward(self: nn.Conv2d, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    found: Tensor
+    if taken(self, input, weight):
+        found = _Convolution.apply(  # type: ignore[no-untyped-call]
+            input, weight, bias, self.stride, self.padding, self.groups
+        )
+    else:
+        found = _original(self, input, weight, bias)
+    return found
 
 
 @contextmanager

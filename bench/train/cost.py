@@ -104,7 +104,8 @@ def forward_flops(model: Model) -> int:
     """FLOPs of one image's forward pass (a multiply-add counts two), on the meta device (on CPU attention is missed)."""
     with FlopCounterMode(display=False) as counter:
         _ghost(model)(_ghost_image(model))
-    return counter.get_total_flops()
+    flops: int = counter.get_total_flops()
+    return flops
 
 
 @dataclass(frozen=True)

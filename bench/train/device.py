@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
+from torch import nn
 
 from bench.spec import TrainSpec
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -32,3 +36,10 @@ def choose(train: TrainSpec) -> Numerics:
     """CUDA where there is one, in the format of the run's spec."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return Numerics(device, torch.bfloat16 if train.dtype == "bf16" else torch.float32)
+
+
+def placed(model: Network, device: torch.device | None = None) -> Network:
+    """The model itself, on `device` (None: where it is), its weights channels-last as the images are."""
+    where = {} if device is None else {"device": device}
+    model.to(**where, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch has no type for it
+    return model

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 import torch
@@ -72,10 +73,10 @@ class HeadTrainer:
             raise ValueError(f"{k} heads need as many learning rates, weight decays and smoothings")
         if not all(0 < value < float("inf") for value in lr):
             raise ValueError(f"learning rates are {list(lr)}, but must be positive and finite")
-        like = {"device": heads.weight.device, "dtype": torch.float32}
+        tensor = partial(torch.tensor, device=heads.weight.device, dtype=torch.float32)
         self.rule = rule
-        self._lr, self._decay = torch.tensor(lr, **like), torch.tensor(weight_decay, **like)
-        self._smoothing = torch.tensor(smoothing, **like) if any(smoothing or ()) else None
+        self._lr, self._decay = tensor(lr), tensor(weight_decay)
+        self._smoothing = tensor(smoothing) if smoothing and any(smoothing) else None
         rows = torch.cat([heads.weight.float(), heads.bias.float()[:, :, None]], dim=2)  # [K, C, D+1]
         self._u = (rows.permute(2, 1, 0) / self._lr).contiguous()  # [D+1, C, K]
         self._state = rule.state(self._u)

@@ -48,8 +48,8 @@ def cross_entropy(logits: Tensor, top: Tensor, top_p: Tensor, draw: Draw, smooth
     -log p_c = max logits - logits_c - log max p: unlike log p_c it is finite where p_c is too small for a float, and
     unlike a log-softmax it needs no third array of that size.
     """
-    soft = draw.target is not None
-    aimed = (logits * draw.target[:, :, None]).sum(dim=1) if soft else of_class(logits, draw.y)
+    soft = draw.target
+    aimed = of_class(logits, draw.y) if soft is None else (logits * soft[:, :, None]).sum(dim=1)
     if smoothing is not None:
         aimed = aimed + smoothing * (logits.mean(dim=1) - aimed)
     return top - aimed - top_p.log()

@@ -20,11 +20,11 @@ from bench.backbones.passes import Room
 from bench.compose import Composed
 from bench.data.augment import normalise
 from bench.data.images import ImageSet
-from bench.data.task import Task
+from bench.data.task import Task, steps_per_epoch
 from bench.errors import Diverged
 from bench.schema import Metric
 from bench.spec import TrainSpec
-from bench.train.batches import Batches, steps_per_epoch
+from bench.train.batches import Batches
 from bench.train.checkpoint import Snapshot, weights_of
 from bench.train.convolutions import small_maps
 from bench.train.cost import Clock

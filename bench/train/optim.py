@@ -35,11 +35,10 @@ def make_optimizer(phase: Phase, train: TrainSpec) -> optim.Optimizer:
             groups, opt=train.optimizer, **(_fused(train) | train.optimizer_kwargs)
         )
     except ValueError as error:
-        if train.optimizer.lower() in list_optimizers():
+        known = [str(name) for name in list_optimizers()]
+        if train.optimizer.lower() in known:
             raise UserError(f"train.optimizer_kwargs: {error}") from None
-        raise UserError(
-            f"unknown optimizer {train.optimizer!r}{nearest(train.optimizer, list_optimizers())}"
-        ) from None
+        raise UserError(f"unknown optimizer {train.optimizer!r}{nearest(train.optimizer, known)}") from None
     except (TypeError, RuntimeError) as error:
         raise UserError(f"train.optimizer_kwargs: {error}") from None
     _start_momentum(optimizer)

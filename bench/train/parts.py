@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
@@ -75,9 +75,9 @@ class Timed(Parts):
             self._synchronize()
             self._since = time.perf_counter()
 
-    def within(self, *outermost: str) -> Counter[str]:
-        """Seconds by innermost part, of all that lay within these."""
-        found: Counter[str] = Counter()
+    def within(self, *outermost: str) -> defaultdict[str, float]:
+        """Seconds by innermost part, of all that lay within these; 0 of what never was."""
+        found: defaultdict[str, float] = defaultdict(float)
         for path, seconds in self.seconds.items():
             if path[: len(outermost)] == outermost:
                 found[path[-1]] += seconds

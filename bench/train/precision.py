@@ -19,7 +19,7 @@ from bench.numerics import Key, Timing, read
 from bench.places import used
 from bench.spec import BackboneSpec
 from bench.train.convolutions import small_maps
-from bench.train.device import Numerics
+from bench.train.device import Numerics, placed
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 ROUNDS, SECONDS = 8, 2.0
@@ -97,7 +97,7 @@ def _fastest(step: Step, images: int, rounds: int) -> Timing:
 
 def make_step(model: nn.Module, size: int, device: torch.device) -> Step:
     """Forward, loss, backward and plain SGD on random images [images, 3, size, size], as the loop does it."""
-    model = model.to(device, memory_format=torch.channels_last).train()
+    model = placed(model, device).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-6)
 
     def step(dtype: str, images: int) -> float:

@@ -41,9 +41,9 @@ def phases_of(model: Model, task: Task, strategies: Sequence[Composed]) -> list[
     None leaves `model` as the strategies have left it: it cannot be used any more.
     """
     head, before = model.classifier, _content(model)
-    if type(head) not in LINEAR or head.bias is None:
+    if not isinstance(head, nn.Linear) or type(head) not in LINEAR or head.bias is None:
         return None
-    found = []
+    found: list[Phase] = []
     for strategy in strategies:
         try:
             phases = list(islice(strategy.phases(model, task), 2))

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import optuna
 from optuna.distributions import (
@@ -38,6 +38,8 @@ from bench.tuning import plain_pickle
 from bench.tuning.space import Searched
 from bench.tuning.storage import PatientStorage
 from bench.tuning.tuning import Budget, Tuning
+
+Made = TypeVar("Made")
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 logging.getLogger("alembic").setLevel(logging.ERROR)
@@ -144,7 +146,7 @@ class Search:
         self._open: dict[int, optuna.Trial] = {}  # asked for here, and not told yet
         several = tuning.method.objective != "accuracy"
         opened = open_storage(storage)
-        wanted = {
+        wanted: dict[str, Any] = {
             "study_name": name,
             "storage": opened,
             "directions": ["maximize", "minimize"] if several else ["maximize"],
@@ -257,7 +259,8 @@ class Search:
 
     def within_budget(self) -> list[FrozenTrial]:
         """The trials that the budget covers: all but those of an earlier, larger one."""
-        budget, kept, spent = self.tuning.budget, [], 0.0
+        budget, spent = self.tuning.budget, 0.0
+        kept: list[FrozenTrial] = []
         for trial in self.counted:
             spent += 1 if budget.unit == "trials" else _spent(trial, budget.unit)
             if kept and spent > budget.amount:
@@ -313,7 +316,8 @@ def _sampler(tuning: Tuning, number: int) -> optuna.samplers.BaseSampler:
     if "seed" in inspect.signature(cls).parameters:
         which = 0 if cls.__name__ in IN_ORDER else number
         options.setdefault("seed", derive(which, tuning.tuning_id) % 2**32)
-    return _made("sampler", cls, options)
+    sampler: optuna.samplers.BaseSampler = _made("sampler", cls, options)
+    return sampler
 
 
 class PlainCmaEsSampler(optuna.samplers.CmaEsSampler):
@@ -338,10 +342,11 @@ def _blind_trials(tuning: Tuning) -> float:
 
 
 def _pruner(name: str, options: Mapping[str, Any] | None) -> optuna.pruners.BasePruner:
-    return _made("pruner", _by_name("pruner", name, PRUNERS, optuna.pruners), dict(options or {}))
+    cls: type[optuna.pruners.BasePruner] = _by_name("pruner", name, PRUNERS, optuna.pruners)
+    return _made("pruner", cls, dict(options or {}))
 
 
-def _by_name(kind: str, name: str, short: Mapping[str, str], module: Any) -> type:
+def _by_name(kind: str, name: str, short: Mapping[str, str], module: Any) -> type[Any]:
     cls = getattr(module, short.get(name.lower(), name), None)
     base = getattr(module, f"Base{kind.capitalize()}")
     if not (inspect.isclass(cls) and issubclass(cls, base)):  # "__class__" is a class as well
@@ -349,7 +354,7 @@ def _by_name(kind: str, name: str, short: Mapping[str, str], module: Any) -> typ
     return cls
 
 
-def _made(kind: str, cls: type, options: dict[str, Any]) -> Any:
+def _made(kind: str, cls: type[Made], options: dict[str, Any]) -> Made:
     try:
         with warnings.catch_warnings(category=optuna.exceptions.ExperimentalWarning, action="ignore"):
             return cls(**options)

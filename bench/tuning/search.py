@@ -19,8 +19,9 @@ from bench.places import Places
 from bench.schema import Metric, Status
 from bench.spec import RunSpec
 from bench.together import AT_MOST, possible
+from bench.tracking.log import RunLog
 from bench.tracking.plain import Tracking, search_name
-from bench.tracking.runs import Found, RunLog, Tracker
+from bench.tracking.runs import Found, Tracker
 from bench.tuning.engine import BY_SPLIT, PRUNERS, Search
 from bench.tuning.tuning import Tuning
 

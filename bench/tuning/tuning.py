@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from bench import compose
 from bench.spec import RunSpec, StrategySpec, TeacherSpec, content_hash
@@ -85,5 +85,5 @@ def judged_by_val(strategy: StrategySpec) -> bool:
 
 def final(spec: RunSpec, strategy: StrategySpec, refit: bool) -> RunSpec:
     """The run that is reported: the chosen knobs, trained on the validation images too if the study says so."""
-    fit = "train+val" if refit and not judged_by_val(strategy) else "train"
+    fit: Literal["train", "train+val"] = "train+val" if refit and not judged_by_val(strategy) else "train"
     return replace(with_strategy(spec, strategy), train=replace(spec.train, fit=fit))

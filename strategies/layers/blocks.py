@@ -16,7 +16,12 @@ def block_names(net: nn.Module) -> list[str]:
 
 
 def holds_blocks(module: nn.Module) -> bool:
-    return any(is_composite(member) for inner in module.modules() if is_sequence(inner) for member in inner)
+    return any(
+        is_composite(member)
+        for inner in module.modules()
+        if is_sequence(inner)
+        for member in inner.children()
+    )
 
 
 def is_sequence(module: nn.Module) -> bool:

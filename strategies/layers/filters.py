@@ -14,15 +14,17 @@ Scores = dict[str, list[float]]
 """Layer -> a score for each of its filters."""
 
 
-def filter_layers(model: Model) -> dict[str, nn.Module]:
+Layer = nn.Conv2d | nn.Linear
+
+
+def filter_layers(model: Model) -> dict[str, Layer]:
     """The body's convolutions and linear layers by their names in `model.net`."""
     head = set(model.classifier.modules())
-    kinds = (nn.Conv2d, nn.Linear)
-    return {n: m for n, m in model.net.named_modules() if isinstance(m, kinds) and m not in head}
+    return {n: m for n, m in model.net.named_modules() if isinstance(m, Layer) and m not in head}
 
 
 @contextmanager
-def hooked(model: Model, hook: Callable[[str, nn.Module, Tensor], Tensor | None]) -> Iterator[None]:
+def hooked(model: Model, hook: Callable[[str, Layer, Tensor], Tensor | None]) -> Iterator[None]:
     """While it lasts, the output of each of those layers is what `hook` returns, unless that is None."""
     handles = [
         layer.register_forward_hook(lambda layer, args, out, name=name: hook(name, layer, out))

@@ -30,7 +30,9 @@ class Policy(nn.Module):
         self.actions: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.logits(self.features(x).mean(dim=(2, 3))).float().unflatten(1, (self.blocks, 2))
+        logits = self.logits(self.features(x).mean(dim=(2, 3))).float()
+        by_block: Tensor = logits.unflatten(1, (self.blocks, 2))
+        return by_block
 
     def decide(self, net: nn.Module, args: tuple[Any, ...]) -> None:
         logits = self(args[0])
@@ -61,7 +63,10 @@ class Spot(nn.Module):
         self.policy: tuple[Policy, ...] = ()  # a tuple, because its parameters are not this block's
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        frozen, tuned = self.frozen(x, *args, **kwargs), self.tuned(x, *args, **kwargs)
-        choice = self.policy[0].actions[:, self.index].to(tuned.dtype)
+        frozen: Tensor = self.frozen(x, *args, **kwargs)
+        tuned: Tensor = self.tuned(x, *args, **kwargs)
+        actions = self.policy[0].actions
+        assert actions is not None
+        choice = actions[:, self.index].to(tuned.dtype)
         a, b = (choice[:, i].reshape(-1, *[1] * (tuned.ndim - 1)) for i in (0, 1))
         return a * frozen + b * tuned

@@ -1,18 +1,32 @@
 """Stochastic normalisation in the place of BatchNorm."""
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+if TYPE_CHECKING:
+    from torch.nn.modules.batchnorm import _BatchNorm as Base
+else:
+    Base = object
 
-class StochNormMixin:
+
+class StochNormMixin(Base):
     """In front of a BatchNorm class: its state, its activation (timm's BatchNormAct2d), other statistics in training."""
 
     p: float
+    momentum: float
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+    act: nn.Module
+    drop: nn.Module
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
-            return super().forward(x)
+            plain: Tensor = super().forward(x)
+            return plain
         by_moving = F.batch_norm(x, self.running_mean.clone(), self.running_var.clone(), eps=self.eps)
         by_batch = F.batch_norm(
             x, self.running_mean, self.running_var, None, None, True, self.momentum, self.eps
@@ -22,7 +36,10 @@ class StochNormMixin:
         chosen = (torch.rand(x.shape[1]) < self.p).to(x.device).view(shape)
         out = torch.where(chosen, by_batch, by_moving)
         out = out * self.weight.view(shape) + self.bias.view(shape)
-        return self.act(self.drop(out)) if hasattr(self, "act") else out
+        if hasattr(self, "act"):
+            acted: Tensor = self.act(self.drop(out))
+            return acted
+        return out
 
 
 def convert(net: nn.Module, p: float) -> int:
@@ -30,5 +47,6 @@ def convert(net: nn.Module, p: float) -> int:
     found = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.affine]
     for module in found:
         module.__class__ = type(f"Stoch{type(module).__name__}", (StochNormMixin, type(module)), {})
+        assert isinstance(module, StochNormMixin)
         module.p = p
     return len(found)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.api import Model
 from strategies.layers.channels import Unit
-from strategies.layers.filters import hooked
+from strategies.layers.filters import Layer, hooked
 
 
 def multiply_adds(model: Model) -> dict[str, float]:
     """Of each convolution and linear layer of the body, for one image."""
     found: dict[str, float] = {}
 
-    def add(name: str, layer: nn.Module, out: Tensor) -> None:
+    def add(name: str, layer: Layer, out: Tensor) -> None:
         found[name] = found.get(name, 0.0) + out.numel() * layer.weight[0].numel()
 
     with hooked(model, add):
@@ -34,6 +34,7 @@ def work_left(model: Model, work: dict[str, float], gone: Unit) -> float:
     for site, channels in gone.items():
         if site.name in left:
             layer = model.net.get_submodule(site.name)
+            assert isinstance(layer, Layer)
             inputs = layer.weight.shape[1] * getattr(layer, "groups", 1)
             left[site.name] *= 1 - len(channels) / (layer.weight.shape[0] if site.output else inputs)
     return sum(left.values())

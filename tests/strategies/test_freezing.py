@@ -27,6 +27,13 @@ def names(model: Model) -> set[str]:
     return {n for n, _ in model.net.named_parameters()}
 
 
+def test_freeze_first_goes_from_nothing_to_all_of_the_body() -> None:
+    model = make_model("test_resnet")
+    for k in range(len(model.stages) + 1):
+        phase = first_phase("freeze_first", model, freeze_first={"k": k})
+        assert [g.name for g in phase.train] == [s.name for s in model.stages[k:]] + ["head"]
+
+
 def test_freeze_fraction_freezes_whole_stages_up_to_the_share() -> None:
     model = make_model("test_resnet")
     sizes = [sum(p.numel() for p in model.stage_parameters(s)) for s in model.stages]
