@@ -5,7 +5,7 @@ PYTHON ?= python3
 UV := .uv/bin/uv
 BENCH := .venv/bin/bench
 
-.PHONY: setup quickstart test test-long benchmark lint audit schema docs constraints clean
+.PHONY: setup quickstart test test-long test-wheel benchmark lint audit schema docs constraints clean
 
 setup: .venv/.installed
 
@@ -29,15 +29,21 @@ test: setup
 test-long: setup
 	.venv/bin/python -m pytest -m long
 
+# The wheel, built, installed into an empty environment, and a copied study run with it: part of test-long.
+test-wheel: setup
+	.venv/bin/python -m pytest -m long tests/test_wheel.py
+
 # Speed beside what one would use instead, 40 minutes on a machine with nothing else to do -> docs/performance.md
 benchmark: setup
 	$(UV) pip install --quiet --python .venv/bin/python -c constraints.txt -e '.[dev,benchmark]'
 	.venv/bin/python -m tests.benchmarks.speed
 	.venv/bin/python -m tests.benchmarks.speed --report
 
+# A minute and a half the first time, then seconds: mypy remembers what it has seen (.mypy_cache).
 lint: setup
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+	.venv/bin/mypy
 
 # Known vulnerabilities of what constraints.txt pins, by PyPI's records, or AUDIT_SERVICE=osv. --strict: a package that
 # the service could not be asked about fails the audit, as does a service that is out of reach.

@@ -8,10 +8,13 @@ from functools import cached_property
 from typing import Any
 
 from bench.schema import Tag
+from reports.networks import Networks, networks
 from reports.ranking import Ranked, rank
 from reports.ranks import Ranks, rank_test
 from reports.records import Row, Study
 from reports.searches import DEFAULT, TUNED, Gain, Search, gains, searches
+from reports.sweep_text import Section as Swept
+from reports.sweep_text import section as swept
 from reports.transferability_text import Section, section
 from reports.verdict import Cell, judge_study
 
@@ -71,6 +74,14 @@ class Analysis:
     @cached_property
     def ranks(self) -> Ranks | str:
         return rank_test(self.rows)
+
+    @cached_property
+    def sweep(self) -> Swept | None:
+        return swept(self.document, self.rows, [cell.name for cell in self.cells])
+
+    @cached_property
+    def networks(self) -> Networks | None:
+        return networks(self.document, self.rows)
 
     @cached_property
     def transfer(self) -> Section | None:

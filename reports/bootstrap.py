@@ -58,7 +58,8 @@ def over_datasets(found: Mapping[Unit, float], resamples: int = RESAMPLES) -> tu
 def _means(values: np.ndarray, resamples: int, slots: int, stream: int) -> np.ndarray:
     """[resamples, slots]: means of seeds drawn with replacement, one for each slot that may draw this dataset."""
     draws = np.random.default_rng((0, stream)).integers(0, len(values), (resamples, slots, len(values)))
-    return values[draws].mean(axis=-1)
+    means: np.ndarray = values[draws].mean(axis=-1)
+    return means
 
 
 @lru_cache(maxsize=8)

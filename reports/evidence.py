@@ -102,7 +102,7 @@ def _of_one_setting(rows: list[Row]) -> list[Row]:
 
 def _place(entry: Mapping[str, Any], row: Row, n: int, label: str, backbone: str) -> Place:
     measured = [m for m in entry.get("measures") or [] if m["backbone"] == label]
-    here = next((m for m in measured if m["n_per_class"] == n), {})
+    here: Mapping[str, Any] = next((m for m in measured if m["n_per_class"] == n), {})
     similar = {"similar": True, "dissimilar": False}.get(row["similarity"])
     curve = {m["n_per_class"]: m["values"] for m in measured if m["n_per_class"] <= n}
     return Place(backbone, n, here.get("classes"), here.get("values", {}), similar, curve)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,7 +17,7 @@ from reports.text import quantity, seconds
 from reports.verdict import Cell
 from reports.words import cell_title
 
-RING = {
+RING: dict[str, Any] = {
     "marker": "o",
     "linestyle": "none",
     "markersize": 15,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import ceil
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -69,7 +70,7 @@ def _line(axes: Axes, y: float, found: Comparison, low: float, high: float, colo
         axes.plot(100 * found.mean, y, marker="o", color=color, markersize=6.5, markeredgecolor="white")
         return
     side, shift = ("left", 8) if found.mean < low else ("right", -8)
-    at = {
+    at: dict[str, Any] = {
         "xy": (100 * min(max(found.mean, low), high), y),
         "xytext": (shift, 0),
         "textcoords": "offset points",

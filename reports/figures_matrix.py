@@ -58,7 +58,11 @@ def _card(axes: Axes, x: float, y: float, unit: float, cell: Cell | None, before
     """unit: what distances between lines are multiplied by, as axes units are of the figure's height."""
     verdict = cell.verdict if cell else Verdict.UNTESTED
     shape = "round,pad=0,rounding_size=0.012"
-    style = {"facecolor": VERDICT_FILL[verdict], "edgecolor": VERDICT_COLOR[verdict], "linewidth": 1.4}
+    style: dict[str, Any] = {
+        "facecolor": VERDICT_FILL[verdict],
+        "edgecolor": VERDICT_COLOR[verdict],
+        "linewidth": 1.4,
+    }
     axes.add_patch(FancyBboxPatch((x, y), W, H, boxstyle=shape, **style))
     if cell is None:
         axes.text(x + W / 2, y + H / 2, "not in this study", ha="center", va="center", color=FAINT, size=11)

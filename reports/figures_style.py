@@ -12,6 +12,7 @@ import seaborn as sns
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from PIL import Image
 
@@ -36,7 +37,7 @@ VERDICT_FILL = {
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*", "d"]
 PALE = (6, 8)  # seaborn's pink and yellow hardly show on white
 DASHES = ["-", "--", ":", "-."]
-RC = {
+RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
     "axes.titlesize": 10.5,
@@ -94,9 +95,8 @@ def style() -> Any:
 
 def new_figure(height: float, width: float = WIDTH) -> Figure:
     """A figure without pyplot: no global state, so reports can be written from any thread."""
-    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout="constrained")
-    figure.get_layout_engine().set(h_pad=0.07, hspace=0.04)
-    return figure
+    layout = ConstrainedLayoutEngine(h_pad=0.07, hspace=0.04)
+    return Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout=layout)
 
 
 def legend(figure: Figure, looks: Mapping[str, Mapping[str, Any]]) -> None:
@@ -104,8 +104,8 @@ def legend(figure: Figure, looks: Mapping[str, Mapping[str, Any]]) -> None:
     names = [shorten(name, 34) for name in looks]
     columns = int(WIDTH * 10 / (max(map(len, names)) + 6))
     handles = [Line2D([], [], **look) for look in looks.values()]
-    place = {"loc": "outside lower center", "ncols": max(1, min(len(names), columns))}
-    figure.legend(handles, names, frameon=False, **place)
+    columns = max(1, min(len(names), columns))
+    figure.legend(handles, names, frameon=False, loc="outside lower center", ncols=columns)
 
 
 def save(figure: Figure, path: Path) -> Path:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import ceil
+from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -14,14 +16,14 @@ from reports.figures_style import BETTER, FAINT, INK, WITHIN, legend, looks, new
 from reports.searches import Gain, Search, best_so_far
 from reports.words import cell_title
 
-HOLLOW = {
+HOLLOW: dict[str, Any] = {
     "marker": "o",
     "markersize": 7,
     "markerfacecolor": "white",
     "markeredgecolor": FAINT,
     "linestyle": "none",
 }
-FULL = {"marker": "o", "markersize": 7, "color": INK, "linestyle": "none"}
+FULL: dict[str, Any] = {"marker": "o", "markersize": 7, "color": INK, "linestyle": "none"}
 
 
 def tuning(gains: Sequence[Gain], rule: dict[str, str | None]) -> Figure | None:
@@ -50,10 +52,10 @@ def tuning(gains: Sequence[Gain], rule: dict[str, str | None]) -> Figure | None:
     return figure
 
 
-def _gains(axes, cell: str, gains: Sequence[Gain], rule: str | None) -> None:
+def _gains(axes: Axes, cell: str, gains: Sequence[Gain], rule: str | None) -> None:
     for y, gain in enumerate(gains):
         better = gain.tuned >= gain.default
-        line = {
+        line: dict[str, Any] = {
             "color": WITHIN if better else BETTER,
             "linewidth": 2,
             "linestyle": "-" if better else ":",

@@ -71,9 +71,9 @@ def _ranked(
     floor: float,
 ) -> Ranked | None:
     by_seed: dict[int, dict[tuple[str, int, str], tuple[float, float]]] = defaultdict(dict)
-    for (*condition, seed), accuracies in found.items():
+    for (dataset, n, backbone, seed), accuracies in found.items():
         if {label, baseline} <= set(accuracies):
-            by_seed[seed][tuple(condition)] = (accuracies[label], accuracies[baseline])
+            by_seed[seed][dataset, n, backbone] = (accuracies[label], accuracies[baseline])
     complete = [pairs for pairs in by_seed.values() if len(pairs) == len(cells)]
     if not complete:
         return None

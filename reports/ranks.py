@@ -70,12 +70,12 @@ def _conditions(rows: Sequence[Row]) -> tuple[list[dict[str, float]], list[str],
     Conditions in which the others share no seed are dropped.
     """
     planned = {(row["dataset"], row["n_per_class"], row["backbone"]) for row in rows}
-    has = defaultdict(set)
+    has: dict[str, set[tuple[str, int, str]]] = defaultdict(set)
     by: dict[tuple[str, int, str], list[dict[str, float]]] = defaultdict(list)
-    for (*key, _), found in blocks(rows).items():
-        by[tuple(key)].append(found)
+    for (dataset, n, backbone, _), found in blocks(rows).items():
+        by[dataset, n, backbone].append(found)
         for name in found:
-            has[name].add(tuple(key))
+            has[name].add((dataset, n, backbone))
     labels = list(dict.fromkeys(row["strategy"] for row in rows))
     measured = {condition for condition in planned if by[condition]}
     kept = [name for name in labels if has[name] == measured]
@@ -89,7 +89,10 @@ def mean_ranks(table: Sequence[Sequence[float]]) -> list[float]:
     """Mean rank of each column, 1 for the largest value of a line; equal values share their mean rank."""
     from scipy.stats import rankdata
 
-    return rankdata([[-value for value in line] for line in table], axis=1).mean(axis=0).tolist()
+    means: list[float] = (
+        rankdata([[-value for value in line] for line in table], axis=1).mean(axis=0).tolist()
+    )
+    return means
 
 
 def iman_davenport(table: Sequence[Sequence[float]]) -> tuple[float, float]:

@@ -12,7 +12,7 @@ import jinja2
 
 from bench.schema import Metric, Tag
 from bench.store import redacted
-from reports import tables, tables_verdict, text, tuning_text, words
+from reports import networks_text, tables, tables_verdict, text, tuning_text, words
 from reports.advice_text import section as advice_section
 from reports.analysis import Analysis
 from reports.bootstrap import FEWEST_DATASETS, FEWEST_SEEDS, resampled
@@ -91,6 +91,9 @@ def _context(found: Analysis, figures: dict[str, Path]) -> dict[str, Any]:
         "tuning": _tuning(found),
         "ranking": tables.ranking(found.ranking, [cell.name for cell in cells]),
         **_ranks(found),
+        "conditions": tables.conditions(rows),
+        "sweep": found.sweep,
+        "networks": _networks(found),
         "costs": tables.costs(rows),
         "trained_together": any(row[Metric.TRAINED_TOGETHER] for row in rows),
         "without_result": tables.without_result(found.study.rows),
@@ -124,6 +127,19 @@ def _tuning(found: Analysis) -> dict[str, str] | None:
         "gains": tuning_text.gains_table(found.gains),
         "searches": tuning_text.searches_table(found.searches),
         "importances": tuning_text.importances_table(found.searches),
+    }
+
+
+def _networks(found: Analysis) -> dict[str, Any] | None:
+    """None where the study has one network, or too few results on several."""
+    networks = found.networks
+    if networks is None:
+        return None
+    return {
+        "answer": networks_text.answer(networks),
+        "against": networks_text.against(networks),
+        "agreement": networks_text.agreement(networks),
+        "carried": networks_text.carried(networks),
     }
 
 

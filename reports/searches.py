@@ -84,7 +84,8 @@ def _counted(metrics: dict[str, float]) -> int | None:
     counts = [
         metrics.get(key) for key in (Metric.TRIALS_COMPLETE, Metric.TRIALS_PRUNED, Metric.TRIALS_FAILED)
     ]
-    return None if None in counts else int(sum(counts))
+    known = [count for count in counts if count is not None]
+    return int(sum(known)) if len(known) == len(counts) else None
 
 
 def best_so_far(found: Sequence[Search]) -> list[float]:

@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from bench.schema import CELLS, Metric, Status
-from reports import text
+from reports import stats, text
 from reports.ranking import Ranked
 from reports.records import Row
 from reports.stats import Mean
@@ -26,6 +26,39 @@ def strategies(cells: Sequence[Cell]) -> str:
     labels = list(dict.fromkeys(s for cell in cells for s in cell.strategies))
     header = ["strategy", *(cell_title(cell.name) for cell in cells)]
     return table(header, [[code(label), *(_mean(cell, label) for cell in cells)] for label in labels])
+
+
+MAX_CONDITIONS = 12  # columns that a page has room for
+
+
+def conditions(rows: Sequence[Row]) -> str:
+    """Every strategy at every size of every dataset: mean ± SE over seeds, the best bold.
+
+    '' where that says no more than the table by cell, or there are several backbones, or too many columns.
+    """
+    found: dict[tuple[str, int], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        if row["status"] == Status.FINISHED and row[Metric.TEST_ACCURACY] is not None:
+            found[row["dataset"], row["n_per_class"]][row["strategy"]].append(row[Metric.TEST_ACCURACY])
+    several = len({row["backbone"] for row in rows}) > 1
+    if several or not len({row["cell"] for row in rows}) < len(found) <= MAX_CONDITIONS:
+        return ""
+    means = {place: {s: stats.mean_of(values) for s, values in by.items()} for place, by in found.items()}
+    best = {place: max(by, key=lambda s: by[s].mean) for place, by in means.items()}
+    header = ["strategy", *(f"{escape(dataset)}, {n}" for dataset, n in means)]
+    labels = dict.fromkeys(row["strategy"] for row in rows)
+    lines = [
+        [code(s), *(_of_condition(by.get(s), best[place] == s) for place, by in means.items())]
+        for s in labels
+    ]
+    return table(header, lines)
+
+
+def _of_condition(mean: Mean | None, best: bool) -> str:
+    if mean is None:
+        return NONE
+    value = points(mean.mean) + ("" if isnan(mean.se) else f" ± {points(mean.se)}")
+    return f"**{value}**" if best else value
 
 
 def ranking(ranked: Sequence[Ranked], cells: Sequence[str]) -> str:
@@ -72,12 +105,16 @@ def _mean(cell: Cell, label: str) -> str:
 COSTS: list[tuple[str, str, Callable[[float | None], str]]] = [
     ("training", Metric.TRAIN_SECONDS, seconds),
     ("peak memory", Metric.PEAK_MEMORY, lambda value: quantity(value, "B", 1024)),
+    ("energy", Metric.ENERGY, lambda value: quantity(value, "J")),
     ("trainable", Metric.PARAMS_TRAINABLE, quantity),
 ]
 
 
 def costs(rows: Sequence[Row]) -> str:
-    """Means over finished runs, per cell and strategy."""
+    """Means over finished runs, per cell and strategy; energy where any run could read it."""
+    shown = [
+        cost for cost in COSTS if cost[1] != Metric.ENERGY or any(row.get(Metric.ENERGY) for row in rows)
+    ]
     groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
         if row["status"] == Status.FINISHED:
@@ -88,12 +125,12 @@ def costs(rows: Sequence[Row]) -> str:
         [
             cell_title(cell),
             code(strategy),
-            *(show(mean_of(found, key)) for _, key, show in COSTS),
+            *(show(mean_of(found, key)) for _, key, show in shown),
             str(len(found)),
         ]
         for (cell, strategy), found in order
     ]
-    header = ["cell", "strategy", *(name for name, *_ in COSTS), "runs"]
+    header = ["cell", "strategy", *(name for name, *_ in shown), "runs"]
     return table(header, lines, right_from=2) if lines else ""
 
 

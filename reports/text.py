@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
+from typing import TypeGuard
 
 NONE = "–"
 _LEADING = re.compile(r"^(\d*)([-+=.)])")  # what would begin a list or underline a heading
@@ -28,12 +29,12 @@ def _one_line(text: object) -> str:
 
 def percent(fraction: float | None, digits: int = 1) -> str:
     """Fraction .885 as `88.5 %`."""
-    return NONE if _unknown(fraction) else f"{100 * fraction:.{digits}f} %"
+    return f"{100 * fraction:.{digits}f} %" if _known(fraction) else NONE
 
 
 def points(fraction: float | None, digits: int = 1, sign: bool = False) -> str:
     """A difference of fractions in percentage points, without the unit."""
-    if _unknown(fraction):
+    if not _known(fraction):
         return NONE
     if math.isinf(fraction):
         return "∞" if fraction > 0 else "−∞"
@@ -61,7 +62,7 @@ def p_phrase(p: float) -> str:
 
 def seconds(value: float | None) -> str:
     """Three figures below a minute, then minutes and hours."""
-    if _unknown(value):
+    if not _known(value):
         return NONE
     if value < 60:
         return f"{value:.2g} s" if value < 10 else f"{value:.0f} s"
@@ -70,7 +71,7 @@ def seconds(value: float | None) -> str:
 
 def quantity(value: float | None, unit: str = "", step: int = 1000) -> str:
     """Engineering notation: 11.2 M. `step` 1024 with unit "B" gives MiB."""
-    if _unknown(value):
+    if not _known(value):
         return NONE
     power = next((p for p in (3, 2, 1) if abs(value) >= step**p), 0)
     scaled = value / step**power
@@ -84,8 +85,8 @@ def quantity(value: float | None, unit: str = "", step: int = 1000) -> str:
     return f"{scaled:.{digits}f} {prefix}{unit}".strip()
 
 
-def _unknown(value: float | None) -> bool:
-    return value is None or math.isnan(value)
+def _known(value: float | None) -> TypeGuard[float]:
+    return value is not None and not math.isnan(value)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], right_from: int = 1) -> str:

@@ -32,8 +32,9 @@ def protocol(tune: dict[str, Any]) -> str:
 
 def _sampler(tune: dict[str, Any]) -> str:
     """Optuna's TPE begins as random search, which in a small search is all of it."""
-    if tune["sampler"] != "tpe":
-        return tune["sampler"]
+    sampler: str = tune["sampler"]
+    if sampler != "tpe":
+        return sampler
     drawn = (tune.get("sampler_options") or {}).get("n_startup_trials", TPE_STARTUP)
     if tune.get("trials") and tune["trials"] <= drawn:
         return "tpe, which begins with random draws, here to the end"

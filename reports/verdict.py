@@ -92,7 +92,8 @@ def judge_cell(
     """Compare every strategy of the cell with the rule's pick."""
     cell = units(rows)
     strategies = list(dict.fromkeys(row["strategy"] for row in rows))
-    comparisons = compare(cell, rule, [s for s in strategies if s != rule]) if rule in strategies else []
+    others = [s for s in strategies if s != rule]
+    comparisons = compare(cell, rule, others) if rule is not None and rule in strategies else []
     verdict, why = decide(rule, strategies, _n(cell, rule), comparisons, margin)
     best, best_accuracy, rule_accuracy = _best(cell, rule, strategies, comparisons)
     return Cell(
@@ -172,15 +173,15 @@ def _best(
     if rule is not None and compared:
         top = max(compared, key=lambda c: c.mean)
         best = top.strategy if top.mean > 0 else rule
-        shared = pairs(cell, best, rule).values()
-        return best, fmean(own for own, _ in shared), fmean(other for _, other in shared)
+        both = pairs(cell, best, rule).values()
+        return best, fmean(own for own, _ in both), fmean(other for _, other in both)
     measured = [s for s in strategies if _n(cell, s)]
     shared = [accuracy for by in cell.values() for accuracy in by.values() if set(measured) <= set(accuracy)]
     if not measured or not shared:
         return None, math.nan, math.nan
     means = {s: fmean(found[s] for found in shared) for s in measured}
     best = max(measured, key=lambda s: means[s])
-    return best, means[best], means.get(rule, math.nan)
+    return best, means[best], math.nan if rule is None else means.get(rule, math.nan)
 
 
 def _regret(regret: float, comparisons: Sequence[Comparison]) -> dict[str, float]:

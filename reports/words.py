@@ -42,9 +42,13 @@ def sentence(cell: Cell, margin: float) -> str:
         Verdict.SUPPORTED: _supported,
         Verdict.CONTRADICTED: _contradicted,
         Verdict.UNDECIDED: _undecided,
-        Verdict.UNTESTED: lambda cell, _: f"{cell.why[0].upper()}{cell.why[1:]}.",
+        Verdict.UNTESTED: _untested,
     }[cell.verdict](cell, margin)
     return " ".join(filter(None, [head, body, _time(cell), _open(cell)]))
+
+
+def _untested(cell: Cell, margin: float) -> str:
+    return f"{cell.why[0].upper()}{cell.why[1:]}."
 
 
 def _scope(cell: Cell) -> str:

@@ -42,7 +42,15 @@ system_metrics: false
 """
 
 
-BEGIN_WITH = ("test_kill", "test_ray", "test_tuned_study", "test_cli", "test_mlflow_ui", "test_server", "test_postgres")
+BEGIN_WITH = (
+    "test_kill",
+    "test_ray",
+    "test_tuned_study",
+    "test_cli",
+    "test_mlflow_ui",
+    "test_server",
+    "test_postgres",
+)
 """Files that take minutes, longest first: begun with, so that no processor waits for one of them at the end."""
 
 

@@ -1,0 +1,130 @@
+"""Strategies that differ in one knob alone: what turning it does to accuracy, time and memory.
+
+A *line* is a composition of which the study has at least three strategies, with a number in some knob that is another in
+each of them. A *sweep* is a knob with all its lines.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from statistics import fmean
+from typing import Any
+
+from bench.schema import Metric
+from reports.figure_data import finished
+from reports.ranking import Ranked, rank
+from reports.records import Row
+from reports.stats import Mean, mean_of
+from reports.units import accuracies, units
+
+LEAST = 3
+"""Two strategies are a comparison, not a line."""
+
+NEUTRAL = ("uniform", "none")  # parts that change nothing, and are not named
+
+Knob = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Line:
+    """strategies: label by the knob's value, lowest first. others: knobs that differ between them besides."""
+
+    composition: str
+    strategies: dict[float, str]
+    others: list[str]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    part: str
+    knob: str
+    lines: list[Line]
+
+    @property
+    def name(self) -> str:
+        return f"{self.part}.{self.knob}"
+
+
+@dataclass(frozen=True)
+class Point:
+    """Means of one strategy in one cell. accuracy: over pairs of dataset and seed; seconds, bytes: over finished runs."""
+
+    value: float
+    accuracy: Mean
+    seconds: float | None
+    memory: float | None
+
+
+def sweep(document: dict[str, Any]) -> Sweep | None:
+    """The knob with the most strategies along its lines; None where there is none. A knob that is searched has no value."""
+    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for strategy in document["strategies"]:
+        groups[_composition(strategy)].append(strategy)
+    found: dict[Knob, list[Line]] = defaultdict(list)
+    for composition, strategies in groups.items():
+        if len(strategies) >= LEAST and (line := _line(composition, strategies, document)):
+            found[line[0]].append(line[1])
+    sweeps = [Sweep(part, knob, lines) for (part, knob), lines in found.items()]
+    return max(sweeps, key=lambda s: sum(len(line.strategies) for line in s.lines), default=None)
+
+
+def along(line: Line, cell: str, rows: Sequence[Row]) -> list[Point]:
+    """One per strategy of the line that has results in the cell."""
+    made = []
+    for value, label in line.strategies.items():
+        own = [row for row in finished(rows) if (row["cell"], row["strategy"]) == (cell, label)]
+        if own:
+            accuracy = mean_of(accuracies(units(own), label))
+            spent = (_mean(own, Metric.TRAIN_SECONDS), _mean(own, Metric.PEAK_MEMORY))
+            made.append(Point(value, accuracy, *spent))
+    return made
+
+
+def against_first(line: Line, document: dict[str, Any], rows: Sequence[Row]) -> list[tuple[float, Ranked]]:
+    """Each strategy of the line minus the one at the lowest value, over all conditions of the study, seeds being counted."""
+    first = next(iter(line.strategies.values()))
+    own = [row for row in rows if row["strategy"] in line.strategies.values()]
+    plan = {**document, "matrix": {**document["matrix"], "baseline": first}}
+    ranked = {one.strategy: one for one in rank(plan, own)}
+    return [(value, ranked[label]) for value, label in line.strategies.items() if label in ranked]
+
+
+def _composition(strategy: dict[str, Any]) -> str:
+    return " + ".join(part["name"] for part in _parts(strategy) if part["name"] not in NEUTRAL)
+
+
+def _parts(strategy: dict[str, Any]) -> list[dict[str, Any]]:
+    return [strategy["freeze"], *chain(strategy.get("lr") or [], strategy.get("regularize") or [])]
+
+
+def _line(
+    composition: str, strategies: Sequence[dict[str, Any]], document: dict[str, Any]
+) -> tuple[Knob, Line] | None:
+    """The one knob that has another number in each strategy, and the line along it; None where it is none or several."""
+    values: dict[Knob, list[Any]] = defaultdict(list)
+    for strategy in strategies:
+        for part in _parts(strategy):
+            for knob, value in (part.get("knobs") or {}).items():
+                values[part["name"], knob].append(value)
+    differing = {key: found for key, found in values.items() if len(set(map(str, found))) > 1}
+    spaces = (document.get("tune") or {}).get("spaces", {})
+    searched = {name for strategy in strategies for name in spaces.get(strategy["label"], {})}
+    axes = [key for key, found in differing.items() if _distinct(found, len(strategies))]
+    if len(axes) != 1 or ".".join(axes[0]) in searched:
+        return None
+    numbers = differing[axes[0]]
+    labels = dict(sorted(zip(numbers, (s["label"] for s in strategies), strict=True)))
+    return axes[0], Line(composition, labels, [".".join(key) for key in differing if key != axes[0]])
+
+
+def _distinct(values: Sequence[Any], n: int) -> bool:
+    numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+    return len(numbers) == len(set(numbers)) == n
+
+
+def _mean(rows: Sequence[Row], key: str) -> float | None:
+    values = [row[key] for row in rows if row[key] is not None]
+    return fmean(values) if values else None
