@@ -21,9 +21,9 @@ $(UV):
 quickstart: setup
 	$(BENCH) run studies/quickstart.yaml
 
-# A file's tests share what they prepare, so they stay in one process. Three on two cores: many wait for what they started.
+# Two processes; a file's tests share what they prepare, so they stay in one.
 test: setup
-	.venv/bin/python -m pytest -m "not long" -n 3 --dist loadfile --no-loadscope-reorder
+	.venv/bin/python -m pytest -m "not long" -n 2 --dist loadfile
 
 # Minutes each: many real kills, studies run to the end.
 test-long: setup

@@ -130,6 +130,12 @@ def translated(uri: str) -> Iterator[None]:
         raise UserError(f"store {redacted(uri)} cannot be used: {redacted(reason, uri)}") from error
 
 
+OTHER_VERSION = (
+    "its tables are of another version of MLflow than this one; where this one is the newer, `mlflow db upgrade` "
+    "adapts them, once you have a copy"
+)
+
+
 def _refusal(uri: str, error: Exception) -> str | None:
     """The reason in one line; None for an error of another kind. Imports neither: who raised it has been imported."""
     if isinstance(error, ModuleNotFoundError):
@@ -139,8 +145,10 @@ def _refusal(uri: str, error: Exception) -> str | None:
         sys.modules.get, ("mlflow.exceptions", "sqlalchemy.exc", "alembic.util")
     )
     if alembic and isinstance(error, alembic.CommandError):
-        return f"{error}: it was made by another version of MLflow"
+        return OTHER_VERSION
     if mlflow and isinstance(error, mlflow.MlflowException):
+        if "out-of-date database schema" in str(error.message):
+            return OTHER_VERSION
         message, unreached, cause = str(error.message).partition("(Caused by ")
         return f"it does not answer: {cause.removesuffix(ENDS).rpartition(': ')[2]}" if unreached else message
     if sqlalchemy and isinstance(error, sqlalchemy.SQLAlchemyError):

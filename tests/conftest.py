@@ -42,24 +42,6 @@ system_metrics: false
 """
 
 
-BEGIN_WITH = (
-    "test_kill",
-    "test_ray",
-    "test_tuned_study",
-    "test_cli",
-    "test_mlflow_ui",
-    "test_server",
-    "test_postgres",
-)
-"""Files that take minutes, longest first: begun with, so that no processor waits for one of them at the end."""
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    order = {name: i for i, name in enumerate(BEGIN_WITH)}
-    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
-
-
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real photographs and ImageNet weights, where they are at hand."""

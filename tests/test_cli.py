@@ -93,6 +93,7 @@ def test_seeds_and_strategies_are_paired(finished: Path) -> None:
         finished,
         "run",
         "again.yaml",
+        "--no-report",
         "--workers",
         "1",
         "--set",

@@ -162,6 +162,7 @@ def test_only_runs_that_differ_in_knobs_alone_are_grouped(tmp_path: Path) -> Non
     assert [len(group) for group in grouped(many)] == [AT_MOST, 1]
 
 
+@pytest.mark.long
 def test_a_sweep_that_is_killed_goes_on_to_its_end(tmp_path: Path) -> None:
     """SIGKILL once its runs have begun, then the same command: each run once, trained as one, none left running."""
     folder = tmp_path / "study"

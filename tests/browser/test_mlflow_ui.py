@@ -108,6 +108,7 @@ def unfold_note(page: Page) -> None:
 
 
 def filter_by(page: Page, text: str) -> None:
+    expect(names(page).first).to_be_visible()  # what is typed before the page has its runs is lost
     box = page.get_by_test_id("search-box")
     box.fill(text)
     box.press("Enter")

@@ -107,7 +107,7 @@ CASES: list[Bad] = [
     store("a link to itself", "sqlite:///x.db", "store DIR/x.db is a link that leads nowhere", a_link_to_itself),
     store("a database of another program", "sqlite:///x.db", "store DIR/x.db belongs to another program (it has the tables customers, orders); give it a file of its own", customers),
     store("Optuna's database", "sqlite:///x.db", "store DIR/x.db belongs to another program (it has the tables alembic_version, studies, trials); give it a file of its own", of_optuna),
-    store("MLflow's tables of another version", "sqlite:///x.db", "store sqlite:///DIR/x.db cannot be used: Can't locate revision identified by '0123456789ab': it was made by another version of MLflow", of_another_version),
+    store("MLflow's tables of another version", "sqlite:///x.db", "store sqlite:///DIR/x.db cannot be used: its tables are of another version of MLflow than this one; where this one is the newer, `mlflow db upgrade` adapts them, once you have a copy", of_another_version),
     store("a file below a file", "sqlite:///study.yaml/x.db", "store DIR/study.yaml/x.db cannot be written: …"),
     store("a folder that takes no files", "sqlite:////proc/x.db", "store /proc/x.db cannot be written: …"),
     store("in memory", "sqlite://", "store sqlite://: not a file; write sqlite:///FILE.db, with three slashes"),

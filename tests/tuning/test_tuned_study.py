@@ -91,6 +91,7 @@ def test_a_second_call_does_nothing_and_more_trials_go_on(finished: Path) -> Non
     assert len(runs(finished, "tuning")) == 1
 
 
+@pytest.mark.long
 def test_a_killed_search_ends_as_if_it_had_not_been_killed(finished: Path, tmp_path: Path) -> None:
     (tmp_path / "tuned.yaml").write_text(STUDY)
     env = {**os.environ, "PYTHONPATH": str(ROOT), "BENCH_CACHE": str(finished / ".bench-cache")}
