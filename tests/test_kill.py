@@ -103,12 +103,12 @@ class Kills:
 
     def _once(self, folder: Path, driver: subprocess.Popen[bytes]) -> None:
         """One kill, once a run is under way: what an earlier driver left RUNNING does not count as one."""
-        begun = wait_for(lambda: driver.poll() is not None or (_workers(driver) and _running(folder)), 120)
+        begun = wait_for(lambda: driver.poll() is not None or _busy(driver, folder), 120)
         assert begun, (folder / "log.txt").read_text()
         time.sleep(self.rng.uniform(0, 1.5))
         if driver.poll() is not None:
             return
-        children, workers = _children(driver), _workers(driver)
+        children, workers = _children(driver), _busy(driver, folder) or _workers(driver)
         whom = self.rng.choices(["worker", "driver", "both"], [16, 3, 1])[0]
         if whom != "driver" and workers:
             self.rng.choice(workers).kill()
@@ -128,6 +128,16 @@ def _children(driver: subprocess.Popen[bytes]) -> list[psutil.Process]:
     with suppress(psutil.Error):
         return psutil.Process(driver.pid).children(recursive=True)
     return []
+
+
+def _busy(driver: subprocess.Popen[bytes], folder: Path) -> list[psutil.Process]:
+    """Workers of this driver that have a run under way."""
+    pids = {
+        int(run["tags"].get(Tag.PID, "0").partition(":")[0])
+        for run in final_runs(folder)
+        if run["status"] == "RUNNING"
+    }
+    return [child for child in _children(driver) if child.pid in pids]
 
 
 def _workers(driver: subprocess.Popen[bytes]) -> list[psutil.Process]:

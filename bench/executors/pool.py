@@ -17,6 +17,9 @@ from bench.executors import devices
 from bench.executors.base import Ended, Event, Job, Progress, Started
 from bench.executors.waiting import Waiting
 
+SERVERS = 3
+"""So many times a fork server may be killed while it is asked for one worker."""
+
 GRACE_SECONDS = 20.0
 """How long a stopped worker may take to say in the store that its run was killed."""
 
@@ -58,10 +61,18 @@ class LocalPool:
     def _start(self, number: int) -> Worker:
         ours, theirs = self._context.Pipe()
         gpu = self._gpus[number % len(self._gpus)] if self._gpus else None
-        process = self._context.Process(
-            target=_work, args=(theirs, self.threads, gpu), name=f"worker-{number}", daemon=True
-        )
-        process.start()
+        for left in reversed(range(SERVERS)):
+            process = self._context.Process(
+                target=_work, args=(theirs, self.threads, gpu), name=f"worker-{number}", daemon=True
+            )
+            try:
+                process.start()  # by the fork server, which is started again if it is gone
+                break
+            except (EOFError, ConnectionError):  # it was killed while it was asked
+                if not left:
+                    raise RuntimeError(
+                        "the process that forks workers is killed again and again: out of memory?"
+                    ) from None
         theirs.close()
         return Worker(number, process, ours)
 
