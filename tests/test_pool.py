@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import time
 
 import pytest
@@ -32,3 +34,27 @@ def test_without_a_gpu_there_is_a_worker_per_core(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert devices.cuda_devices() == []
     assert devices.default_workers() == len(os.sched_getaffinity(0))
+
+
+def test_a_fork_server_that_is_killed_while_it_starts_is_started_again() -> None:
+    from multiprocessing import forkserver
+
+    server = forkserver._forkserver  # type: ignore[attr-defined]
+    server._stop()
+    killed: list[int] = []
+
+    def kill() -> None:
+        while server._forkserver_pid is None:
+            time.sleep(0.01)
+        killed.append(server._forkserver_pid)
+        os.kill(killed[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    pool = LocalPool(1, threads=1)
+    try:
+        killer.join(30)
+        (ended,) = [e for e in pool.run([Job("0", "tests.test_pool:visible")]) if isinstance(e, Ended)]
+    finally:
+        pool.close()
+    assert not ended.crash and killed and server._forkserver_pid != killed[0]

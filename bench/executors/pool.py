@@ -6,6 +6,7 @@ import multiprocessing as mp
 import os
 import signal
 import threading
+import time
 import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -73,6 +74,7 @@ class LocalPool:
                     raise RuntimeError(
                         "the process that forks workers is killed again and again: out of memory?"
                     ) from None
+                time.sleep(0.2)  # until the system says that it is gone
         theirs.close()
         return Worker(number, process, ours)
 
