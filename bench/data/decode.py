@@ -36,19 +36,22 @@ _UPRIGHT = {
 Item = TypeVar("Item")
 
 
-def read_files(paths: Sequence[Path], stored: int, interpolation: str) -> Iterator[np.ndarray]:
-    """The images in order, in chunks [b, 3, stored, stored] uint8. Raises UserError naming a damaged file."""
+def read_files(paths: Sequence[Path], sides: Sequence[int], interpolation: str) -> Iterator[list[np.ndarray]]:
+    """The images in order, in chunks: for each side [b, 3, side, side] uint8. Raises UserError naming a damaged file."""
     resample = resampling_filter(interpolation)
-    return in_parallel(lambda path: _read(path, stored, resample), paths)
+    return in_parallel(lambda path: _read(path, sides, resample), paths)
 
 
-def in_parallel(decode: Callable[[Item], np.ndarray], items: Sequence[Item]) -> Iterator[np.ndarray]:
-    """decode(item) of all items in order, stacked in chunks. Pillow releases the GIL, so threads suffice."""
+def in_parallel(
+    decode: Callable[[Item], Sequence[np.ndarray]], items: Sequence[Item]
+) -> Iterator[list[np.ndarray]]:
+    """decode(item) of all items in order, its arrays stacked in chunks. Pillow releases the GIL, so threads suffice."""
     with ThreadPoolExecutor(
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
     ) as threads:
         for start in range(0, len(items), CHUNK):
-            yield np.stack(list(threads.map(decode, items[start : start + CHUNK])))
+            decoded = threads.map(decode, items[start : start + CHUNK])
+            yield [np.stack(same_side) for same_side in zip(*decoded, strict=True)]
 
 
 def short_side(path: Path) -> int:
@@ -69,26 +72,29 @@ def resampling_filter(name: str) -> Image.Resampling:
         raise UserError(f"unknown interpolation {name!r}{nearest(name, known)}") from None
 
 
-def square(image: Image.Image, stored: int, resample: Image.Resampling) -> np.ndarray:
-    """[3, stored, stored] uint8: the central square of the image, resized with antialiasing.
+def squares(image: Image.Image, sides: Sequence[int], resample: Image.Resampling) -> list[np.ndarray]:
+    """For each side [3, side, side] uint8: the central square of the image, resized with antialiasing.
 
     Same as resizing the short side and cropping the centre, without rounding the crop to whole pixels.
     """
     image = _upright(_eight_bit(image)).convert("RGB")
-    side = min(image.size)
-    left, top = ((length - side) / 2 for length in image.size)
-    if image.size != (stored, stored):
-        image = image.resize((stored, stored), resample, box=(left, top, left + side, top + side))
-    return np.asarray(image).transpose(2, 0, 1)
+    return [np.asarray(_square(image, side, resample)).transpose(2, 0, 1) for side in sides]
 
 
-def _read(path: Path, stored: int, resample: Image.Resampling) -> np.ndarray:
+def _square(image: Image.Image, side: int, resample: Image.Resampling) -> Image.Image:
+    if image.size == (side, side):
+        return image
+    short = min(image.size)
+    left, top = ((length - short) / 2 for length in image.size)
+    return image.resize((side, side), resample, box=(left, top, left + short, top + short))
+
+
+def _read(path: Path, sides: Sequence[int], resample: Image.Resampling) -> list[np.ndarray]:
+    far_above = 2 * max(sides)
     try:
         with Image.open(path, formats=FORMATS) as image:
-            image.draft(
-                None, (2 * stored, 2 * stored)
-            )  # JPEG: decode at a fraction of the size, far above stored
-            return square(image, stored, resample)
+            image.draft(None, (far_above, far_above))  # JPEG: decode at a fraction of the size
+            return squares(image, sides, resample)
     except MemoryError:
         raise
     except UnidentifiedImageError as error:

@@ -162,25 +162,21 @@ def _read(
 
     resample = resampling_filter(resolution.interpolation)
     pairs = _pairs(dataset)
-    done = larger = 0
+    sides, done = [resolution.stored], 0
     while chunk := list(islice(pairs, CHUNK)):
         names = [f"{split} image {done + i}" for i in range(len(chunk))]
         labels = [_label(label, name, request) for name, (_, label) in zip(names, chunk, strict=True)]
         if done == 0 and crops:
-            larger = min(resolution.large, max(min(image.size) for image, _ in chunk))
-        images, large = (
-            next(in_parallel(partial(_square, side=side, resample=resample), chunk)) if side else None
-            for side in (resolution.stored, larger if larger > resolution.stored else 0)
-        )
-        assert images is not None
-        yield Chunk(names, labels, images, large)
+            sides = resolution.sides(max(min(image.size) for image, _ in chunk))
+        images = next(in_parallel(partial(_squares, sides=sides, resample=resample), chunk))
+        yield Chunk(names, labels, *images)
         done += len(chunk)
 
 
-def _square(pair: tuple[Image, Any], side: int, resample: Resampling) -> np.ndarray:
-    from bench.data.decode import square
+def _squares(pair: tuple[Image, Any], sides: list[int], resample: Resampling) -> list[np.ndarray]:
+    from bench.data.decode import squares
 
-    return square(pair[0], side, resample)
+    return squares(pair[0], sides, resample)
 
 
 def _pairs(dataset: Any) -> Iterator[tuple[Image, Any]]:

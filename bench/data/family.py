@@ -55,10 +55,10 @@ class Resolution:
         if not 0 < self.size <= self.stored:
             raise ValueError(f"want 0 < size <= stored, got size {self.size}, stored {self.stored}")
 
-    @property
-    def large(self) -> int:
-        """The side of what crops are drawn from, where the images have as much."""
-        return round(LARGE * self.stored)
+    def sides(self, largest: int) -> list[int]:
+        """[stored], or [stored, R] for crops: at which a pool is kept whose largest image has `largest` pixels a side."""
+        large = min(round(LARGE * self.stored), largest)
+        return [self.stored, large] if self.crops and large > self.stored else [self.stored]
 
     def content(self) -> dict[str, Any]:
         """What decides the pixels, for fingerprints."""

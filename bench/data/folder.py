@@ -9,18 +9,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.data.family import Chunk, DatasetInfo, Family, Request, Resolution, Stream
 from bench.data.options import Option
 from bench.data.tree import image_files, is_split_folder, status, subfolders
 from bench.errors import UserError, nearest, shown
 from bench.places import place
-
-if TYPE_CHECKING:
-    import numpy as np
 
 SAMPLE = 64
 """So many images are asked how large they are."""
@@ -81,8 +77,9 @@ class Folder(Family):
 
     def open(self, request: Request, resolution: Resolution, cache: Path) -> Stream:
         listing = list_images(_root(request), request.options["test_share"])
-        test = _read(listing.test, listing.root, resolution)
-        pool = _read(listing.pool, listing.root, resolution, resolution.crops)
+        sides = resolution.sides(_largest(listing.pool) if resolution.crops else 0)
+        test = _read(listing.test, listing.root, sides[:1], resolution.interpolation)
+        pool = _read(listing.pool, listing.root, sides, resolution.interpolation)
         return Stream(listing.classes, test, pool, listing.notes)
 
 
@@ -192,29 +189,20 @@ def _size(path: Path) -> int:
     return status(path).st_size
 
 
-def _read(
-    files: list[tuple[Path, int]], root: Path, resolution: Resolution, crops: bool = False
-) -> Iterator[Chunk]:
+def _read(files: list[tuple[Path, int]], root: Path, sides: list[int], interpolation: str) -> Iterator[Chunk]:
     from bench.data.decode import read_files
 
     paths, labels = [path for path, _ in files], [label for _, label in files]
     done = 0
-    large = _large(paths, resolution) if crops else repeat(None)
-    for images in read_files(paths, resolution.stored, resolution.interpolation):
-        part = slice(done, done + len(images))
+    for images in read_files(paths, sides, interpolation):
+        part = slice(done, done + len(images[0]))
         names = [str(path.relative_to(root)) for path in paths[part]]
-        yield Chunk(
-            names, labels[part], images, next(large)
-        )  # after it: the first to meet a damaged file names it
-        done += len(images)
+        yield Chunk(names, labels[part], *images)
+        done = part.stop
 
 
-def _large(paths: list[Path], resolution: Resolution) -> Iterator[np.ndarray | None]:
-    """The images as crops are drawn from them, no larger than the largest of a sample; None where they are stored so."""
-    from bench.data.decode import read_files, short_side
+def _largest(files: list[tuple[Path, int]]) -> int:
+    """The longest short side of a sample of images, in pixels."""
+    from bench.data.decode import short_side
 
-    sample = paths[:: max(1, len(paths) // SAMPLE)]
-    side = min(resolution.large, max(map(short_side, sample)))
-    if side <= resolution.stored:
-        yield from repeat(None)
-    yield from read_files(paths, side, resolution.interpolation)
+    return max(short_side(path) for path, _ in files[:: max(1, len(files) // SAMPLE)])

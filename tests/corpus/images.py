@@ -31,7 +31,7 @@ def odd(
     def check(folder: Path) -> None:
         from bench.data.decode import read_files
 
-        (found,) = read_files([folder / "images" / "cat" / as_name], 8, "bicubic")
+        ((found,),) = read_files([folder / "images" / "cat" / as_name], [8], "bicubic")
         assert np.abs(found[0].astype(int) - np.reshape(pixel, (3, 1, 1))).max() <= 2, found[0, :, 0, 0]
 
     return Odd(name, _with(write, as_name), becomes, check)

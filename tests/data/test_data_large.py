@@ -11,6 +11,7 @@ import pytest
 import torch
 from image_samples import random_image
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from bench.api import Phase
 from bench.backbones.build import build
@@ -58,6 +59,25 @@ def test_small_images_are_not_blown_up(tmp_path: Path) -> None:
                 )
     assert made(tmp_path / "as small", tmp_path / "cache", CROPS).pool.large is None
     assert made(tmp_path / "a little larger", tmp_path / "cache", CROPS).pool.for_crops().side == 12
+
+
+def test_an_image_is_decoded_once_for_both_sizes(
+    tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tree({"a": 4, "b": 4})
+    for path in root.rglob("*.png"):
+        Image.open(path).resize((40, 30)).save(path.with_suffix(".jpg"))
+        path.unlink()
+    loaded: list[str] = []
+    load_pixels = JpegImageFile.load
+
+    def counted(image: JpegImageFile) -> object:
+        loaded.extend([str(image.filename)] if image.tile else [])
+        return load_pixels(image)
+
+    monkeypatch.setattr(JpegImageFile, "load", counted)
+    prepared = made(root, tmp_path / "cache", CROPS)
+    assert prepared.pool.large is not None and sorted(loaded) == sorted(map(str, root.rglob("*.jpg")))
 
 
 def test_a_damaged_image_is_named_all_the_same(tree, tmp_path: Path) -> None:

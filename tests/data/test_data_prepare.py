@@ -16,7 +16,7 @@ from PIL import Image
 
 from bench.data import prepare as prepare_module
 from bench.data import store
-from bench.data.decode import square
+from bench.data.decode import squares
 from bench.data.prepare import Prepared, Resolution, load, load_test, prepare
 from bench.errors import UserError
 from bench.spec import DatasetSpec
@@ -117,12 +117,12 @@ def test_photographs_are_upright_8_bit_rgb() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned clockwise: blue comes to the top
     wide.getexif().update(exif)
-    pixels = square(wide, 10, Image.Resampling.BICUBIC)
+    (pixels,) = squares(wide, [10], Image.Resampling.BICUBIC)
     assert pixels[2, 0].mean() > 200 and pixels[0, -1].mean() > 200
     deep = Image.fromarray(np.full((4, 4), 128 << 8, dtype=np.uint16))
-    assert (square(deep, 4, Image.Resampling.BICUBIC) == 128).all()
+    assert (squares(deep, [4], Image.Resampling.BICUBIC)[0] == 128).all()
     for mode in ("L", "RGBA", "P", "CMYK", "1"):
-        assert square(Image.new(mode, (6, 9)), 4, Image.Resampling.BICUBIC).shape == (3, 4, 4)
+        assert squares(Image.new(mode, (6, 9)), [4], Image.Resampling.BICUBIC)[0].shape == (3, 4, 4)
 
 
 def assert_nothing_readable(cache: Path) -> None:

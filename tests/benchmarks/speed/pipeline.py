@@ -45,8 +45,7 @@ def pipeline(settings: Settings) -> list[Figure]:
 
 def _jpeg(size: int, n: int, rounds: int) -> Figure:
     job = Job(folder(n), "resnet18", size, epochs=1, pretrained=False)
-    large = Resolution(size, round(size / CROP_PCT), crops=True).large
-    x, decoding = _decoded(job, min(large, SIDE))
+    x, decoding = _decoded(job, Resolution(size, round(size / CROP_PCT), crops=True).sides(SIDE))
     loader = DataLoader(job.train_images(), BATCH, shuffle=True, drop_last=True)
     found = _compare(f"JPEG to {size}", loader, x, size, rounds)
     found_more = f"decoding once {decoding.cpu / n * 1e3:.2f} ms an image; {found[1]}"
@@ -108,11 +107,12 @@ def _timed(work: Callable[[], object]) -> Spent:
     return spent
 
 
-def _decoded(job: Job, stored: int) -> tuple[Tensor, Spent]:
+def _decoded(job: Job, sides: list[int]) -> tuple[Tensor, Spent]:
+    """The largest of the sizes that a run under crops keeps, and what making all of them costs."""
     paths = [Path(path) for path, _ in job.train_images().samples]
     spent, chunks = Spent(), []
     with spent.measured():
-        chunks = [torch.from_numpy(chunk) for chunk in read_files(paths, stored, "bilinear")]
+        chunks = [torch.from_numpy(images[-1]) for images in read_files(paths, sides, "bilinear")]
     return torch.cat(chunks), spent
 
 
