@@ -12,138 +12,23 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, dataclass_transform
 
+from bench.backbones.types import Group, Output
+from bench.data.batch import Batch
 from bench.errors import UserError
+from bench.torch_later import Tensor, nn, torch
 
 if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
-
     from bench.backbones.model import Model
     from bench.data.task import Task
 else:
-
-    class _Torch:
-        """torch, imported at its first use: reading the knobs of all strategies must not wait for it."""
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(import_module("torch"), name)
-
-    class _Names:
-        """`nn.Module` and the like in annotations, which mean nothing at run time."""
-
-        def __getattr__(self, name: str) -> Any:
-            return Any
-
-    torch, nn = _Torch(), _Names()
-    Tensor = Model = Task = Any
+    Model = Task = Any
 
 __all__ = [
     "Batch", "Group", "Hook", "Knob", "Loss", "Model", "Output", "Part", "Phase", "Phases", "Range", "Schedule",
     "Strategy", "Task", "Tensor", "Transform", "UserError", "cross_entropy", "epoch_spans", "knob", "nn", "replace", "torch",
 ]  # fmt: skip
-
-HEAD = "head"
-
-
-@dataclass(frozen=True)
-class Group:
-    """Parameters trained at one learning rate. A parameter in no group of a phase is frozen (see `bench.freeze`).
-
-    `name` is the stage's name, "head", or what a method calls modules that it adds; the learning rate is logged as
-    lr/<name>, and policies tell groups apart by it. Weight decay is never applied to biases and normalisation
-    parameters.
-    """
-
-    params: Sequence[nn.Parameter]
-    lr: float
-    weight_decay: float = 0.0
-    name: str = "body"
-
-    @property
-    def is_head(self) -> bool:
-        return self.name == HEAD
-
-
-@dataclass(frozen=True)
-class Output:
-    """One forward pass. logits: [B, K]. features: [B, D], what the classifier took. maps: by module name, the
-    outputs of timm's feature stages from stem to top, [B, C, H, W] (or [B, tokens, C] in transformers).
-    """
-
-    logits: Tensor
-    features: Tensor
-    maps: Mapping[str, Tensor]
-
-
-class Images(Protocol):
-    """Images of a batch that come in few views: what was once made of a view can be kept."""
-
-    def pixels(self) -> Tensor:
-        """[B, 3, H, W] float, normalised."""
-        ...
-
-    def output(self, model: Model) -> Output | None:
-        """The forward pass of `model` from what is cached; None where nothing of it is."""
-        ...
-
-    def recall(
-        self, owner: object, compute: Callable[[Tensor], Mapping[str, Tensor]]
-    ) -> Mapping[str, Tensor]:
-        """compute(pixels()), or what it gave for the same views before."""
-        ...
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What one optimisation step sees.
-
-    images: [B, 3, H, W] float, normalised; read them as `x`. y: [B] int64 labels. target: [B, K] probabilities of the
-    classes (changed by label smoothing and mixup; losses use it, not y). weight: [B] per-image weights of the loss (one
-    unless the study asks for a class-balanced loss). index: [B] int64 positions in `task.train`. weak, strong: [U, 3, H,
-    W] two views of unlabelled images, in phases that ask for them.
-    """
-
-    images: Tensor | Images
-    y: Tensor
-    target: Tensor
-    weight: Tensor
-    index: Tensor | None = None
-    weak: Tensor | None = None
-    strong: Tensor | None = None
-    _outputs: dict[int, Output] = field(default_factory=dict, init=False, repr=False, compare=False)
-
-    @property
-    def x(self) -> Tensor:
-        """[B, 3, H, W] float, normalised."""
-        return self.images if isinstance(self.images, torch.Tensor) else self.images.pixels()
-
-    def output(self, model: Model) -> Output:
-        """The forward pass of x, done once a step and shared by all terms of the loss."""
-        if id(model) not in self._outputs:
-            cached = None if isinstance(self.images, torch.Tensor) else self.images.output(model)
-            self._outputs[id(model)] = model.observe(self.x) if cached is None else cached
-        return self._outputs[id(model)]
-
-    def forget(self) -> None:
-        """Let go of what was computed, before the step is done again."""
-        self._outputs.clear()
-
-    def recall(
-        self, owner: object, compute: Callable[[Tensor], Mapping[str, Tensor]]
-    ) -> Mapping[str, Tensor]:
-        """compute(x), without gradients, kept from epoch to epoch where the images come in few views.
-
-        For networks that do not change, such as a frozen reference: compute: [B, 3, H, W] -> named tensors [B, ...],
-        each row of its own image alone, always the same for it. owner: tells one such computation from another.
-        """
-        if isinstance(self.images, torch.Tensor):
-            with torch.no_grad():
-                return compute(self.images)
-        return self.images.recall(owner, compute)
-
 
 Loss = Callable[["Model", Batch], "dict[str, Tensor]"]
 """Named terms of the loss, scalars; the loop sums them and logs each."""

@@ -12,12 +12,12 @@ from bench.backbones.model import Model
 from bench.data.prepare import Prepared, Resolution, load, prepare
 from bench.data.splits import k_shot
 from bench.data.task import Task
+from bench.device import Numerics
 from bench.places import Places
 from bench.pretrain import pretrain
 from bench.seeds import derive
 from bench.spec import BackboneSpec, DatasetSpec, RunSpec
 from bench.teacher import Teacher
-from bench.train.device import Numerics
 from bench.train.loop import epoch_budget
 
 

@@ -19,13 +19,13 @@ from bench.backbones.build import build, resolution
 from bench.data.images import ImageSet
 from bench.data.prepare import Resolution, load, load_test, prepare
 from bench.data.task import Task
+from bench.device import choose, placed
 from bench.errors import Diverged, UserError, nearest
 from bench.files import room_for
 from bench.places import used
 from bench.seeds import derive
 from bench.spec import BackboneSpec, TrainSpec, content_hash
 from bench.train.cost import Clock
-from bench.train.device import choose, placed
 from bench.train.evaluate import predict, score
 from bench.train.loop import Trainer
 

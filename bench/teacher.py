@@ -14,13 +14,13 @@ from bench.backbones import kept
 from bench.backbones.model import Model
 from bench.data.store import locked
 from bench.data.task import Task
+from bench.device import Numerics, placed
 from bench.errors import Diverged
 from bench.files import room_for
 from bench.places import used
 from bench.seeds import derive
 from bench.spec import RunSpec
 from bench.train.cost import Clock
-from bench.train.device import Numerics, placed
 from bench.train.loop import Trainer
 
 

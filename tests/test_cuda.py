@@ -11,11 +11,11 @@ import torch
 from bench.backbones.build import build
 from bench.data.images import ImageSet
 from bench.data.task import Task
+from bench.device import choose
 from bench.errors import UserError
 from bench.numerics import Key
 from bench.spec import BackboneSpec
 from bench.train.cost import EnergyMeter, MemoryMeter
-from bench.train.device import choose
 from bench.train.evaluate import predict
 from bench.train.loop import Trainer
 from bench.train.precision import measure

@@ -14,6 +14,7 @@ from bench import driver, numerics, preparation, store
 from bench.backbones.build import build
 from bench.data.images import ImageSet
 from bench.data.task import Task
+from bench.device import choose
 from bench.executors import devices
 from bench.executors.devices import Processor
 from bench.executors.inline import InlineExecutor
@@ -24,7 +25,6 @@ from bench.schema import Tag
 from bench.spec import BackboneSpec, DatasetSpec, PartSpec, RunSpec, StrategySpec, TrainSpec
 from bench.study import load, plan
 from bench.train import precision
-from bench.train.device import choose
 from bench.train.precision import HOPELESS, PILOT, SECONDS, compare
 from reports import words
 from tests.conftest import TINY_STUDY

@@ -12,15 +12,15 @@ import pytest
 import torch
 
 from bench import profiling
+from bench.device import choose
 from bench.errors import UserError
 from bench.executors.inline import InlineExecutor
+from bench.parts import SILENT, Timed
 from bench.profiling import measure
 from bench.study import load
 from bench.study import plan as planning
 from bench.study.plan import Plan
 from bench.train.cost import Clock, forward_flops, matmul_peak, step_flops
-from bench.train.device import choose
-from bench.train.parts import SILENT, Timed
 from tests.conftest import TINY_STUDY
 from tests.strategies.samples import NETWORKS, TRAIN, make_model
 from tests.test_cli import bench

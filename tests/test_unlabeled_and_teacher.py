@@ -18,6 +18,7 @@ from bench.data.images import ImageSet
 from bench.data.prepare import Prepared
 from bench.data.strong import strong_view, weak_view
 from bench.data.task import Task
+from bench.device import choose
 from bench.errors import Diverged, UserError
 from bench.places import Places
 from bench.schema import Metric
@@ -25,7 +26,6 @@ from bench.spec import BackboneSpec, DatasetSpec, RunSpec, TeacherSpec, TrainSpe
 from bench.study import load, plan
 from bench.teacher import Teacher
 from bench.train.batches import Batches
-from bench.train.device import choose
 from tests.strategies.samples import CLASSES, SIZE, first_phase, make_model, make_task
 
 TRAIN = TrainSpec(epochs=2, batch_size=8, optimizer="adamw", numerics="fp32", augment="crop", image_size=SIZE)

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from bench.activations.prefix import CLASSIFIER, TOLERANCE, Prefix, close
 from bench.activations.store import ActivationStore
-from bench.api import Output
 from bench.backbones import passes
+from bench.backbones.types import Output
 from bench.data.augment import view
 from bench.data.images import ImageSet
 from bench.data.views import AS_THEY_ARE, Views
-from bench.train.parts import SILENT, Parts
+from bench.parts import SILENT, Parts
 
 CHUNK = 128
 SAMPLE = 4  # images on which what is stored is compared with what the network gives
@@ -34,6 +34,15 @@ class Cached:
     def holds(self) -> bool:
         """Whether the prefix is still what it was when this was made."""
         return self.prefix.fingerprint() == self._fingerprint
+
+    def skipped(self, images: ImageSet, views: Views) -> str:
+        """What of the network steps on these do not run, as `bench.train.cost.step_flops` takes it: "" where all does."""
+        if self.rows(images, views) is None:
+            return ""
+        if self.prefix.border != CLASSIFIER:
+            return self.prefix.border
+        modules = self.prefix.model.net.named_modules()
+        return next(f"{name}:" for name, module in modules if module is self.prefix.model.classifier)
 
     def rows(self, images: ImageSet, views: Views, looks: int = 1, kind: str = "train") -> Tensor | None:
         """[N * views, ...] by number of the view, unpacked on use; None where computing them would not pay, or cannot.

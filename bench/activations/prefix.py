@@ -18,9 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.api import Output
 from bench.backbones.model import Model
-from bench.train.device import Numerics
+from bench.backbones.types import Output
+from bench.device import Numerics
 
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 5e-2}
 """Largest difference of two ways to compute the same thing, as a share of the largest value."""

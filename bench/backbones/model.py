@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from bench.api import Group, Output
 from bench.backbones import passes
 from bench.backbones.report import LoadReport
 from bench.backbones.stages import Stage, classifier_modules, split
+from bench.backbones.types import Group, Output
 from bench.errors import NeedsWeights, UserError
 
 __all__ = ["Model", "Stage"]

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
-from bench.api import Output
+from bench.backbones.types import Output
 
 Result = TypeVar("Result", Tensor, Output)
 Forward = Callable[[Tensor, slice], Result]

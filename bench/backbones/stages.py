@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from bench.api import HEAD
+from bench.backbones.types import HEAD
 from bench.errors import UserError
 
 STEM = 0.0

@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bench.data.family import Chunk, DatasetInfo, Family, Request, Resolution, Stream
 from bench.data.options import Option
+from bench.data.procedural.recipe import ALIENS, Recipe
 
 WORLD_VERSION = 1
 """Raise it when a world would be rendered differently than before."""
-
-ALIENS = ("spectro", "glyph")
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What a world is made of.
-
-    similarity: 1 takes images of the source's family, 0 of the `alien` family, between blends both per image.
-    spread: 1 leaves class prototypes where they are drawn, less pulls them towards their mean, so classes
-    look alike. key: integers that, with `draw`, seed the prototypes; worlds with one key share them.
-    """
-
-    key: int
-    num_classes: int
-    similarity: float
-    alien: str = "glyph"
-    spread: float = 1.0
-    draw: int = 0
 
 
 def _counts(pool: int, test: int) -> dict[str, Option]:

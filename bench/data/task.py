@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.api import Batch
 from bench.backbones.model import Model
 from bench.data.augment import normalise
+from bench.data.batch import Batch
 from bench.data.images import ImageSet, centre_crop
 from bench.errors import UserError
 

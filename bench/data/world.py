@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.data.generated import Recipe
 from bench.data.images import ImageSet
 from bench.data.procedural.base import ImageFamily, generator, pulled, rows
 from bench.data.procedural.glyphs import Glyphs
 from bench.data.procedural.objects import Objects
+from bench.data.procedural.recipe import Recipe
 from bench.data.procedural.spectro import Spectro
 
 SOURCE = Objects()

@@ -1,6 +1,6 @@
 """Where the time of a run goes: which run of a study, who measures it, and how it is told. Torch-free.
 
-`measure` is the job that executes the run; the marks that it reads are in `bench.train.parts`.
+`measure` is the job that executes the run; the marks that it reads are in `bench.parts`.
 """
 
 from __future__ import annotations

@@ -13,14 +13,15 @@ import torch
 from torch.autograd.profiler_util import FunctionEventAvg
 from torch.profiler import ProfilerActivity
 
-from bench.activations.cached import Cached
-from bench.activations.prefix import CLASSIFIER
 from bench.backbones.build import build
+from bench.backbones.model import Model
+from bench.device import Numerics, choose
 from bench.errors import Diverged, UserError
 from bench.execute import Outcome, execute
 from bench.executors.base import Emit
 from bench.ingredients import make_task, prepare_for, train_teacher
 from bench.numerics import Key
+from bench.parts import STEP, Parts, Timed
 from bench.places import Places
 from bench.preflight import preflight
 from bench.profiling import PARTS
@@ -28,9 +29,7 @@ from bench.schema import Metric
 from bench.spec import RunSpec
 from bench.train import precision
 from bench.train.cost import matmul_peak, step_flops
-from bench.train.device import Numerics, choose
-from bench.train.loop import Record, Trainer
-from bench.train.parts import STEP, Parts, Timed
+from bench.train.loop import Record
 
 STEPS = 20
 """Training steps of which torch's operators are recorded."""
@@ -48,33 +47,21 @@ class Counted(Timed):
         self.why_not = ""
         self._steps_before = 0
 
-    def phase_over(self, trainer: Trainer, cached: Cached | None) -> None:
+    def phase_over(self, model: Model, images: int, skipped: Callable[[], str]) -> None:
         with self.paused():
-            images, steps = trainer.images_seen - self.images, self.steps - self._steps_before
-            self.images, self._steps_before = trainer.images_seen, self.steps
-            if not (images and steps):  # a preparation, or solved without steps
+            new, steps = images - self.images, self.steps - self._steps_before
+            self.images, self._steps_before = images, self.steps
+            if not (new and steps):  # a preparation, or solved without steps
                 return
             self.trained_steps += steps
             try:
-                flops = step_flops(trainer.model, _border(trainer, cached))
+                flops = step_flops(model, skipped())
             except Exception as error:  # what a method has put in cannot run without numbers
                 self.why_not = f"{type(error).__name__}: {error}".splitlines()[0]
                 return
-            self.stepped += images
-            self.forward += images * flops.forward
-            self.backward += images * flops.backward
-
-
-def _border(trainer: Trainer, cached: Cached | None) -> str:
-    """Of what did not run in the training steps, as `step_flops` takes it."""
-    views = trainer.batches.views
-    if cached is None or views is None or cached.rows(trainer.task.train, views) is None:
-        return ""
-    if cached.prefix.border != CLASSIFIER:
-        return cached.prefix.border
-    model = trainer.model
-    name = next(name for name, module in model.net.named_modules() if module is model.classifier)
-    return f"{name}:"
+            self.stepped += new
+            self.forward += new * flops.forward
+            self.backward += new * flops.backward
 
 
 def prepare(emit: Emit, spec: RunSpec, places: Places) -> tuple[RunSpec, float]:
@@ -195,7 +182,7 @@ class _Window(Parts):
         elif self.steps == STEPS:
             raise _Enough
 
-    def phase_over(self, trainer: Trainer, cached: Cached | None) -> None:
+    def phase_over(self, model: Model, images: int, skipped: Callable[[], str]) -> None:
         """What comes after the steps of a short phase is no matter of theirs."""
         if self.steps >= 1:
             raise _Enough

@@ -16,6 +16,7 @@ import torch
 from bench.backbones.model import Model
 from bench.data.images import ImageSet
 from bench.data.splits import k_shot
+from bench.device import placed
 from bench.errors import UserError
 from bench.ingredients import make_model, prepare_dataset
 from bench.places import Places
@@ -25,7 +26,6 @@ from bench.similarity.frechet import distance
 from bench.similarity.measures import NO_HEAD, measure
 from bench.spec import BackboneSpec, DatasetSpec, RunSpec
 from bench.train.cost import forward_flops
-from bench.train.device import placed
 
 IMAGES = 2000
 """At most so many images of either side, ..."""

@@ -19,9 +19,9 @@ from bench.data.strong import strong_view, weak_view
 from bench.data.task import Task, steps_per_epoch
 from bench.data.views import views_of
 from bench.errors import UserError
+from bench.parts import SILENT, Parts
 from bench.spec import TrainSpec
 from bench.train.judging import Draw
-from bench.train.parts import SILENT, Parts
 
 
 @dataclass

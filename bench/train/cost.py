@@ -17,8 +17,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.backbones.model import Model
-from bench.train.device import Numerics
-from bench.train.parts import SILENT, Parts
+from bench.device import Numerics
+from bench.parts import SILENT, Parts
 
 
 class Clock:

@@ -10,7 +10,7 @@ from torch import Tensor
 from bench.backbones.model import Model
 from bench.data.augment import normalise
 from bench.data.images import ImageSet
-from bench.train.device import Numerics
+from bench.device import Numerics
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from bench.compose import Composed
 from bench.data.augment import normalise
 from bench.data.images import ImageSet
 from bench.data.task import Task, steps_per_epoch
+from bench.device import Numerics
 from bench.errors import Diverged
 from bench.schema import Metric
 from bench.spec import TrainSpec
@@ -28,7 +29,6 @@ from bench.train.batches import Batches
 from bench.train.checkpoint import Snapshot, weights_of
 from bench.train.convolutions import small_maps
 from bench.train.cost import Clock
-from bench.train.device import Numerics
 from bench.train.evaluate import predict, score
 from bench.train.micro import backpropagate, fitted
 from bench.train.optim import carry_over, make_optimizer, make_schedule, set_learning_rates
@@ -115,9 +115,13 @@ class Trainer:
             self._solve(phase)
         else:
             self._descend(phase)
-        self.clock.parts.phase_over(self, self._cached)
+        self.clock.parts.phase_over(self.model, self.images_seen, self._skipped)
         if phase.eval_weights:
             self.model.net.load_state_dict(phase.eval_weights())
+
+    def _skipped(self) -> str:
+        views = self.batches.views
+        return self._cached.skipped(self.task.train, views) if self._cached and views else ""
 
     def _cache(self, phase: Phase) -> Cached | None:
         """Of the part of the network that the phase leaves frozen, if there is one, and looking at it twice."""

@@ -11,10 +11,10 @@ from torch import Generator, Tensor
 from bench.api import Batch, Phase
 from bench.backbones.model import Model
 from bench.backbones.passes import Room, free, least
+from bench.device import Numerics
 from bench.errors import UserError
+from bench.parts import Parts
 from bench.spec import TrainSpec
-from bench.train.device import Numerics
-from bench.train.parts import Parts
 
 
 def backpropagate(

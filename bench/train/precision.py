@@ -14,12 +14,12 @@ from torch.nn import functional as F
 
 from bench.backbones.build import build, resolution
 from bench.data.store import locked
+from bench.device import Numerics, placed
 from bench.files import room_for, write_document
 from bench.numerics import Key, Timing, read
 from bench.places import used
 from bench.spec import BackboneSpec
 from bench.train.convolutions import small_maps
-from bench.train.device import Numerics, placed
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 ROUNDS, SECONDS = 8, 2.0

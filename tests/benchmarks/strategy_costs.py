@@ -29,10 +29,10 @@ from bench.backbones.build import build
 from bench.backbones.model import Model
 from bench.data.images import ImageSet
 from bench.data.task import Task
+from bench.device import choose
 from bench.errors import UserError
 from bench.spec import BackboneSpec, TrainSpec
 from bench.train.cost import Clock
-from bench.train.device import choose
 from bench.train.loop import Trainer
 from tests.strategies.samples import source_head
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from bench.data.digits import CLASS_COUNTS, pool_counts, read
-from bench.data.generated import ALIENS, Recipe
 from bench.data.images import ImageSet
+from bench.data.procedural.recipe import ALIENS, Recipe
 from bench.data.registry import find
 from bench.data.world import make
 from bench.spec import DatasetSpec

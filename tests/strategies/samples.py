@@ -16,9 +16,9 @@ from bench.backbones.build import build
 from bench.backbones.model import Model
 from bench.data.images import ImageSet
 from bench.data.task import Task
+from bench.device import choose
 from bench.spec import BackboneSpec, TrainSpec
 from bench.train.cost import Clock
-from bench.train.device import choose
 from bench.train.loop import Trainer
 
 NETWORKS = ["test_resnet", "test_efficientnet", "test_convnext", "test_vit"]

@@ -14,8 +14,8 @@ from pathlib import Path
 from bench import compose
 from bench.activations.store import GIB, ActivationStore
 from bench.data.prepare import load_test
+from bench.device import choose
 from bench.places import Places
-from bench.train.device import choose
 from bench.train.evaluate import predict, score
 from bench.train.loop import Trainer
 from bench.train.sweep import Sweep

@@ -20,7 +20,7 @@ from bench.data.augment import normalise
 from bench.data.images import ImageSet
 from bench.data.task import Task
 from bench.data.views import views_of
-from bench.train.device import choose
+from bench.device import choose
 from tests.benchmarks.speed import malloc
 from tests.benchmarks.speed.images import CLASSES, folder, home
 from tests.benchmarks.speed.job import Job

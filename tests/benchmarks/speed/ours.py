@@ -17,11 +17,11 @@ from bench import compose
 from bench.data.images import ImageSet
 from bench.data.prepare import Prepared, load_test
 from bench.data.task import Task
+from bench.device import Numerics, choose
 from bench.ingredients import prepare_dataset
 from bench.places import Places
 from bench.spec import DatasetSpec, StrategySpec, TrainSpec
 from bench.train.cost import Clock
-from bench.train.device import Numerics, choose
 from bench.train.evaluate import predict, score
 from bench.train.loop import Trainer
 from bench.train.precision import compare, make_step

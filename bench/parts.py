@@ -9,8 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bench.activations.cached import Cached
-    from bench.train.loop import Trainer
+    from bench.backbones.model import Model
 
 _NOTHING = nullcontext()
 
@@ -25,8 +24,11 @@ class Parts:
         """Around a part of the run's work. Within another part it is taken out of that."""
         return _NOTHING
 
-    def phase_over(self, trainer: Trainer, cached: Cached | None) -> None:
-        """A phase is done, and the network still is as its steps had it. cached: what of it did not run."""
+    def phase_over(self, model: Model, images: int, skipped: Callable[[], str]) -> None:
+        """A phase is done, and the network still is as its steps had it. images: trained on in this run so far.
+
+        skipped: what of the network its steps did not run, as `step_flops` takes it.
+        """
 
 
 SILENT = Parts()
