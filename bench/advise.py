@@ -169,7 +169,7 @@ def _look(
     question: Question, dataset: DatasetSpec, size: int | None, evidence: Evidence, places: Places, key: str
 ) -> tuple[dict[str, Any], Place, dict[str, Any], list[dict[str, Any]]]:
     """The folder in numbers, its place, its measures, and its probes (none unless asked for)."""
-    from bench.ingredients import prepare_dataset  # torch
+    from bench.run.ingredients import prepare_dataset  # torch
 
     prepared = prepare_dataset(dataset, question.backbone, size, places)
     counts = [int(n) for n in prepared.pool.class_counts(len(prepared.classes))]

@@ -25,10 +25,10 @@ from bench.files import disk_full
 from bench.places import cache_dir, store_uri
 from bench.secrets import redacted, refuse_unasked_server
 from bench.store import experiment_ids
+from bench.store.usable import check_address
 from bench.study import load as loading
 from bench.study import plan as planning
 from bench.tracking import server
-from bench.usable import check_address
 
 app = typer.Typer(
     help="Settle by measurement how to fine-tune an image classifier.",
@@ -247,7 +247,7 @@ def profile(
 @app.command()
 def similarity(study_file: StudyFile, as_json: Json = False, sets: Sets = None) -> None:
     """Measure how near a study's datasets are to its backbones, and how well their features would transfer."""
-    from bench import similarity as measuring
+    from bench.similarity import study as measuring
 
     plan, _ = _plan(study_file, sets, None)
     executor = local_pool(devices.default_workers())

@@ -13,17 +13,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bench import lock, patience, preparation, state, store, usable
+from bench import lock, preparation, state, store
 from bench.errors import UserError
 from bench.executors.base import Ended, Executor, Job, Lost
 from bench.order import longest_first
 from bench.places import Places, optuna_storage
 from bench.preparation import Remarks
+from bench.run.together import grouped
 from bench.schema import ARTIFACT_REPORT, Status
 from bench.state import State
+from bench.store import patience, usable
 from bench.study import plan as planning
 from bench.study.plan import Plan, PlannedRun
-from bench.together import grouped
 from bench.tracking.plain import Tracking, run_name, search_name
 from bench.view import View
 

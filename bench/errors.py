@@ -16,7 +16,7 @@ class NeedsWeights(UserError):
 
 
 class StoreAway(UserError):
-    """A store was away for longer than anybody waits (`bench.patience`). What had come to its end before is kept."""
+    """A store was away for longer than anybody waits (`bench.store.patience`). What had come to its end before is kept."""
 
 
 class CutShort(Exception):

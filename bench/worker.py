@@ -13,21 +13,22 @@ from typing import Any
 
 import torch
 
-from bench import patience, store
+from bench import store
 from bench.errors import Diverged, NeedsWeights, StoreAway, UserError
-from bench.execute import Outcome, Together, execute, gather
 from bench.executors.base import Emit
 from bench.executors.pool import Stopped
 from bench.files import room_for
-from bench.ingredients import prepare_dataset
 from bench.numerics import Key, Timing
 from bench.places import Places
-from bench.preflight import preflight
-from bench.pretrain import pretrain
+from bench.run.execute import Outcome, Together, execute, gather
+from bench.run.ingredients import prepare_dataset
+from bench.run.preflight import preflight
+from bench.run.pretrain import pretrain
 from bench.schema import Status, Tag
 from bench.similarity.measure import measure_dataset, measure_similarity
 from bench.spec import BackboneSpec, DatasetSpec, RunSpec, TrainSpec
 from bench.state import counts
+from bench.store import patience
 from bench.tracking.log import RunLog
 from bench.tracking.plain import Tracking
 from bench.tracking.runs import Tracker

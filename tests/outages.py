@@ -15,7 +15,7 @@ from typing import Any
 from bench import compose, store
 from bench.schema import Metric, Purpose, Tag
 from bench.spec import BackboneSpec, DatasetSpec, RunSpec
-from bench.tracking.client import MlflowClient
+from bench.store.client import MlflowClient
 from tests.conftest import ROOT
 from tests.servers import Postgres, Server, mlflow_machine, postgres_machine
 from tests.test_cli import BENCH

@@ -14,10 +14,10 @@ import psutil
 import pytest
 
 from bench import driver, processes, store
-from bench.execute import execute
 from bench.executors.inline import InlineExecutor
 from bench.places import Places
 from bench.processes import alive, process_mark
+from bench.run.execute import execute
 from bench.schema import Metric, Status, Tag
 from bench.study import load, plan
 from reports import records

@@ -42,7 +42,7 @@ torch.set_num_threads(1)
 from bench.activations.store import GIB, ActivationStore
 from bench.backbones import kept
 from bench.data.prepare import Resolution, prepare
-from bench.execute import Outcome
+from bench.run.execute import Outcome
 from bench.files import room_for, write_document
 from bench.spec import DatasetSpec
 from bench.tracking import experiment
@@ -297,7 +297,7 @@ def test_damaged_weights_are_not_read(damage: Damage, tmp_path: Path) -> None:
     assert kept.intact(path)
     load_checkpoint(model.net, path)
     hurt(path, damage)
-    assert not kept.intact(path), "so they are trained anew (bench.pretrain, bench.teacher)"
+    assert not kept.intact(path), "so they are trained anew (bench.run.pretrain, bench.run.teacher)"
     with pytest.raises(UserError, match=r"w\.safetensors"):
         load_checkpoint(model.net, path)
 

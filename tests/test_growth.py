@@ -12,7 +12,7 @@ import pytest
 
 from bench import state, store
 from bench.executors.base import Job
-from bench.store_sql import Select
+from bench.store.sql import Select
 from bench.study import load as loading
 from bench.study import plan as planning
 from bench.tracking import experiment, leftovers
@@ -84,7 +84,7 @@ def test_queries_do_not_grow_with_the_runs(
 ) -> None:
     """Also what a driver asks for while nothing is missing, and what a job asks for."""
     asked: list[str] = []
-    read = store.store_sql.runs
+    read = store.sql.runs
 
     def counted(select: Select, *args: Any) -> Any:
         def noted(query: str, values: Any) -> Any:
@@ -94,7 +94,7 @@ def test_queries_do_not_grow_with_the_runs(
 
         return read(noted, *args)
 
-    monkeypatch.setattr(store.store_sql, "runs", counted)
+    monkeypatch.setattr(store.sql, "runs", counted)
     counts = {}
     for runs, (path, uri) in stores.items():
         plan = made(path)

@@ -9,6 +9,7 @@ import resource
 import shutil
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,15 +21,19 @@ if TYPE_CHECKING:
     from bench.study.model import Study
 
 
-def imports(path: Path) -> set[str]:
-    """Every module that a file imports, anywhere in it, type-checking imports apart."""
+def imports(path: Path, types: bool = False) -> set[str]:
+    """Every module that a file imports, anywhere in it; those for type-checking only if asked for."""
     tree = ast.parse(path.read_text())
-    guarded = {
-        id(node)
-        for block in ast.walk(tree)
-        if isinstance(block, ast.If) and "TYPE_CHECKING" in ast.dump(block.test)
-        for node in ast.walk(block)
-    }
+    guarded = (
+        set()
+        if types
+        else {
+            id(node)
+            for block in ast.walk(tree)
+            if isinstance(block, ast.If) and "TYPE_CHECKING" in ast.dump(block.test)
+            for node in ast.walk(block)
+        }
+    )
     found: set[str] = set()
     for node in ast.walk(tree):
         if id(node) in guarded:
@@ -54,8 +59,8 @@ def users(package: str, folders: tuple[str, ...] = ("bench", "strategies", "repo
 
 
 def test_only_tracking_and_the_store_touch_mlflow() -> None:
-    found = users("mlflow") - {"bench/store.py"}
-    assert found and all(name.startswith("bench/tracking/") for name in found), found
+    found = users("mlflow")
+    assert found and all(name.startswith(("bench/tracking/", "bench/store/")) for name in found), found
 
 
 def test_only_the_engine_of_searches_touches_optuna() -> None:
@@ -69,12 +74,33 @@ def test_only_final_runs_open_test_images() -> None:
         for path in files("bench")
         if "bench.data.prepare.load_test" in imports(path)
     }
-    assert found == {"bench/execute.py", "bench/pretrain.py"}
-    source = (ROOT / "bench/execute.py").read_text()
+    assert found == {"bench/run/execute.py", "bench/run/pretrain.py"}
+    source = (ROOT / "bench/run/execute.py").read_text()
     assert source.count("load_test(") == 1 and source.count("def try_out") == 2
     for trial in source.split("def try_out")[1:]:
         body = trial.split("def ")[0]
         assert "_val_scores" in body and "_test" not in body
+
+
+def test_no_files_import_each_other() -> None:
+    """Not in a circle either, nor for the sake of a type."""
+    folders = ("bench", "strategies", "reports")
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for folder in folders
+        for path in files(folder)
+    }
+    graph = {
+        name: {found for found in imports(path, types=True) if found in modules} - {name, *parents(name)}
+        for name, path in modules.items()
+    }
+    assert len(list(TopologicalSorter(graph).static_order())) == len(modules)  # CycleError names the circle
+
+
+def parents(name: str) -> set[str]:
+    """The packages that a module lies in: naming one of its modules names them too."""
+    parts = name.split(".")
+    return {".".join(parts[:i]) for i in range(1, len(parts))}
 
 
 def test_only_figures_draw() -> None:

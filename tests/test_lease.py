@@ -11,8 +11,8 @@ import pytest
 
 from bench.errors import UserError
 from bench.schema import Purpose, Tag
+from bench.store.client import MlflowClient
 from bench.tracking import lease
-from bench.tracking.client import MlflowClient
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss
 
-from bench import execute
 from bench.api import Group, Phase
 from bench.errors import Diverged, UserError
+from bench.run import execute
 from bench.seeds import derive
 from bench.spec import TrainSpec
 from bench.train.batches import steps_per_epoch

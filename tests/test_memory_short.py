@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from bench import execute
 from bench.activations.store import GIB, ActivationStore
 from bench.api import Group, Phase, cross_entropy
 from bench.backbones.model import Model
 from bench.errors import UserError
 from bench.places import Places
+from bench.run import execute
 from bench.schema import Metric
 from bench.spec import BackboneSpec
 from bench.train import micro

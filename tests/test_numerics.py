@@ -18,9 +18,9 @@ from bench.device import choose
 from bench.executors import devices
 from bench.executors.devices import Processor
 from bench.executors.inline import InlineExecutor
-from bench.ingredients import prepare_dataset
 from bench.numerics import Choice, Key, Timing
 from bench.places import Places
+from bench.run.ingredients import prepare_dataset
 from bench.schema import Tag
 from bench.spec import BackboneSpec, DatasetSpec, PartSpec, RunSpec, StrategySpec, TrainSpec
 from bench.study import load, plan

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from bench import patience, store
+from bench import store
 from bench.errors import StoreAway
 from bench.schema import Status
+from bench.store import patience
 from bench.tracking import experiment
 from bench.tracking.runs import Tracker
 from tests.outages import ROW, SPEC

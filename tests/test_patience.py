@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-from bench import patience, store
+from bench import store
 from bench.errors import StoreAway, UserError
-from bench.patience import Patience
-from bench.tracking.client import MlflowClient
-from bench.transient import transient
+from bench.store import patience
+from bench.store.client import MlflowClient
+from bench.store.patience import Patience
+from bench.store.transient import transient
 
 REFUSED = "http://127.0.0.1:9"
 

@@ -184,8 +184,8 @@ def test_the_operators_are_those_of_the_steps(folder: Path) -> None:
 
 
 def test_profiling_does_not_change_the_run(folder: Path, tmp_path: Path) -> None:
-    from bench.execute import execute
     from bench.places import Places
+    from bench.run.execute import execute
 
     plan = planned(folder)
     spec = profiling.pick(plan, strategy="full").spec

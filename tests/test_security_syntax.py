@@ -34,7 +34,7 @@ POWERFUL = {
 """Names, or the beginnings of names, that load objects, run code or start processes."""
 
 ALLOWED = {
-    ("bench/api.py", "importlib.import_module"): "torch, at its first use: the name is a constant",
+    ("bench/torch_later.py", "importlib.import_module"): "torch, at its first use: the name is a constant",
     ("strategies/__init__.py", "importlib.import_module"): "modules of its own table",
     ("strategies/_extras.py", "importlib.import_module"): "optional packages that strategies name",
     ("bench/executors/base.py", "importlib.import_module"): "functions that the driver's own jobs name",

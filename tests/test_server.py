@@ -16,10 +16,11 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from bench import cli, patience, store
+from bench import cli, store
 from bench.schema import Purpose, Status, Tag
+from bench.store import patience
+from bench.store.client import MlflowClient
 from bench.tracking import experiment
-from bench.tracking.client import MlflowClient
 from bench.tracking.runs import Tracker
 from tests.conftest import TINY_STUDY
 from tests.outages import ROW, SPEC, Disturbed, Machines, check_epochs, epochs_logged, final, numbers

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from bench import compose, store, worker
-from bench.execute import gather
 from bench.executors.pool import Stopped
 from bench.places import Places
+from bench.run.execute import gather
+from bench.run.together import AT_MOST, grouped
 from bench.schema import Metric, Tag
 from bench.spec import RunSpec, TrainSpec
 from bench.study import load, plan
-from bench.together import AT_MOST, grouped
 from bench.tracking import experiment
 from bench.tracking.plain import Tracking
 from tests.conftest import TINY_STUDY

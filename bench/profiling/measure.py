@@ -17,14 +17,14 @@ from bench.backbones.build import build
 from bench.backbones.model import Model
 from bench.device import Numerics, choose
 from bench.errors import Diverged, UserError
-from bench.execute import Outcome, execute
 from bench.executors.base import Emit
-from bench.ingredients import make_task, prepare_for, train_teacher
 from bench.numerics import Key
 from bench.parts import STEP, Parts, Timed
 from bench.places import Places
-from bench.preflight import preflight
 from bench.profiling import PARTS
+from bench.run.execute import Outcome, execute
+from bench.run.ingredients import make_task, prepare_for, train_teacher
+from bench.run.preflight import preflight
 from bench.schema import Metric
 from bench.spec import RunSpec
 from bench.train import precision

@@ -18,8 +18,8 @@ from bench.data.images import ImageSet
 from bench.data.splits import k_shot
 from bench.device import placed
 from bench.errors import UserError
-from bench.ingredients import make_model, prepare_dataset
 from bench.places import Places
+from bench.run.ingredients import make_model, prepare_dataset
 from bench.similarity import record
 from bench.similarity.features import extract, sample
 from bench.similarity.frechet import distance

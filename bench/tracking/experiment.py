@@ -10,10 +10,10 @@ from mlflow.entities import RunStatus, ViewType
 
 from bench import store
 from bench.files import created
-from bench.patience import patient
 from bench.schema import ARTIFACT_STUDY, Purpose, Tag
+from bench.store.client import MlflowClient
+from bench.store.patience import patient
 from bench.tracking import note, provenance
-from bench.tracking.client import MlflowClient
 from bench.tracking.plain import UNPLANNED, as_stored
 from bench.tracking.views import all_views
 

@@ -20,7 +20,7 @@ from mlflow.entities import Run
 from bench.errors import UserError
 from bench.processes import alive, process_mark
 from bench.schema import Purpose, Tag
-from bench.tracking.client import MlflowClient
+from bench.store.client import MlflowClient
 
 BEAT_SECONDS = 5.0
 SILENT_SECONDS = 20.0

@@ -11,7 +11,7 @@ from mlflow.entities import RunTag
 from bench import store
 from bench.processes import alive
 from bench.schema import Purpose, Status, Tag
-from bench.tracking.client import MlflowClient
+from bench.store.client import MlflowClient
 from bench.tracking.plain import Tracking
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from mlflow.entities import Param, Run, RunTag
 
 from bench.schema import Status, Tag
-from bench.tracking.client import MlflowClient
+from bench.store.client import MlflowClient
 
 LONGEST_VALUE = 6000
 PER_REQUEST = 100

@@ -11,12 +11,12 @@ from typing import Any
 from mlflow.entities import Metric as Point
 from mlflow.entities import RunTag
 
-from bench.patience import patiently
 from bench.processes import process_mark
 from bench.schema import IMPORTANCE, Metric, Purpose, Status, Tag
 from bench.spec import BackboneSpec, DatasetSpec, RunSpec
+from bench.store.client import MlflowClient
+from bench.store.patience import patiently
 from bench.tracking import provenance
-from bench.tracking.client import MlflowClient
 from bench.tracking.log import MLFLOW_STATUS, RunLog
 from bench.tracking.opening import Opening
 from bench.tracking.plain import run_name, search_name

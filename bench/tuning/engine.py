@@ -30,10 +30,10 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from bench.errors import StoreAway, UserError, nearest
-from bench.patience import patiently
 from bench.processes import alive, process_mark
 from bench.secrets import redacted
 from bench.seeds import derive
+from bench.store.patience import patiently
 from bench.tuning import plain_pickle
 from bench.tuning.space import Searched
 from bench.tuning.storage import PatientStorage

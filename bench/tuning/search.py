@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from bench import patience
 from bench.errors import CutShort, Pruned, StoreAway, UserError
-from bench.execute import Together, gather, try_out
 from bench.executors.base import Emit
 from bench.executors.pool import Stopped
 from bench.places import Places
+from bench.run.execute import Together, gather, try_out
+from bench.run.together import AT_MOST, possible
 from bench.schema import Metric, Status
 from bench.spec import RunSpec
-from bench.together import AT_MOST, possible
+from bench.store import patience
 from bench.tracking.log import RunLog
 from bench.tracking.plain import Tracking, search_name
 from bench.tracking.runs import Found, Tracker

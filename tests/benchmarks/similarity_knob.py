@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench.ingredients import make_model, prepare_dataset
 from bench.places import Places, cache_dir
+from bench.run.ingredients import make_model, prepare_dataset
 from bench.schema import MEASURES, Measure
 from bench.similarity.features import Features, extract, sample
 from bench.similarity.frechet import IMAGES, standardised

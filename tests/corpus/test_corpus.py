@@ -80,7 +80,7 @@ def without_privileges() -> Iterator[None]:
 
 def test_a_store_that_may_not_be_written_is_refused(tmp_path: Path) -> None:
     from bench.errors import UserError
-    from bench.usable import check_store
+    from bench.store.usable import check_store
 
     store = (
         Path(tempfile.gettempdir()) / f"bench-{os.getpid()}-{tmp_path.name}" / "x.db"

@@ -20,8 +20,8 @@ from bench.data.prepare import Prepared, Resolution, load, load_test, prepare
 from bench.data.task import Task
 from bench.data.views import views_of
 from bench.errors import UserError
-from bench.ingredients import prepare_for
 from bench.places import Places
+from bench.run.ingredients import prepare_for
 from bench.spec import BackboneSpec, DatasetSpec, PartSpec, RunSpec, StrategySpec, TrainSpec
 from bench.train.batches import Batches
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from bench.data.images import ImageSet
-from bench.ingredients import make_model, prepare_dataset
 from bench.places import Places
+from bench.run.ingredients import make_model, prepare_dataset
 from bench.schema import MEASURES, Measure
 from bench.similarity import measure as measuring
 from bench.similarity.measure import first_of_each_class, measure_dataset, measure_similarity

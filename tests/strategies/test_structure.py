@@ -14,10 +14,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from bench import compose, execute, freeze
+from bench import compose, freeze
 from bench.backbones.model import Model
 from bench.data.task import Task
 from bench.errors import UserError
+from bench.run import execute
 from bench.train.cost import forward_flops
 from strategies.layers import channels, cutting, filters
 from strategies.layers.blocks import block_names

@@ -12,11 +12,12 @@ import numpy as np
 import optuna
 import pytest
 
-from bench import compose, ingredients, store
+from bench import compose, store
 from bench.errors import Pruned
-from bench.execute import execute, try_out
 from bench.executors.pool import Stopped
 from bench.places import Places
+from bench.run import ingredients
+from bench.run.execute import execute, try_out
 from bench.schema import Metric, Tag
 from bench.spec import RunSpec
 from bench.tracking import experiment

@@ -12,7 +12,7 @@ import pytest
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import storage as rdb
 
-from bench import patience
+from bench.store import patience
 from bench.tuning.engine import Search
 from bench.tuning.storage import MADE
 from bench.tuning.tuning import Budget

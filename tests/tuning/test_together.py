@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import torch
 
-from bench import compose, execute, store
+from bench import compose, store
 from bench.errors import Diverged
-from bench.execute import gather, try_out
 from bench.executors.pool import Stopped
 from bench.places import Places
+from bench.run import execute
+from bench.run.execute import gather, try_out
 from bench.schema import Metric, Tag
 from bench.spec import RunSpec
 from bench.tracking import experiment

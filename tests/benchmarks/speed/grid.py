@@ -30,7 +30,7 @@ from bench import store
 from bench.data.images import ImageSet
 from bench.data.prepare import Resolution, load, load_test, prepare
 from bench.data.splits import k_shot
-from bench.pretrain import pretrain
+from bench.run.pretrain import pretrain
 from bench.schema import Metric, Tag
 from bench.spec import RunSpec
 from bench.study import load as study_file

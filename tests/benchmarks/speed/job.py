@@ -18,7 +18,7 @@ from bench.backbones.build import build
 from bench.backbones.data_config import resolve
 from bench.backbones.model import Model
 from bench.data.augment import RATIO, SCALE
-from bench.pretrain import pretrain
+from bench.run.pretrain import pretrain
 from bench.spec import BackboneSpec, DatasetSpec
 from tests.benchmarks.speed.images import CLASSES, home
 from tests.benchmarks.speed.measure import Run

@@ -15,8 +15,8 @@ from torch import Tensor
 from bench.data.prepare import Resolution, load, prepare
 from bench.executors.base import Emit, Ended, Job
 from bench.executors.pool import LocalPool
-from bench.ingredients import make_task
 from bench.places import Places
+from bench.run.ingredients import make_task
 from bench.spec import BackboneSpec, DatasetSpec, RunSpec, TrainSpec
 from tests.benchmarks.speed.images import folder, home
 from tests.benchmarks.speed.lines import Settings

@@ -1,4 +1,4 @@
-"""Our side: the harness's own data, augmentation and training loop, as `bench.execute` puts them together."""
+"""Our side: the harness's own data, augmentation and training loop, as `bench.run.execute` puts them together."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from bench.data.images import ImageSet
 from bench.data.prepare import Prepared, load_test
 from bench.data.task import Task
 from bench.device import Numerics, choose
-from bench.ingredients import prepare_dataset
 from bench.places import Places
+from bench.run.ingredients import prepare_dataset
 from bench.spec import DatasetSpec, StrategySpec, TrainSpec
 from bench.train.cost import Clock
 from bench.train.evaluate import predict, score

@@ -20,8 +20,8 @@ from bench.data.images import ImageSet
 from bench.data.prepare import Resolution, load, prepare
 from bench.executors.base import Emit, Ended, Job
 from bench.executors.pool import LocalPool
-from bench.ingredients import make_model
 from bench.places import Places
+from bench.run.ingredients import make_model
 from bench.spec import BackboneSpec, DatasetSpec
 from tests.benchmarks.speed.images import folder, home
 from tests.benchmarks.speed.lines import Settings

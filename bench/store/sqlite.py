@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import UserError
-from bench.store_sql import Select
+from bench.store.sql import Select
 
 BUSY_SECONDS = 30.0  # how long a read waits for a writer's lock
 

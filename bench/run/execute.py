@@ -17,20 +17,20 @@ from bench.data.prepare import Prepared, load_test
 from bench.data.task import Task
 from bench.device import choose, placed
 from bench.errors import CutShort
-from bench.ingredients import find_teacher, make_model, make_task, prepare_for, train_teacher
 from bench.parts import SILENT, Parts
 from bench.places import Places
+from bench.run.ingredients import find_teacher, make_model, make_task, prepare_for, train_teacher
+from bench.run.together import possible
 from bench.schema import Metric
 from bench.seeds import derive
 from bench.spec import RunSpec, TrainSpec
-from bench.together import possible
 from bench.train.cost import Clock, EnergyMeter, MemoryMeter, forward_flops
 from bench.train.evaluate import score
 from bench.train.loop import Record, Trainer
 from bench.train.sweep import Sweep
 
 if TYPE_CHECKING:
-    from bench.teacher import Teacher
+    from bench.run.teacher import Teacher
     from bench.train.checkpoint import Snapshot
 
 

@@ -1,7 +1,7 @@
 """Waiting for a store that is away for a while: a server that restarts, a network that drops, a database that is locked.
 
 Nothing waits unless patience was granted: before a study begins, a store that cannot be reached is an error at once;
-once it runs, jobs and driver wait for it. What is worth another try: `bench.transient`.
+once it runs, jobs and driver wait for it. What is worth another try: `bench.store.transient`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import ParamSpec, TypeVar
 
 from bench.errors import StoreAway, UserError
 from bench.secrets import redacted
-from bench.transient import chain, transient
+from bench.store.transient import chain, transient
 
 VARIABLE = "BENCH_STORE_PATIENCE"
 """Environment variable: seconds that a store may be away before what waits for it gives up."""

@@ -14,10 +14,10 @@ from bench.data.splits import k_shot
 from bench.data.task import Task
 from bench.device import Numerics
 from bench.places import Places
-from bench.pretrain import pretrain
+from bench.run.pretrain import pretrain
+from bench.run.teacher import Teacher
 from bench.seeds import derive
 from bench.spec import BackboneSpec, DatasetSpec, RunSpec
-from bench.teacher import Teacher
 from bench.train.loop import epoch_budget
 
 

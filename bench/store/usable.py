@@ -66,7 +66,7 @@ def check_version(uri: str) -> None:
     if path and not (path.is_file() and path.stat().st_size):
         return
     with translated(uri):
-        from bench.tracking.client import MlflowClient
+        from bench.store.client import MlflowClient
 
         MlflowClient(uri).search_experiments(max_results=1)
 

@@ -1,6 +1,6 @@
 """Reading an MLflow store, fast. The only other module that touches MLflow is the writer, `bench.tracking`.
 
-SQLite and PostgreSQL are read by SQL (`bench.store_sql`): importing MLflow takes 2 s and its search 4 s per 2,000
+SQLite and PostgreSQL are read by SQL (`bench.store.sql`): importing MLflow takes 2 s and its search 4 s per 2,000
 runs, raw SQL .2 s, and planning must answer in less. Every other store, a server above all, goes through MLflow's
 client, imported on use.
 """
@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from bench import store_postgres, store_sql, store_sqlite
 from bench.errors import UserError, nearest
-from bench.patience import patient, patiently
 from bench.schema import ARTIFACT_STUDY, Purpose, Tag
 from bench.secrets import redacted as redacted  # what tells of a store takes it from here
-from bench.store_sql import Select, Wanted
+from bench.store import postgres, sql, sqlite
+from bench.store.patience import patient, patiently
+from bench.store.sql import Select, Wanted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -43,7 +43,7 @@ def experiment_ids(uri: str) -> dict[str, str]:
     """MLflow's id of each active experiment, by name. Raises `UserError` where the store cannot be read."""
     if _is_sql(uri):
         with _database(uri) as select:
-            return store_sql.experiment_ids(select)
+            return sql.experiment_ids(select)
     with _client(uri) as client:
         found: dict[str, str] = {}
         page = client.search_experiments()
@@ -76,7 +76,7 @@ def read_runs(
     wanted = Wanted(tags, params, metrics, tagged or {}, status)
     if _is_sql(uri):
         with _database(uri) as select:
-            return _in_order(store_sql.runs(select, experiment, wanted))
+            return _in_order(sql.runs(select, experiment, wanted))
     with _client(uri) as client:
         return _in_order(_from_entity(run, wanted) for run in _search(client, experiment, wanted))
 
@@ -89,7 +89,7 @@ def metric_history(uri: str, experiment: str, keys: Sequence[str]) -> list[dict[
     """
     if _is_sql(uri):
         with _database(uri) as select:
-            values = store_sql.history(select, experiment, keys)
+            values = sql.history(select, experiment, keys)
     else:
         with _client(uri) as client:
             values = _client_history(client, experiment, keys)
@@ -171,10 +171,10 @@ def _database(uri: str) -> Iterator[Select]:
     """The SQL database `uri`, its errors turned into a `UserError` that names the store."""
     path = sqlite_path(uri)
     if path is not None:
-        with store_sqlite.reading(path) as select:
+        with sqlite.reading(path) as select:
             yield select
         return
-    with translated(uri), store_postgres.reading(uri) as select:
+    with translated(uri), postgres.reading(uri) as select:
         yield select
 
 
@@ -186,7 +186,7 @@ def _in_order(runs: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 def _client(uri: str) -> Iterator[MlflowClient]:
     """MLflow's client, its errors turned into a `UserError` that names the store."""
     with translated(uri):
-        from bench.tracking.client import MlflowClient
+        from bench.store.client import MlflowClient
 
         yield MlflowClient(uri)
 

@@ -1,7 +1,7 @@
 """MLflow's tables, read by SQL: what MLflow's own client takes minutes for, in seconds. Used through `bench.store`.
 
 Tables: experiments, runs, tags, params, latest_metrics, metrics; the same since MLflow 1, and the same in SQLite
-(`bench.store_sqlite`) and PostgreSQL (`bench.store_postgres`), which give a `Select` each. Only what is wanted is read:
+(`bench.store.sqlite`) and PostgreSQL (`bench.store.postgres`), which give a `Select` each. Only what is wanted is read:
 planning needs one metric of a run's thirty. Queries only, so it works while others write.
 """
 

@@ -11,8 +11,8 @@ from bench.backbones.model import Model
 from bench.data.images import ImageSet
 from bench.data.task import Task
 from bench.errors import UserError
-from bench.ingredients import make_model
 from bench.places import Places
+from bench.run.ingredients import make_model
 from bench.spec import RunSpec
 from bench.train.loop import epoch_budget
 from bench.train.optim import make_optimizer

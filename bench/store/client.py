@@ -7,10 +7,10 @@ import os
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from bench.patience import patient
+from bench.store.patience import patient
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-# One request is one try: `bench.patience` repeats it, knows what must not be done twice, and does not sleep for two
+# One request is one try: `bench.store.patience` repeats it, knows what must not be done twice, and does not sleep for two
 # minutes when the server is back after one. MLflow's own tries, 4 minutes of them, would come on top.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from bench.store_sql import Select
+from bench.store.sql import Select
 
 
 @contextmanager
