@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from bench import cli, preparation, similarity
+from bench import cli, preparation
 from bench.executors.inline import InlineExecutor
 from bench.places import Places
 from bench.preparation import Remarks
 from bench.schema import MEASURES, Measure
+from bench.similarity import study as similarity
 from bench.study import load, plan
 from tests.conftest import TINY_STUDY
 
