@@ -245,9 +245,6 @@ class Model(nn.Module):
         if self.on_new_head:
             self.on_new_head(self)
 
-    def reinitialise_head(self) -> None:
-        self.reinitialise(first=len(self.stages))
-
     def replace_head(self, head: nn.Module) -> None:
         """Puts `head` ([B, D] -> [B, K]) in the classifier's place."""
         name = next(name for name, module in self.net.named_modules() if module is self.classifier)

@@ -42,24 +42,6 @@ class Drawn(NamedTuple):
     mirrored: Tensor | None = None
 
 
-def augment(
-    x: Tensor,
-    kind: Kind,
-    size: int,
-    mean: Sequence[float],
-    std: Sequence[float],
-    generator: Generator,
-    scale: tuple[float, float] = SCALE,
-    ratio: tuple[float, float] = RATIO,
-) -> Tensor:
-    """x [B, 3, S, S] uint8 -> [B, 3, size, size] float32, channels_last, (x / 255 - mean) / std.
-
-    none: centre crop. flip: that, mirrored at random. crop: random-resized-crop, mirrored at random.
-    `generator` is a CPU generator; `mean` and `std` are per channel. Raises ValueError for another kind.
-    """
-    return view(x, draw(kind, len(x), x.shape[-1], generator, scale, ratio), size, mean, std)
-
-
 def draw(
     kind: Kind,
     n: int,
@@ -68,7 +50,11 @@ def draw(
     scale: tuple[float, float] = SCALE,
     ratio: tuple[float, float] = RATIO,
 ) -> Drawn:
-    """A random view of each of `n` square images of `side` pixels. Raises ValueError for an unknown kind."""
+    """A random view of each of `n` square images of `side` pixels. Raises ValueError for an unknown kind.
+
+    none: centre crop. flip: that, mirrored at random. crop: random-resized-crop, mirrored at random. `generator` is a CPU
+    generator.
+    """
     if kind not in ("none", "flip", "crop"):
         raise ValueError(f"augmentation {kind!r}: want none, flip or crop")
     boxes = random_boxes(n, side, generator, scale, ratio) if kind == "crop" else None
@@ -76,7 +62,10 @@ def draw(
 
 
 def view(x: Tensor, drawn: Drawn, size: int, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """x [B, 3, S, S] uint8 -> the views of them that were drawn, [B, 3, size, size] as `augment` gives them."""
+    """x [B, 3, S, S] uint8 -> the views of them that were drawn, [B, 3, size, size] float32, channels_last.
+
+    They are normalised: (x / 255 - mean) / std, `mean` and `std` per channel.
+    """
     boxes, mirrored = drawn
     if boxes is not None and mirrored is not None:
         return resized_crop(x, boxes, mirrored, size, mean, std)

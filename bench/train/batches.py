@@ -89,11 +89,9 @@ class Batches:
 
         cached: of the phase's frozen part, where it has one: the images' pixels are then made on demand.
         """
-        size, generator = self.train.batch_size, generator or self._generator
+        generator = generator or self._generator
         rows = cached.rows(self.task.train, self.views, phase.epochs) if cached and self.views else None
-        order = torch.randperm(len(self.y), generator=generator)
-        for i in range(self.steps):
-            index = order[i * size : (i + 1) * size]
+        for index in self._order(generator):
             with self.part("data"):
                 batch = self._labelled(model, index, generator, cached, rows)
             with self.part("augment"):
@@ -103,13 +101,19 @@ class Batches:
                     batch = change(batch)
             yield batch
 
+    def _order(self, generator: Generator) -> tuple[Tensor, ...]:
+        """Which images each step of an epoch takes, [B] on the CPU, in a new order."""
+        size = self.train.batch_size
+        order = torch.randperm(len(self.y), generator=generator)[: self.steps * size]
+        return tuple(order.split(size))
+
     def draw(self, generator: Generator | None = None) -> Draw:
         """What `epoch` would go through, as numbers of views: only where there are views, and nothing unlabelled."""
         assert self.views
-        size, generator = self.train.batch_size, generator or self._generator
-        order = torch.randperm(len(self.y), generator=generator)[: self.steps * size]
-        numbers = torch.cat([self.views.choose(index, generator) for index in order.split(size)])
-        y = self.y[order.to(self.device)]
+        generator = generator or self._generator
+        order = self._order(generator)
+        numbers = torch.cat([self.views.choose(index, generator) for index in order])
+        y = self.y[torch.cat(order).to(self.device)]
         weight = self.class_weight[y] if self.train.class_balance == "loss" else None
         return Draw(numbers.to(self.device), y, weight=weight)
 

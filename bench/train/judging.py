@@ -36,11 +36,6 @@ class Scores:
     loss: Tensor
     accuracy: Tensor
 
-    @property
-    def diverged(self) -> Tensor:
-        """[K] bool: the loss is not finite."""
-        return ~self.loss.isfinite()
-
 
 def cross_entropy(logits: Tensor, top: Tensor, top_p: Tensor, draw: Draw, smoothing: Tensor | None) -> Tensor:
     """[n, K] losses. top: maxima over classes of the logits [n, K], top_p: of their softmax. smoothing: [K] of labels.

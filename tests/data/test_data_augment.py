@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
 from bench.data import augment as augmentation
-from bench.data.augment import Boxes, augment, normalise, random_boxes, random_flips, resized_crop
+from bench.data.augment import Boxes, Kind, draw, normalise, random_boxes, random_flips, resized_crop, view
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 GREY_LEVELS = {"mean": (0, 0, 0), "std": (1 / 255,) * 3}  # leaves pixels as they are
@@ -21,6 +23,12 @@ def images(n: int, side: int, seed: int = 0) -> Tensor:
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def augment(
+    x: Tensor, kind: Kind, size: int, mean: Sequence[float], std: Sequence[float], generator: torch.Generator
+) -> Tensor:
+    return view(x, draw(kind, len(x), x.shape[-1], generator), size, mean, std)
 
 
 @pytest.mark.parametrize("size", [16, 40, 56])

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 from torchvision.transforms import functional as V
 
-from bench.data.augment import RATIO, SCALE, augment, random_boxes, resized_crop
+from bench.data.augment import RATIO, SCALE, draw, random_boxes, resized_crop, view
 from bench.data.decode import read_files
 from bench.data.family import Resolution
 from tests.benchmarks.speed import malloc
@@ -97,7 +97,7 @@ def _epoch(x: Tensor, size: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(x), generator=generator)
     for index in order[: len(x) // BATCH * BATCH].split(BATCH):
-        augment(x[index], "crop", size, MEAN, STD, generator)
+        view(x[index], draw("crop", len(index), x.shape[-1], generator), size, MEAN, STD)
 
 
 def _timed(work: Callable[[], object]) -> Spent:
