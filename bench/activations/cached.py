@@ -13,7 +13,7 @@ from bench.activations.prefix import CLASSIFIER, TOLERANCE, Prefix, close
 from bench.activations.store import ActivationStore
 from bench.backbones import passes
 from bench.backbones.types import Output
-from bench.data.augment import view
+from bench.data.augment import taken, view
 from bench.data.images import ImageSet
 from bench.data.views import AS_THEY_ARE, Views
 from bench.parts import SILENT, Parts
@@ -128,8 +128,9 @@ class Cached:
     def _pixels(self, images: ImageSet, views: Views, numbers: Tensor) -> Tensor:
         model = self.prefix.model
         device = self.prefix.numerics.device
-        chosen = views.source(images).at(numbers // views.count).to(device)
-        return view(chosen, views.drawn(numbers), model.image_size, model.mean, model.std)
+        drawn = views.drawn(numbers)
+        chosen = taken(views.source(images), numbers // views.count, drawn, model.image_size, device)
+        return view(chosen, drawn, model.image_size, model.mean, model.std)
 
     def _key(self, images: ImageSet, views: Views) -> dict[str, Any]:
         model, numerics = self.prefix.model, self.prefix.numerics

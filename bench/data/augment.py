@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from bench.data.images import centre_crop
+from bench.data.images import ImageSet, centre_crop
 
 Kind = Literal["none", "flip", "crop"]
 
@@ -61,7 +61,18 @@ def draw(
     return Drawn(boxes, None if kind == "none" else random_flips(n, generator))
 
 
-def view(x: Tensor, drawn: Drawn, size: int, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+def taken(
+    images: ImageSet, index: Tensor, drawn: Drawn, size: int, device: torch.device
+) -> Tensor | list[Tensor]:
+    """The images at `index` [B] for `view`: on the device, or as they lie where it cuts crops one by one."""
+    if drawn.boxes is not None and _one_by_one(device, size):
+        return images.each(index)
+    return images.at(index.to(images.stored.device)).to(device)
+
+
+def view(
+    x: Tensor | list[Tensor], drawn: Drawn, size: int, mean: Sequence[float], std: Sequence[float]
+) -> Tensor:
     """x [B, 3, S, S] uint8 -> the views of them that were drawn, [B, 3, size, size] float32, channels_last.
 
     They are normalised: (x / 255 - mean) / std, `mean` and `std` per channel.
@@ -69,6 +80,7 @@ def view(x: Tensor, drawn: Drawn, size: int, mean: Sequence[float], std: Sequenc
     boxes, mirrored = drawn
     if boxes is not None and mirrored is not None:
         return resized_crop(x, boxes, mirrored, size, mean, std)
+    assert isinstance(x, Tensor)
     x = centre_crop(x, size)
     return normalise(x if mirrored is None else _mirror(x, mirrored.to(x.device)), mean, std)
 
@@ -115,15 +127,20 @@ def random_boxes(
 
 
 def resized_crop(
-    x: Tensor, boxes: Boxes, mirrored: Tensor, size: int, mean: Sequence[float], std: Sequence[float]
+    x: Tensor | list[Tensor],
+    boxes: Boxes,
+    mirrored: Tensor,
+    size: int,
+    mean: Sequence[float],
+    std: Sequence[float],
 ) -> Tensor:
     """Each image's box, resized to `size` (bilinear, antialiased), mirrored where `mirrored` [B], normalised.
 
     x [B, 3, S, S] uint8 -> [B, 3, size, size] float32, channels_last. Larger crops are rounded to grey levels on CPU,
     as torchvision's of uint8 images are; .3 grey levels on average.
     """
-    if x.device.type == "cpu" and size >= ONE_BY_ONE:
-        return _resized_one_by_one(x, boxes, mirrored, size, mean, std)
+    if isinstance(x, list) or _one_by_one(x.device, size):
+        return normalise(_resized_one_by_one(x, boxes, mirrored, size), mean, std)
     side = x.shape[-1]
     top, left, height, width, flip = torch.stack([*boxes, mirrored]).to(x.device)  # one transfer
     rows, columns = resampling(top, height, size, side), resampling(left, width, size, side)
@@ -136,16 +153,21 @@ def resized_crop(
     return torch.stack(out, dim=-1).permute(0, 3, 1, 2)
 
 
-def _resized_one_by_one(
-    x: Tensor, boxes: Boxes, mirrored: Tensor, size: int, mean: Sequence[float], std: Sequence[float]
-) -> Tensor:
-    """The same by torch's kernel for uint8 images with the channels last, one image after the other."""
-    x = x.contiguous(memory_format=torch.channels_last)
+def _one_by_one(device: torch.device, size: int) -> bool:
+    return device.type == "cpu" and size >= ONE_BY_ONE
+
+
+def _resized_one_by_one(x: Tensor | list[Tensor], boxes: Boxes, mirrored: Tensor, size: int) -> Tensor:
+    """[B, 3, size, size] uint8 by torch's kernel for such images: the fastest of them has the channels last."""
     out = torch.empty((len(x), 3, size, size), dtype=torch.uint8, memory_format=torch.channels_last)
-    for i, (top, left, height, width) in enumerate(torch.stack([*boxes], dim=1).tolist()):
-        crop = x[i : i + 1, :, top : top + height, left : left + width]
-        out[i] = torch.ops.aten._upsample_bilinear2d_aa(crop, [size, size], False, None, None)[0]
-    return normalise(_mirror(out, mirrored), mean, std)
+    boxed = torch.stack([*boxes], dim=1).tolist()
+    for i, (image, (top, left, height, width), flip) in enumerate(
+        zip(x, boxed, mirrored.tolist(), strict=True)
+    ):
+        crop = image[None, :, top : top + height, left : left + width]
+        resized = torch.ops.aten._upsample_bilinear2d_aa(crop, [size, size], False, None, None)[0]
+        out[i] = resized.flip(-1) if flip else resized
+    return out
 
 
 def resampling(start: Tensor, length: Tensor, size: int, side: int) -> Tensor:

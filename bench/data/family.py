@@ -62,7 +62,8 @@ class Resolution:
 
     def content(self) -> dict[str, Any]:
         """What decides the pixels, for fingerprints."""
-        return {name: value for name, value in vars(self).items() if name != "crops" or value}
+        seen = {name: value for name, value in vars(self).items() if name != "crops"}
+        return {**seen, "crops": "pixel by pixel"} if self.crops else seen
 
 
 @dataclass(frozen=True)

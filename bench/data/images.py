@@ -59,6 +59,11 @@ class ImageSet:
         """The images at these positions of the set: [B, 3, S, S] uint8."""
         return self.stored[index if self.rows is None else self.rows[index]]
 
+    def each(self, index: Tensor) -> list[Tensor]:
+        """The same one by one, [3, S, S] each, as they lie in memory: nothing is copied."""
+        rows = index if self.rows is None else self.rows[index]
+        return [self.stored[row] for row in rows.tolist()]
+
     def for_crops(self) -> ImageSet:
         """The set that random crops are drawn from: the same images, in as much detail as there is."""
         return self if self.large is None else ImageSet(self.large, self.y, self.rows)
@@ -71,7 +76,8 @@ class ImageSet:
 
     def copied(self, device: torch.device | None = None) -> ImageSet:
         """The set's own images alone, in memory of their own."""
-        large = None if self.large is None else self.for_crops().x.to(device=device)
+        plane = torch.contiguous_format if device else torch.preserve_format
+        large = None if self.large is None else self.for_crops().x.to(device=device, memory_format=plane)
         return ImageSet(self.x.to(device=device), self.y, large=large)
 
     def with_more(self, other: ImageSet) -> ImageSet:

@@ -1,7 +1,7 @@
 """Decodes a dataset once into arrays that all processes share by memory map.
 
 `cache/data/<key>/` holds pool.npy and test.npy (uint8 [N, 3, S, S]), their labels, and meta.json; for crops, where the
-images have more pixels than S, also pool_large.npy (uint8 [N, 3, R, R], the same images). The folder is complete or absent,
+images have more pixels than S, also pool_large.npy (uint8 [N, R, R, 3], the same images). The folder is complete or absent,
 and made anew where its checksums say that it is damaged (`bench.data.intact`); the key hashes all that decides its content.
 """
 
@@ -91,7 +91,7 @@ def _images(path: Path, part: str) -> ImageSet:
     return ImageSet(
         _array(path / f"{part}.npy"),
         _array(path / f"{part}_labels.npy"),
-        large=_array(large) if large.exists() else None,
+        large=_array(large).permute(0, 3, 1, 2) if large.exists() else None,
     )
 
 
@@ -126,7 +126,9 @@ def _write_part(chunks: Iterable[Chunk], path: Path, keep: Callable[[Chunk], np.
             images.append(chunk.images[kept])
             if chunk.large is not None:
                 large = large or stack.enter_context(ArrayFile(path.with_name(f"{path.name}{_LARGE}.npy")))
-                large.append(chunk.large[kept])
+                large.append(
+                    chunk.large[kept].transpose(0, 2, 3, 1)
+                )  # as the kernel that cuts crops reads them
             kept_labels.append(np.array(chunk.labels, dtype=np.int64)[kept])
     y = np.concatenate(kept_labels)
     with ArrayFile(path.with_name(f"{path.name}_labels.npy")) as labels:

@@ -13,7 +13,7 @@ from bench.activations.cached import Cached
 from bench.activations.recall import Compute, Memory
 from bench.api import Batch, Output, Phase
 from bench.backbones.model import Model
-from bench.data.augment import draw, view
+from bench.data.augment import draw, taken, view
 from bench.data.images import at_hand
 from bench.data.strong import strong_view, weak_view
 from bench.data.task import Task, steps_per_epoch
@@ -131,7 +131,7 @@ class Batches:
 
         def pixels() -> Tensor:
             with self.part("data"):
-                x = self.images.at(index.to(self.images.stored.device)).to(self.device)
+                x = taken(self.images, index, drawn, model.image_size, self.device)
             with self.part("augment"):
                 return view(x, drawn, model.image_size, model.mean, model.std)
 

@@ -15,6 +15,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from bench.api import Phase
 from bench.backbones.build import build
+from bench.data.augment import draw, taken, view
 from bench.data.images import ImageSet
 from bench.data.prepare import Prepared, Resolution, load, load_test, prepare
 from bench.data.task import Task
@@ -47,6 +48,32 @@ def test_crops_have_the_same_images_in_more_detail_and_nothing_else_changes(tree
         assert large.shape == (3, 15, 15)
         shrunk = Image.fromarray(large.permute(1, 2, 0).numpy()).resize((10, 10), Image.Resampling.BICUBIC)
         assert np.abs(np.asarray(shrunk).astype(int) - small.permute(1, 2, 0).numpy()).mean() < 12
+
+
+def test_crops_are_cut_where_the_images_lie(tree, tmp_path: Path) -> None:
+    """Without a copy of whole images, and to the same pixels as from a batch of copies."""
+    root = tree({"a": 5, "b": 5})
+    for path in root.rglob("*.png"):
+        Image.open(path).resize((140, 120), Image.Resampling.BICUBIC).save(path)
+    prepared = load(
+        prepare(DatasetSpec(f"folder:{root}"), Resolution(64, 73, crops=True), HERE, tmp_path / "cache")
+    )
+    for images in (prepared.pool, prepared.pool.subset(torch.tensor([4, 1, 2]))):
+        source, index, cpu = images.for_crops(), torch.tensor([2, 0]), torch.device("cpu")
+        assert source.side == 110 and source.stored.is_contiguous(memory_format=torch.channels_last)
+        drawn = draw("crop", 2, source.side, torch.Generator().manual_seed(0))
+        found = taken(source, index, drawn, 64, cpu)
+        assert isinstance(found, list)
+        assert [x.data_ptr() for x in found] == [
+            source.stored[i].data_ptr() for i in source_rows(source, index)
+        ]
+        look = ((0.5,) * 3, (0.25,) * 3)
+        copies = source.at(index).contiguous()
+        assert torch.equal(view(found, drawn, 64, *look), view(copies, drawn, 64, *look))
+
+
+def source_rows(images: ImageSet, index: torch.Tensor) -> list[int]:
+    return (index if images.rows is None else images.rows[index]).tolist()
 
 
 def test_small_images_are_not_blown_up(tmp_path: Path) -> None:
