@@ -170,9 +170,9 @@ def check(folder: Path, undisturbed: Path) -> None:
     assert numbers(folder) == numbers(undisturbed)
 
 
-def test_twenty_kills(undisturbed: Path) -> None:
+def test_ten_kills(undisturbed: Path) -> None:
     """Of workers, drivers and both, at random moments of one study after another."""
-    _kill(20, undisturbed, random.Random(20))
+    _kill(10, undisturbed, random.Random(20))
 
 
 @pytest.mark.long

@@ -20,9 +20,10 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 from torchvision.transforms import functional as V
 
-from bench.data.augment import RATIO, SCALE, draw, random_boxes, resized_crop, view
+from bench.data.augment import RATIO, SCALE, draw, random_boxes, resized_crop, taken, view
 from bench.data.decode import read_files
 from bench.data.family import Resolution
+from bench.data.images import ImageSet
 from tests.benchmarks.speed import malloc
 from tests.benchmarks.speed.images import SIDE, folder, pixels
 from tests.benchmarks.speed.job import CROP_PCT, Job
@@ -33,6 +34,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 GOALS = {"JPEG to 64": 8.7, "JPEG to 128": 2.4, "memory 32": 9.1, "memory 64": 4.1}
 ERROR = 0.6
 BATCH = 64
+CPU = torch.device("cpu")
 
 
 def pipeline(settings: Settings) -> list[Figure]:
@@ -84,20 +86,22 @@ def _compare(
 
     def ours(seed: int) -> Spent:
         malloc.ours()
-        return _timed(lambda: _epoch(x, size, seed))
+        return _timed(lambda: _epoch(images, size, seed))
 
+    images = ImageSet(x, torch.zeros(len(x), dtype=torch.int64))
     theirs(0), ours(0)
     spent = alternate({"theirs": theirs, "ours": ours}, rounds)
-    images = len(x) // BATCH * BATCH
-    each = {side: statistics.median(s.cpu for s in done) / images * 1e3 for side, done in spent.items()}
+    seen = len(x) // BATCH * BATCH
+    each = {side: statistics.median(s.cpu for s in done) / seen * 1e3 for side, done in spent.items()}
     return over(spent["theirs"], spent["ours"]), f"ms an image {each['theirs']:.3f} and {each['ours']:.3f}"
 
 
-def _epoch(x: Tensor, size: int, seed: int) -> None:
+def _epoch(images: ImageSet, size: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(x), generator=generator)
-    for index in order[: len(x) // BATCH * BATCH].split(BATCH):
-        view(x[index], draw("crop", len(index), x.shape[-1], generator), size, MEAN, STD)
+    order = torch.randperm(len(images), generator=generator)
+    for index in order[: len(images) // BATCH * BATCH].split(BATCH):
+        drawn = draw("crop", len(index), images.side, generator)
+        view(taken(images, index, drawn, size, CPU), drawn, size, MEAN, STD)
 
 
 def _timed(work: Callable[[], object]) -> Spent:
@@ -108,12 +112,12 @@ def _timed(work: Callable[[], object]) -> Spent:
 
 
 def _decoded(job: Job, sides: list[int]) -> tuple[Tensor, Spent]:
-    """The largest of the sizes that a run under crops keeps, and what making all of them costs."""
+    """The largest of the sizes that a run under crops keeps, pixel by pixel, and what making all of them costs."""
     paths = [Path(path) for path, _ in job.train_images().samples]
     spent, chunks = Spent(), []
     with spent.measured():
         chunks = [torch.from_numpy(images[-1]) for images in read_files(paths, sides, "bilinear")]
-    return torch.cat(chunks), spent
+    return torch.cat(chunks).contiguous(memory_format=torch.channels_last), spent
 
 
 def _error(stored: int, size: int) -> Figure:
