@@ -18,7 +18,7 @@ BENCH = [sys.executable, "-m", "bench.cli"]
 
 
 def bench(folder: Path, *args: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
     env.pop("MLFLOW_TRACKING_URI", None)
     return subprocess.run(
         [*BENCH, *args], cwd=folder, env=env, capture_output=True, text=True, timeout=timeout
@@ -89,18 +89,8 @@ def test_mlflow_holds_params_tags_metrics_and_the_report(finished: Path) -> None
 def test_seeds_and_strategies_are_paired(finished: Path) -> None:
     """The probe starts from the same backbone and head whatever else runs: a second study agrees to the last digit."""
     (finished / "again.yaml").write_text(TINY_STUDY.replace("name: tiny", "name: again"))
-    result = bench(
-        finished,
-        "run",
-        "again.yaml",
-        "--no-report",
-        "--workers",
-        "1",
-        "--set",
-        "seeds=[1]",
-        "--set",
-        "datasets.1.n_per_class=5",
-    )
+    less = ["--set", "seeds=[1]", "--set", "datasets.1.n_per_class=5"]
+    result = bench(finished, "run", "again.yaml", "--no-report", "--workers", "0", *less)
     assert result.returncode == 0, result.stderr
     again = json.loads(bench(finished, "runs", "again", "--json").stdout)
     first = {r["run_id"]: r for r in runs(finished)}
@@ -120,7 +110,7 @@ def test_the_report_can_be_written_again_and_runs_as_csv(finished: Path) -> None
 def test_a_failing_strategy_is_a_failed_run_and_exit_1(finished: Path) -> None:
     """A learning rate that explodes is a diverged run; the study goes on."""
     wild = ["--set", "name=wild", "--set", "knobs.full.lr=1e18", "--set", "seeds=1"]
-    result = bench(finished, "run", "tiny.yaml", "--no-report", *wild)
+    result = bench(finished, "run", "tiny.yaml", "--no-report", "--workers", "0", *wild)
     assert result.returncode == 0, result.stderr
     rows = json.loads(bench(finished, "runs", "wild", "--json").stdout)
     assert {r["status"] for r in rows if r["strategy"] == "linear_probe"} == {"finished"}

@@ -53,7 +53,7 @@ def folder(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the study has run to its end. (After `browser`: without one there is nothing to run it for.)"""
     folder = tmp_path_factory.mktemp("shown")
     (folder / "shown.yaml").write_text(STUDY)
-    result = bench(folder, "run", "shown.yaml", "--workers", "2")
+    result = bench(folder, "run", "shown.yaml", "--workers", "0")
     assert result.returncode == 0, result.stdout + result.stderr
     return folder
 
