@@ -7,7 +7,7 @@ on weight tensors only (no biases, no normalisation parameters), the optimiser's
 
 from typing import cast
 
-from bench.api import Batch, Model, Phase, Task, Tensor, Transform, knob
+from bench.api import Batch, Model, Phase, Task, Tensor, Transform, knob, torch
 
 
 class L2SP(Transform):
@@ -32,7 +32,7 @@ class L2SP(Transform):
         head = [p for n, p in weights if n in model.head.param_names]  # not what other methods add
 
         def l2_sp(model: Model, batch: Batch) -> Tensor:
-            distance = sum((w - w0).square().sum() for w, w0 in body)
+            distance = sum(torch.nn.functional.mse_loss(w, w0, reduction="sum") for w, w0 in body)
             penalty = self.alpha * distance + self.beta * sum(w.square().sum() for w in head)
             return cast(Tensor, 0.5 * penalty)
 
