@@ -17,11 +17,10 @@ ROW_INCHES = 0.27
 def transferability(asked: Sequence[Outcome], predictions: Sequence[Sequence[Prediction]]) -> Figure | None:
     """None where nothing can be told. Orange: the interval excludes zero."""
     shown = [(outcome, found) for outcome, found in zip(asked, predictions, strict=True) if found]
-    if not shown:
+    told = {p.measure for _, found in shown for p in found if p.correlation is not None}
+    names = [name for name in [*MEASURES, SIZE] if name in told]
+    if not names:
         return None
-    names = [
-        name for name in [*MEASURES, SIZE] if any(p.measure == name for _, found in shown for p in found)
-    ]
     figure = new_figure(height=1.1 + ROW_INCHES * len(names))
     grid = figure.subplots(1, len(shown), squeeze=False, sharey=True)
     for axes, (outcome, found) in zip(grid.flat, shown, strict=True):

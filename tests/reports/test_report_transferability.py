@@ -10,9 +10,19 @@ from PIL import Image
 from scipy.stats import spearmanr
 
 from bench.schema import MEASURES, Measure
+from reports.figures_transferability import transferability as drawn
 from reports.records import Study, join
 from reports.report import write_study
-from reports.transferability import SIZE, conditions, correlate, fisher, outcomes, predict
+from reports.transferability import (
+    SIZE,
+    Outcome,
+    Prediction,
+    conditions,
+    correlate,
+    fisher,
+    outcomes,
+    predict,
+)
 from reports.transferability_text import section
 
 PROBE, FULL, SCRATCH = "linear_probe", "full", "scratch"
@@ -167,3 +177,13 @@ def test_without_measures_there_is_no_section(tmp_path: Path) -> None:
     made = study(2, measured=False)
     assert section(made.document, made.rows) is None
     assert "Which measure" not in (write_study(made, "s", tmp_path) / "report.md").read_text()
+
+
+def test_what_does_not_vary_has_no_row_in_the_figure() -> None:
+    """All conditions of one size: how many images there are can explain nothing."""
+    constant = Prediction(SIZE, 6, None, -1, 1)
+    asked = [Outcome(FULL, SCRATCH)]
+    figure = drawn(asked, [[Prediction(Measure.LOGME, 6, 0.8, 0.1, 1), constant]])
+    assert figure is not None
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [MEASURES[Measure.LOGME]]
+    assert drawn(asked, [[constant]]) is None
