@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from bench.backbones import passes
 from bench.backbones.report import LoadReport
 from bench.backbones.stages import Stage, classifier_modules, split
+from bench.backbones.strided import without_strides
 from bench.backbones.types import Group, Output
 from bench.errors import NeedsWeights, UserError
 
@@ -79,6 +80,7 @@ class Model(nn.Module):
 
     def restructured(self) -> None:
         """To be called after modules of `net` were replaced: finds its stages and head anew."""
+        without_strides(self.net)
         self.stages, self.head = split(self.net, prefix="net.")
 
     def operate(self, surgery: Callable[[nn.Module], object]) -> None:

@@ -1,0 +1,73 @@
+"""Strided 1x1 convolutions of few channels train to the right gradients, in either layout, and leave the process alive."""
+
+from __future__ import annotations
+
+import copy
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bench.backbones.build import build
+from bench.backbones.strided import BLOCK, without_strides
+from bench.spec import BackboneSpec
+from tests.conftest import ROOT
+
+TRAINED = """
+import sys, torch
+from bench.backbones.build import build
+from bench.spec import BackboneSpec
+model = build(BackboneSpec(sys.argv[1], "random"), 4, 64).to(memory_format=torch.channels_last).train()
+for seed in range(6):
+    x = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(seed))
+    model(x.to(memory_format=torch.channels_last)).square().mean().backward()
+print("alive")
+"""
+
+
+def gradients(layer: nn.Module, x: Tensor) -> list[Tensor]:
+    x = x.clone(memory_format=torch.preserve_format).requires_grad_()
+    layer(x).square().sum().backward()
+    found = [x.grad, *(p.grad for p in layer.parameters())]
+    return [g for g in found if g is not None]
+
+
+@pytest.mark.parametrize("stride", [2, 3, (1, 2)])
+@pytest.mark.parametrize("side", [7, 8])
+def test_it_is_the_same_convolution(stride: int | tuple[int, int], side: int) -> None:
+    torch.manual_seed(0)
+    layer = nn.Sequential(nn.Conv2d(3, 24, 1, stride))
+    mended = copy.deepcopy(layer)
+    without_strides(mended)
+    mended = copy.deepcopy(mended).to(memory_format=torch.channels_last)  # what mends it is copied with it
+    assert mended.state_dict().keys() == layer.state_dict().keys()
+    x = torch.rand(4, 3, side, side)
+    assert torch.allclose(mended(x), layer(x), atol=1e-6)
+    there = gradients(mended, x.to(memory_format=torch.channels_last))
+    for ours, torchs in zip(there, gradients(layer, x), strict=True):
+        assert torch.allclose(ours, torchs, atol=1e-4)
+
+
+def test_nothing_else_is_touched() -> None:
+    others = nn.Sequential(
+        nn.Conv2d(BLOCK, 8, 1, 2),
+        nn.Conv2d(3, 8, 1),
+        nn.Conv2d(3, 8, 3, 2, 1),
+        nn.Conv2d(8, 8, 1, 2, groups=8),
+    )
+    before = [layer.stride for layer in others]
+    without_strides(others)
+    assert [layer.stride for layer in others] == before and not any(m._forward_pre_hooks for m in others)
+
+
+@pytest.mark.parametrize("name", ["mobileone_s0", "repvgg_a0"])
+def test_networks_that_have_one_survive_training(name: str) -> None:
+    """In a process of its own: without the mend it is killed by its damaged heap, on most machines."""
+    net = build(BackboneSpec(name, "random"), 4, 64).net
+    assert any(m._forward_pre_hooks for m in net.modules() if isinstance(m, nn.Conv2d))
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MALLOC_CHECK_": "3"}
+    done = subprocess.run([sys.executable, "-c", TRAINED, name], env=env, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "alive\n"), done.stderr
