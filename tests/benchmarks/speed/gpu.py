@@ -93,7 +93,6 @@ def _peak(job: Job, task: Task, expression: str) -> float:
 def small(settings: Settings) -> list[Figure]:
     """resnet18 at 64 px from a folder of JPEGs against timm's loader and loop on the same device."""
     from tests.benchmarks.speed.gpu_loops import timm_on_gpu
-
     from tests.benchmarks.speed.ours import ours
 
     job = Job(folder(2000), "resnet18", 64, epochs=2 if settings.quick else 10, pretrained=False)
