@@ -94,9 +94,9 @@ def test_a_lost_worker_is_retried_and_sigterm_interrupts(cluster: Any) -> None:
     folder = study_in(cluster.folder / "interrupted")
     driver = start(folder, "--address", cluster.address, epochs=100_000)  # none of its runs ends by itself
     on_head: list[dict[str, Any]] = []
-    assert wait_for(lambda: on_head.extend(running_on(folder, cluster.folder / "head")) or on_head, 200), (
-        folder / "log.txt"
-    ).read_text()
+    head = cluster.folder / "head"
+    wait_for(lambda: driver.poll() is not None or on_head.extend(running_on(folder, head)) or on_head, 200)
+    assert on_head and driver.poll() is None, (folder / "log.txt").read_text()
     os.kill(int(on_head[0]["tags"][Tag.PID].partition(":")[0]), signal.SIGKILL)
     killed = lambda: [r for r in final_runs(folder) if r["status"] == "KILLED"]  # noqa: E731
     assert wait_for(killed, 60), (folder / "log.txt").read_text()
@@ -104,6 +104,27 @@ def test_a_lost_worker_is_retried_and_sigterm_interrupts(cluster: Any) -> None:
     driver.send_signal(signal.SIGTERM)
     assert driver.wait(60) == 130, (folder / "log.txt").read_text()
     assert not [r for r in final_runs(folder) if r["status"] == "RUNNING"]
+
+
+def test_a_node_that_is_lost_unnoticed_does_not_end_the_driver(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray lists it for half a minute more, and refuses what is to run there."""
+    import ray
+
+    from bench.executors import cluster as executor
+
+    executor._connect(cluster.address)
+    try:
+        marker = cluster.folder / "head" / "marker"
+        marker.parent.mkdir(exist_ok=True)
+        marker.touch()
+        (head,) = [node for node in ray.nodes() if node["Alive"] and node["NodeName"]][:1]
+        lost = {"NodeID": head["NodeID"][::-1], "Alive": True}
+        monkeypatch.setattr(ray, "nodes", lambda: [head, lost])
+        assert not executor._seen_everywhere(marker)
+    finally:
+        ray.shutdown()
 
 
 def test_a_cluster_that_is_not_there_is_said_plainly(tmp_path: Path) -> None:

@@ -207,11 +207,18 @@ def _queue() -> Any:
 
 
 def _seen_everywhere(marker: Path) -> bool:
+    """Whether all nodes share the driver's cache. One that is lost while it is asked does not say so: no is always safe."""
     nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
     if len(nodes) == 1:
         return True
     look = ray.remote(num_cpus=0)(_sees)
-    return all(ray.get([look.options(scheduling_strategy=_on(node)).remote(marker) for node in nodes]))
+    answers = [look.options(scheduling_strategy=_on(node)).remote(marker) for node in nodes]
+    try:
+        return all(ray.get(answers))
+    except exceptions.RayTaskError:
+        raise  # of our own making
+    except exceptions.RayError:  # Ray believes for half a minute that a lost node is there
+        return False
 
 
 def _sees(marker: Path) -> bool:
