@@ -24,16 +24,12 @@ if TYPE_CHECKING:
 def imports(path: Path, types: bool = False) -> set[str]:
     """Every module that a file imports, anywhere in it; those for type-checking only if asked for."""
     tree = ast.parse(path.read_text())
-    guarded = (
-        set()
-        if types
-        else {
-            id(node)
-            for block in ast.walk(tree)
-            if isinstance(block, ast.If) and "TYPE_CHECKING" in ast.dump(block.test)
-            for node in ast.walk(block)
-        }
-    )
+    guarded = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and "TYPE_CHECKING" in ast.dump(block.test) and not types
+        for node in ast.walk(block)
+    }
     found: set[str] = set()
     for node in ast.walk(tree):
         if id(node) in guarded:

@@ -57,7 +57,7 @@ def quickstart(settings: Settings) -> list[Figure]:
         f"{len(given)} runs, {WORKERS} at a time, imports included; pretraining and the report are in ours only; wall seconds "
         f"{statistics.mean(ours.spent.wall for ours in both):.0f} and {theirs.spent.wall:.0f}"
     )
-    accuracy = {"ours": [before.accuracy], "scripts": [theirs.accuracy]}
+    accuracy = {"ours": [ours.accuracy for ours in both], "scripts": [theirs.accuracy]}
     return [figure("quickstart: against scripts", ratios, wall, goal=GOAL, accuracy=accuracy, more=more)]
 
 
