@@ -118,7 +118,7 @@ def test_a_fused_step_moves_the_right_weights() -> None:
 
 
 @pytest.mark.usefixtures("always")
-def test_only_plain_fp32_convolutions_that_learn_are_ours() -> None:
+def test_only_plain_convolutions_that_learn_are_ours() -> None:
     x = torch.randn(4, 8, 4, 4)
     frozen = nn.Conv2d(8, 8, 3).requires_grad_(False)
     others = {
@@ -144,8 +144,8 @@ def test_only_plain_fp32_convolutions_that_learn_are_ours() -> None:
         conv.float()
         with torch.no_grad():
             assert not taken(conv, x, conv.weight)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            assert not taken(conv, x, conv.weight) and conv(x).dtype == torch.bfloat16
+        with torch.autocast("cpu", dtype=torch.float16):
+            assert not taken(conv, x, conv.weight)
         with pytest.raises(RuntimeError, match=r"[Kk]ernel size can't be greater"):
             conv(x[:, :, :2])
 
@@ -183,17 +183,44 @@ def test_what_was_there_comes_back() -> None:
     assert nn.Conv2d._conv_forward is former
 
 
-def test_the_rule_is_one_of_shapes() -> None:
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_gradients_in_bf16_are_as_near_to_fp32_as_torchs(shape: tuple) -> None:
+    into, out, groups, kernel, stride, padding, size = shape
+    torch.manual_seed(0)
+    conv = nn.Conv2d(into, out, kernel, stride, padding, groups=groups).to(memory_format=torch.channels_last)
+    x = torch.randn(6, into, *size).to(memory_format=torch.channels_last)
+    upstream = torch.randn_like(conv(x))
+    exact = gradients(conv, x, upstream)
+
+    def error() -> list[float]:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert conv(x).dtype == torch.bfloat16
+            found = gradients(conv, x, upstream.bfloat16())
+        assert all(f.dtype == torch.float32 for f in found) and found[0].stride() == conv.weight.stride()
+        return [((f - e).norm() / e.norm()).item() for f, e in zip(found, exact, strict=True)]
+
+    torchs = error()
+    with small_maps():
+        assert all(mine <= 1.2 * theirs + 1e-3 for mine, theirs in zip(error(), torchs, strict=True))
+
+
+@pytest.mark.parametrize("processor", ["AVX2", "AVX512", "bf16"])
+def test_the_rule_is_one_of_shapes(processor: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: processor)
+
     def ours_at(size: int, batch: int = 32, **conv: int) -> bool:
         layer = nn.Conv2d(**{"in_channels": 256, "out_channels": 256, "kernel_size": 3, "padding": 1, **conv})  # type: ignore[arg-type]
-        return taken(layer, torch.empty(batch, layer.in_channels, size, size), layer.weight)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=processor == "bf16"):
+            return taken(layer, torch.empty(batch, layer.in_channels, size, size), layer.weight)
 
-    assert ours_at(1) and ours_at(4) and ours_at(8, stride=2) and not ours_at(8)
-    assert (
-        not ours_at(4, out_channels=128) and ours_at(2, out_channels=128) and not ours_at(2, in_channels=16)
-    )
+    assert ours_at(1) and ours_at(4, stride=2) and not ours_at(16) and not ours_at(2, in_channels=16)
+    assert ours_at(4) == ours_at(8, stride=2) == (processor != "AVX512")
+    assert ours_at(8) == ours_at(4, in_channels=128) == (processor == "bf16")
+    assert ours_at(2, out_channels=128)
     assert ours_at(2, groups=256) and not ours_at(4, groups=256) and not ours_at(2, 2, groups=256)
     assert ours_at(4, groups=256, kernel_size=5, padding=2)
+    assert ours_at(8, groups=256, kernel_size=5, padding=2) == (processor == "bf16")
 
 
 @pytest.mark.usefixtures("always")

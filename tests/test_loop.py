@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from bench.train.batches import steps_per_epoch
 from bench.train.cost import forward_flops
 from bench.train.evaluate import score
 from bench.train.loop import epoch_budget
-from bench.train.optim import carry_over, make_optimizer
+from bench.train.optim import carry_over, make_optimizer, step
 from tests.strategies.samples import CLASSES, TRAIN, composed, make_model, make_task, make_trainer
 
 
@@ -49,19 +50,67 @@ def test_momentum_is_torchs_where_parameters_join_late(optimizer: str) -> None:
         first = make_optimizer(Phase("p", 1, [Group([old, late], 0.1)]), train)
         second = make_optimizer(Phase("q", 1, [Group([old, late, new], 0.1)]), train)
 
-        def step(stepper: torch.optim.Optimizer, *moved: torch.nn.Parameter) -> None:
+        def move(stepper: torch.optim.Optimizer, *moved: torch.nn.Parameter) -> None:
             for parameter in (old, late, new):
                 parameter.grad = torch.randn(3, 2, generator=generator) if parameter in set(moved) else None
-            stepper.step()
+            step(stepper)
 
-        step(first, old)
-        step(first, old, late)
+        move(first, old)
+        move(first, old, late)
         carry_over(first, second)
-        step(second, old, late, new)
-        step(second, old, new)
+        move(second, old, late, new)
+        move(second, old, new)
         return [p.detach() for p in (old, late, new)]
 
     torch.testing.assert_close(trained(), trained(foreach=False))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam", "adamw", "adagrad", "lamb"])
+def test_a_step_of_channels_last_weights_is_torchs_own(optimizer: str) -> None:
+    """Three of them; weights, gradients and moments keep their shape and their place in memory."""
+
+    def trained(stepped: Callable[[torch.optim.Optimizer], None], **kwargs: object) -> list[torch.Tensor]:
+        torch.manual_seed(0)
+        net = torch.nn.Sequential(
+            torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.Conv2d(8, 4, (2, 3), groups=2)
+        ).to(memory_format=torch.channels_last)
+        phase = Phase("p", 1, [Group(list(net.parameters()), 0.1, weight_decay=0.01)])
+        made = make_optimizer(phase, TrainSpec(optimizer=optimizer, optimizer_kwargs=kwargs))
+        before = [(p.data_ptr(), p.shape, p.stride()) for p in net.parameters()]
+        for _ in range(3):
+            net(torch.randn(5, 3, 8, 8)).square().mean().backward()
+            stepped(made)
+            assert [(p.data_ptr(), p.shape, p.stride()) for p in net.parameters()] == before
+            for p in net.parameters():
+                assert p.grad is not None and p.grad.shape == p.shape
+                moments = [v for v in made.state[p].values() if isinstance(v, torch.Tensor) and v.ndim]
+                assert all((m.shape, m.stride()) == (p.shape, p.stride()) for m in moments)
+            made.zero_grad()
+        return [p.detach() for p in net.parameters()]
+
+    plain = {} if optimizer == "lamb" else {"foreach": False}
+    torch.testing.assert_close(trained(step), trained(lambda o: o.step(), **plain))
+
+
+def test_within_a_step_every_fused_tensor_is_contiguous_and_an_error_leaves_none_reordered() -> None:
+    """What torch's kernel would copy otherwise; an optimiser that is not fused may look at shapes, and sees its own."""
+    conv = torch.nn.Conv2d(3, 8, 3).to(memory_format=torch.channels_last)
+    seen: list[tuple[torch.Size, bool]] = []
+
+    def look(*_: object) -> None:
+        assert conv.weight.grad is not None
+        tensors = conv.weight, conv.weight.grad
+        seen.append((conv.weight.shape, all(t.is_contiguous() for t in tensors)))
+        raise ZeroDivisionError
+
+    for name in ("adamw", "lamb"):
+        made = make_optimizer(Phase("p", 1, [Group(list(conv.parameters()), 0.1)]), TrainSpec(optimizer=name))
+        made.register_step_pre_hook(look)
+        conv(torch.randn(2, 3, 5, 5).to(memory_format=torch.channels_last)).sum().backward()
+        with pytest.raises(ZeroDivisionError):
+            step(made)
+        assert conv.weight.shape == conv.weight.grad.shape == (8, 3, 3, 3)  # type: ignore[union-attr]
+    assert seen == [((8, 3, 3, 3), True), ((8, 3, 3, 3), False)]
 
 
 def test_an_unknown_optimiser_is_explained() -> None:

@@ -1,10 +1,8 @@
-"""Weight gradients of convolutions on small maps, tap by tap: what oneDNN is slow at on a CPU in fp32."""
+"""Weight gradients of convolutions on small maps, tap by tap: what oneDNN is slow at on a CPU."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from threading import Lock
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,35 +10,83 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from bench.train.replaced import Function, Replaced
+
 Pair = tuple[int, int]
 
-DEPTHWISE_AREA, DENSE_AREA = 49, 49
-"""Pixels of the output, at most."""
-DEPTHWISE = 2048
-"""Channels times images, at least: with fewer, the calls cost more than what they save."""
-DENSE_SMALLER, DENSE = 96, 192
-"""Channels into and out of a layer, at least: on a map smaller than its kernel, and on others."""
+
+@dataclass(frozen=True)
+class Rule:
+    """Which layers: their output has at most so many pixels (of a depthwise layer; of a dense one).
+
+    depthwise: channels times images, at least: with fewer, the calls cost more than what they save. Its map must be smaller
+    than its kernel, or the kernel at least `large`.
+    dense_smaller, dense: channels into and out of a layer, at least: on a map smaller than its kernel, and on others.
+    """
+
+    depthwise_area: int
+    depthwise: int
+    large: int
+    dense_area: int
+    dense_smaller: int
+    dense: int
+
+
+NEVER = 1 << 30
+AVX2 = Rule(49, 2048, NEVER, 49, 96, 192)
+AVX512 = Rule(49, 4096, NEVER, 4, 128, 192)
+BF16 = Rule(64, 1024, 5, 64, 128, 128)
 DENSE_BATCH = 16
 
 
-def pays(depthwise: bool, batch: int, size: Pair, out: Pair, kernel: tuple[int, ...], channels: Pair) -> bool:
-    """By the shape alone, never by a clock: the same run must give the same bits in every process.
+def rule(dtype: torch.dtype) -> Rule:
+    """By the number format and what the processor has."""
+    if dtype == torch.bfloat16:
+        return BF16
+    return AVX512 if torch.backends.cpu.get_cpu_capability().startswith("AVX512") else AVX2
 
-    Forward and backward of a layer, oneDNN's processor time over ours (one AVX2 core, batches of 32 and 64; kernel/stride
+
+def pays(
+    dtype: torch.dtype,
+    depthwise: bool,
+    batch: int,
+    size: Pair,
+    out: Pair,
+    kernel: tuple[int, ...],
+    channels: Pair,
+) -> bool:
+    """By the shape, format and processor alone, never by a clock: the same run must give the same bits in every process.
+
+    Forward and backward of a layer, oneDNN's processor time over ours (one core, batches of 32 and 64; kernel/stride
     @ input), by channels. The lines of 4x4 and above show why the depthwise rule asks for the input's height.
 
+        AVX2, fp32
         dense   3x3@1  3x3@2  3x3/2@4  3x3@4  3x3@7  5x5@4  5x5/2@8   depthwise  3x3@1  3x3@2  3x3/2@4  3x3@4  5x5@4  5x5/2@8
         64        1.4    1.2       .9    1.0    1.1    1.2       .9   48           2.0    1.5       .4     .5    1.7       .5
         128       2.2    1.4      1.2    1.1    1.0    1.2      1.1   144          4.0    2.7       .5     .4    3.0       .9
         256       3.9    1.9      1.4    1.3    1.1    1.4      1.5   288          6.2    5.1       .4     .4    3.9       .9
         512       6.3    2.6      1.7    1.5    1.4    1.6      1.5   576          8.9   10.4       .5     .5    4.7      1.1
+        AVX-512, fp32: its convolutions are faster, and MKL's products (on an AMD) are not
+        64        1.4     .9       .9     .7     .7     .7       .7   48           1.3     .9       .6     .5     .8       .7
+        128       1.8    1.0      1.0     .7     .7     .7       .9   144          2.0    1.5       .6     .5    1.2      1.3
+        256       2.4    1.3      1.1     .9     .7     .9       .9   288          3.1    2.4       .6     .4    1.7      1.8
+        512       2.3    1.3      1.1     .9     .8    1.2      1.1   576          5.3    3.3       .6     .4    2.2      1.8
+        AVX-512, bf16
+        64        1.3     .8       .8     .8     .9     .7       .9   48           2.6    2.4      1.0     .6    1.9      1.1
+        128       1.9    1.1      1.2    1.0    1.1    1.1      1.2   144          6.1    5.9      1.0     .5    3.9      1.2
+        256       2.8    1.7      1.7    1.3    1.2    1.3      1.5   288           11     10      1.0     .4    5.0      1.2
+        512       3.5    1.7      1.7    1.3    1.2    1.6      2.0   576           21     17      1.0     .4    7.7      1.2
+        bf16, depthwise, 64 images:   7x7@4   7x7@7   7x7@14   5x5@7   5x5@8
+        96                              2.9     2.1      1.5     3.5     3.0
+        576                              10     3.5       .9     3.6     4.2
     """
-    area = out[0] * out[1]
+    area, of = out[0] * out[1], rule(dtype)
     smaller = size[0] < kernel[0]
     if depthwise:
-        return smaller and area <= DEPTHWISE_AREA and batch * channels[0] >= DEPTHWISE
-    enough = DENSE_SMALLER if smaller else DENSE
-    return area <= DENSE_AREA and batch >= DENSE_BATCH and min(channels) >= enough
+        large = smaller or min(kernel) >= of.large
+        return large and area <= of.depthwise_area and batch * channels[0] >= of.depthwise
+    enough = of.dense_smaller if smaller else of.dense
+    return area <= of.dense_area and batch >= DENSE_BATCH and min(channels) >= enough
 
 
 def by_taps(x: Tensor, grad: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
@@ -108,6 +154,17 @@ class _Convolution(torch.autograd.Function):
         return of_x, of_weight, of_bias, None, None, None
 
 
+def computed_in(x: Tensor, weight: Tensor) -> torch.dtype | None:
+    """The format of a convolution of these on a CPU where it is fp32 or bf16; None for all others."""
+    if not (x.is_cpu and weight.is_cpu):
+        return None
+    if torch.is_autocast_enabled("cpu"):
+        dtype = torch.get_autocast_dtype("cpu")
+        cast = {x.dtype, weight.dtype} <= {torch.float32, dtype}
+        return dtype if dtype == torch.bfloat16 and cast else None
+    return torch.float32 if x.dtype == weight.dtype == torch.float32 else None
+
+
 def taken(conv: nn.Conv2d, x: Tensor, weight: Tensor) -> bool:
     """Whether this layer's weight gets its gradient from here: by its shape and what it computes in alone."""
     kernel = conv.kernel_size
@@ -117,7 +174,8 @@ def taken(conv: nn.Conv2d, x: Tensor, weight: Tensor) -> bool:
         return False
     if conv.dilation != (1, 1) or conv.padding_mode != "zeros" or isinstance(conv.padding, str):
         return False
-    if not (x.dim() == 4 and x.dtype == weight.dtype == torch.float32 and x.is_cpu and weight.is_cpu):
+    dtype = computed_in(x, weight)
+    if dtype is None or x.dim() != 4:
         return False
     size = (x.shape[2], x.shape[3])
     height, width = (
@@ -127,40 +185,22 @@ def taken(conv: nn.Conv2d, x: Tensor, weight: Tensor) -> bool:
     if height < 1 or width < 1 or not len(x) or x.shape[1] != conv.in_channels:
         return False  # torch explains
     channels = conv.in_channels, conv.out_channels
-    return pays(
-        conv.groups > 1, len(x), size, (height, width), kernel, channels
-    ) and not torch.is_autocast_enabled("cpu")
+    return pays(dtype, conv.groups > 1, len(x), size, (height, width), kernel, channels)
 
 
-_lock = Lock()
-_active = 0
-_original = nn.Conv2d._conv_forward
+def _instead(former: Function) -> Function:
+    def _conv_forward(self: nn.Conv2d, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        found: Tensor
+        if taken(self, input, weight):
+            dtype = computed_in(input, weight)
+            x, w, b = (t if t is None else t.to(dtype) for t in (input, weight, bias))
+            found = _Convolution.apply(x, w, b, self.stride, self.padding, self.groups)  # type: ignore[no-untyped-call]
+        else:
+            found = former(self, input, weight, bias)
+        return found
+
+    return _conv_forward
 
 
-def _conv_forward(self: nn.Conv2d, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    found: Tensor
-    if taken(self, input, weight):
-        found = _Convolution.apply(  # type: ignore[no-untyped-call]
-            input, weight, bias, self.stride, self.padding, self.groups
-        )
-    else:
-        found = _original(self, input, weight, bias)
-    return found
-
-
-@contextmanager
-def small_maps() -> Iterator[None]:
-    """While active, every `nn.Conv2d` that `taken` accepts gets the gradient of its weight tap by tap."""
-    global _active, _original
-    with _lock:
-        if not _active:
-            _original = nn.Conv2d._conv_forward
-            nn.Conv2d._conv_forward = _conv_forward  # type: ignore[method-assign]
-        _active += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _active -= 1
-            if not _active:
-                nn.Conv2d._conv_forward = _original  # type: ignore[method-assign]
+small_maps = Replaced(nn.Conv2d, "_conv_forward", _instead)
+"""While active, every `nn.Conv2d` that `taken` accepts gets the gradient of its weight tap by tap."""

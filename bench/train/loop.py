@@ -27,11 +27,11 @@ from bench.schema import Metric
 from bench.spec import TrainSpec
 from bench.train.batches import Batches
 from bench.train.checkpoint import Snapshot, weights_of
-from bench.train.convolutions import small_maps
 from bench.train.cost import Clock
 from bench.train.evaluate import predict, score
+from bench.train.kernels import faster_on_cpu
 from bench.train.micro import backpropagate, fitted
-from bench.train.optim import carry_over, make_optimizer, make_schedule, set_learning_rates
+from bench.train.optim import carry_over, make_optimizer, make_schedule, set_learning_rates, step
 
 Record = Callable[[int, int, dict[str, float]], None]
 """(epoch from 1, epochs of the whole run, metrics of that epoch) -> None; must not block."""
@@ -156,7 +156,7 @@ class Trainer:
             def factor(i: int, first: int = first) -> float:
                 return schedule(start + (end - start) * (first + i) / steps)
 
-            with self.clock("prepare" if phase.preparation else "train"), small_maps():
+            with self.clock("prepare" if phase.preparation else "train"), faster_on_cpu():
                 metrics = self._epoch(phase, optimizer, factor, generator)
             self.epoch += not phase.preparation
             self._check_finite(metrics[Metric.TRAIN_LOSS], "the training loss", phase, metrics)
@@ -232,7 +232,7 @@ class Trainer:
             with part("optimiser"):
                 for hook in phase.backward_hooks:
                     hook(self.model)
-                optimizer.step()
+                step(optimizer)
                 optimizer.zero_grad(set_to_none=True)
                 for hook in phase.step_hooks:
                     hook(self.model)
