@@ -92,6 +92,28 @@ def test_a_step_of_channels_last_weights_is_torchs_own(optimizer: str) -> None:
     torch.testing.assert_close(trained(step), trained(lambda o: o.step(), **plain))
 
 
+@pytest.mark.parametrize("optimizer", ["momentum", "adamw"])
+@pytest.mark.parametrize("weights", [torch.channels_last, torch.contiguous_format], ids=str)
+@pytest.mark.parametrize("gradients", [torch.channels_last, torch.contiguous_format], ids=str)
+def test_a_step_moves_the_right_weights_whatever_the_layout_of_their_gradient(
+    optimizer: str, weights: torch.memory_format, gradients: torch.memory_format
+) -> None:
+    """torch's fused kernel alone does not (docs/findings.md)."""
+
+    def trained(**kwargs: object) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(0)
+        weight = torch.nn.Parameter(torch.randn(4, 3, 3, 3, generator=generator).to(memory_format=weights))
+        made = make_optimizer(
+            Phase("p", 1, [Group([weight], 0.1)]), TrainSpec(optimizer=optimizer, optimizer_kwargs=kwargs)
+        )
+        for _ in range(3):
+            weight.grad = torch.randn(4, 3, 3, 3, generator=generator).to(memory_format=gradients)
+            step(made)
+        return weight.detach()
+
+    torch.testing.assert_close(trained(), trained(foreach=False))
+
+
 def test_within_a_step_every_fused_tensor_is_contiguous_and_an_error_leaves_none_reordered() -> None:
     """What torch's kernel would copy otherwise; an optimiser that is not fused may look at shapes, and sees its own."""
     conv = torch.nn.Conv2d(3, 8, 3).to(memory_format=torch.channels_last)
