@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.train import convolutions
+from bench.train import convolutions, whole_maps
 from bench.train.convolutions import small_maps, taken
 from tests.strategies.samples import TRAIN, composed, make_model, make_task, make_trainer
 
@@ -22,6 +22,9 @@ SHAPES = [  # in, out, groups, kernel, stride, padding, map
     (16, 24, 1, 3, 1, 2, (1, 1)),
     (16, 24, 1, 5, 2, 2, (2, 2)),
     (16, 24, 1, 5, 1, 2, (1, 3)),
+    (16, 24, 1, 3, 1, 1, (1, 1)),
+    (16, 24, 1, 3, 1, 1, (2, 2)),
+    (16, 24, 1, (5, 3), 1, (2, 1), (3, 2)),
     (16, 24, 1, (1, 3), (1, 2), (0, 1), (3, 5)),
     (16, 24, 1, 2, 2, 0, (7, 7)),
     (1, 8, 1, 3, 1, 1, (3, 3)),
@@ -50,6 +53,11 @@ def gradients(conv: nn.Conv2d, x: Tensor, upstream: Tensor) -> list[Tensor]:
         for g in (conv.weight.grad, x.grad, conv.bias.grad if conv.bias is not None else None)
         if g is not None
     ]
+
+
+def layout(x: Tensor) -> list[int]:
+    """Strides of what has more than one element; of others they say nothing."""
+    return [stride for stride, n in zip(x.stride(), x.shape, strict=True) if n > 1]
 
 
 def ours(run: Callable[[], object]) -> list[bool]:
@@ -87,7 +95,35 @@ def test_gradients_are_torchs_in_the_layout_of_their_weight(shape: tuple, inputs
         assert (f - e).abs().max() <= 1e-5 * e.abs().max()
         assert torch.equal(f, a)
     assert found[0].stride() == handed.stride() == conv.weight.stride()
-    assert found[1].stride() == expected[1].stride()
+    assert layout(found[1]) == layout(expected[1])
+
+
+@pytest.mark.usefixtures("always")
+def test_a_kernel_that_reaches_the_whole_map_is_one_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The matrix's rows are outputs, its columns inputs: torch's convolution of each input alone."""
+    torch.manual_seed(0)
+    made: list[Tensor] = []
+    former = whole_maps.matrix_of
+
+    def noted(weight: Tensor, size: tuple[int, int]) -> Tensor:
+        made.append(former(weight, size))
+        return made[-1]
+
+    monkeypatch.setattr(whole_maps, "matrix_of", noted)
+    conv = nn.Conv2d(3, 5, 3, padding=1, bias=False).to(memory_format=torch.channels_last)
+    each = (
+        torch.eye(12).view(12, 2, 2, 3).permute(0, 3, 1, 2)
+    )  # one input of 2x2 pixels, channels last, at a time
+    with small_maps():
+        conv(each)
+        for size in ((3, 2), (2, 3), (4, 4)):
+            conv(torch.randn(2, 3, *size).to(memory_format=torch.channels_last))
+        conv(torch.randn(2, 3, 2, 2))  # its pixels would have to be copied
+        nn.Conv2d(3, 5, 3, padding=1, stride=2)(each)
+        nn.Conv2d(3, 5, 3, padding=2)(each)
+        nn.Conv2d(3, 3, 3, padding=1, groups=3)(each)
+    (matrix,) = made
+    torch.testing.assert_close(matrix.T, conv(each).permute(0, 2, 3, 1).reshape(12, 20))
 
 
 @pytest.mark.usefixtures("always")

@@ -10,7 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from bench.train import whole_maps
 from bench.train.replaced import Function, Replaced
+from bench.train.whole_maps import lies_channels_last, reaches_all
 
 Pair = tuple[int, int]
 
@@ -127,23 +129,34 @@ def _spans(kernel: int, size: int, out: int, stride: int, padding: int) -> list[
 
 
 class _Convolution(torch.autograd.Function):
-    """Forward and gradient of the input are torch's own."""
+    """Forward and gradient of the input are torch's own, but on maps that the kernel reaches all of: one matrix product."""
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair, groups: int
     ) -> Tensor:
-        ctx.save_for_backward(x, weight)
         ctx.how = stride, padding, groups
-        return F.conv2d(x, weight, bias, stride, padding, 1, groups)
+        size = (x.shape[2], x.shape[3])
+        if (
+            groups > 1
+            or not reaches_all(size, weight.shape[2:], stride, padding)
+            or not lies_channels_last(x)
+        ):
+            ctx.save_for_backward(x, weight)
+            return F.conv2d(x, weight, bias, stride, padding, 1, groups)
+        matrix = whole_maps.matrix_of(weight, size)
+        ctx.save_for_backward(x, weight, matrix)
+        return whole_maps.forward(x, matrix, bias)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
+        x, weight, *matrix = ctx.saved_tensors
         stride, padding, groups = ctx.how
         of_x = of_weight = of_bias = None
-        if ctx.needs_input_grad[0]:
+        if ctx.needs_input_grad[0] and matrix:
+            of_x = whole_maps.gradient(grad, *matrix)
+        elif ctx.needs_input_grad[0]:
             of_x = torch.ops.aten.convolution_backward(
                 grad, x, weight, None, stride, padding, (1, 1), False, (0, 0), groups, (True, False, False)
             )[0]
