@@ -7,7 +7,7 @@ on weight tensors only (no biases, no normalisation parameters), the optimiser's
 
 from typing import cast
 
-from bench.api import Batch, Model, Phase, Task, Tensor, Transform, knob, torch
+from bench.api import Batch, Model, Phase, Task, Tensor, Transform, knob
 
 
 class L2SP(Transform):
@@ -26,13 +26,15 @@ class L2SP(Transform):
     beta: float = knob(0.01, 1e-4, 1.0, log=True)
 
     def __call__(self, phase: Phase, model: Model, task: Task) -> Phase:
+        from strategies.layers.distance import squared_distance
+
         trained = {id(p) for p in phase.params}
         weights = [(n, p) for n, p in model.named_parameters() if id(p) in trained and p.ndim > 1]
         body = [(p, model.pretrained[n]) for n, p in weights if n in model.pretrained]
         head = [p for n, p in weights if n in model.head.param_names]  # not what other methods add
 
         def l2_sp(model: Model, batch: Batch) -> Tensor:
-            distance = sum(torch.nn.functional.mse_loss(w, w0, reduction="sum") for w, w0 in body)
+            distance = sum(squared_distance(w, w0) for w, w0 in body)
             penalty = self.alpha * distance + self.beta * sum(w.square().sum() for w in head)
             return cast(Tensor, 0.5 * penalty)
 
