@@ -21,6 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import torch
 from PIL import Image
 from safetensors import safe_open
@@ -107,14 +108,20 @@ def _scripts(given: list[list[str]]) -> Done:
 
 def _measured(work: Callable[[], object]) -> Spent:
     """Processor time of all processes that `work` starts, and wall time."""
+    others = _children()  # what an earlier line has left, as a server of forks, never ends
     before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     work()
     wall = time.perf_counter() - begun
-    with suppress(ChildProcessError):
-        while True:
-            os.waitpid(-1, 0)  # servers of forks outlive their parent for a moment
+    while started := _children() - others:
+        for child in started:
+            with suppress(ChildProcessError):
+                os.waitpid(child, 0)  # servers of forks outlive their parent for a moment
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return Spent(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, wall)
+
+
+def _children() -> set[int]:
+    return {child.pid for child in psutil.Process().children()}
 
 
 def _adopt_orphans() -> None:
