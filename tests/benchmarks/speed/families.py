@@ -28,7 +28,7 @@ def families(settings: Settings) -> list[Figure]:
 
 def _family(network: str, settings: Settings) -> Figure:
     job = Job(folder(IMAGES), network, 64, epochs=1, lr=0.01, batch=32, pretrained=False)
-    numerics = faster(network, job.size)
+    numerics = faster(network, job.size, job.batch)
     runs = alternate(
         {
             "ours": lambda number: in_format(numerics)(replace(job, seed=number)),

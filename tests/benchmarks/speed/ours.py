@@ -134,13 +134,12 @@ def _task(prepared: Prepared, job: Job) -> Task:
 
 
 @lru_cache
-def faster(network: str, size: int) -> Format:
+def faster(network: str, size: int, batch: int = Job.batch) -> Format:
     """The number format that `numerics: auto` chooses for this network: whatever trains faster, by its own
     probe."""
     model = Job(Path("."), network, size, epochs=1, pretrained=False).model()
     malloc.ours()
-    timing = compare(make_step(model, size, choose(TrainSpec()).device), batch_size=64)
-    return "bf16" if timing.bf16 is not None and timing.bf16 < timing.fp32 else "fp32"
+    return compare(make_step(model, size, choose(TrainSpec()).device), batch).choice().dtype
 
 
 def in_format(numerics: Format) -> Side:

@@ -20,7 +20,7 @@ from tests.benchmarks.speed.lines import Settings
 from tests.benchmarks.speed.measure import Figure, Run, alternate, figure, over
 from tests.benchmarks.speed.ours import faster, settings_of, trained
 
-IMAGES, SIZE = 512, 64
+IMAGES, SIZE = 1024, 64
 
 
 @dataclass(frozen=True)
