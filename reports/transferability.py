@@ -141,24 +141,28 @@ def _nearness(condition: Condition, name: str) -> float:
 
 def correlate(x: np.ndarray, y: np.ndarray, datasets: Sequence[str]) -> tuple[float | None, float, float]:
     """x, y [n] -> Spearman's correlation and its interval, (None, -1, 1) where x or y is constant."""
-    r = _spearman(x, y)
-    if r is None:
+    r = float(_spearman(x, y))
+    if np.isnan(r):
         return None, -1.0, 1.0
-    resampled = [_spearman(x[i], y[i]) for i in _resamples(datasets)]
+    same_size: dict[int, list[np.ndarray]] = {}
+    for i in _resamples(datasets):
+        same_size.setdefault(len(i), []).append(i)
+    resampled = np.concatenate([_spearman(x[i], y[i]) for i in map(np.stack, same_size.values())])
     low, high = fisher(r, len(x))
-    values = [value for value in resampled if value is not None]
-    if values:
+    if (values := resampled[~np.isnan(resampled)]).size:
         tail = 100 * (1 - LEVEL) / 2
         low, high = min(low, np.percentile(values, tail)), max(high, np.percentile(values, 100 - tail))
     return r, float(low), float(high)
 
 
-def _spearman(x: np.ndarray, y: np.ndarray) -> float | None:
+def _spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """x, y [..., n] -> correlations [...] of their ranks along n, NaN where x or y is constant."""
     from scipy.stats import rankdata
 
-    a, b = (rankdata(z) - (len(z) + 1) / 2 for z in (x, y))
-    scale = sqrt(float((a @ a) * (b @ b)))
-    return min(1.0, max(-1.0, float(a @ b) / scale)) if scale else None
+    a, b = (rankdata(z, axis=-1) - (z.shape[-1] + 1) / 2 for z in (x, y))
+    with np.errstate(invalid="ignore"):  # 0 / 0
+        r = (a * b).sum(-1) / np.sqrt((a * a).sum(-1) * (b * b).sum(-1))
+    return np.clip(r, -1.0, 1.0)
 
 
 def _resamples(datasets: Sequence[str]) -> Iterator[np.ndarray]:
