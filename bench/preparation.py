@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from bench.data.summary import Summary
 from bench.errors import UserError
 from bench.executors.base import Ended, Executor, Job
 from bench.numerics import Key
@@ -98,7 +99,7 @@ def _measures(plan: Plan, places: Places, executor: Executor, view: View) -> dic
     return found
 
 
-def _check_sizes(plan: Plan, done: dict[str, Any]) -> None:
+def _check_sizes(plan: Plan, done: dict[str, Summary]) -> None:
     """The images that are left once duplicates are excluded must still be enough."""
     for target in plan.targets:
         wanted = max((n for n in target.images if n != "all"), default=0)

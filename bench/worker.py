@@ -6,7 +6,6 @@ import tempfile
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 
 from bench import store
+from bench.data.summary import Summary
 from bench.errors import Diverged, NeedsWeights, StoreAway, UserError
 from bench.executors.base import Emit
 from bench.executors.pool import Stopped
@@ -37,23 +37,14 @@ from bench.train.loop import Record
 from bench.tuning.tuning import Tuning
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """A decoded dataset, in words."""
-
-    num_classes: int
-    smallest_class: int  # images of it in the pool, once duplicates are excluded
-    notes: list[str]
-
-
 def prepare(
     emit: Emit, dataset: DatasetSpec, backbones: Sequence[BackboneSpec], train: TrainSpec, places: Places
-) -> Prepared:
+) -> Summary:
     """Decode a dataset at the resolution of each backbone. -> its number of classes, and remarks for the report."""
     for backbone in backbones:
         data = prepare_dataset(dataset, backbone, train.image_size, places, train.augment == "crop")
     counts = data.pool.class_counts(len(data.classes))
-    return Prepared(len(data.classes), int(counts.min()), data.notes)
+    return Summary(len(data.classes), int(counts.min()), data.notes)
 
 
 def pretrain_source(emit: Emit, backbone: BackboneSpec, train: TrainSpec, places: Places) -> str:

@@ -162,7 +162,7 @@ def _spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     a, b = (rankdata(z, axis=-1) - (z.shape[-1] + 1) / 2 for z in (x, y))
     with np.errstate(invalid="ignore"):  # 0 / 0
         r = (a * b).sum(-1) / np.sqrt((a * a).sum(-1) * (b * b).sum(-1))
-    return np.clip(r, -1.0, 1.0)
+    return np.asarray(np.clip(r, -1.0, 1.0))
 
 
 def _resamples(datasets: Sequence[str]) -> Iterator[np.ndarray]:

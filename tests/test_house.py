@@ -11,10 +11,11 @@ import subprocess
 import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_type_hints
 
 import pytest
 
+from bench import worker
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
@@ -155,6 +156,18 @@ CATALOGUE = (
 def test_reading_the_knobs_of_all_strategies_loads_no_torch() -> None:
     result = subprocess.run(
         [sys.executable, "-c", CATALOGUE], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_what_jobs_return_is_read_without_torch() -> None:
+    """Where it was not, the driver stood still for the seconds of that import in the middle of a study."""
+    jobs = [job for job in vars(worker).values() if "emit" in getattr(job, "__annotations__", {})]
+    modules = {get_type_hints(job)["return"].__module__ for job in jobs} - {"builtins"}
+    assert len(jobs) > 6 and len(modules) > 1
+    read = f"import sys, {', '.join(modules)}; assert 'torch' not in sys.modules"
+    result = subprocess.run(
+        [sys.executable, "-c", read], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
     assert result.returncode == 0, result.stderr
 
