@@ -33,7 +33,7 @@ test-long: setup
 test-wheel: setup
 	.venv/bin/python -m pytest -m long tests/test_wheel.py
 
-# Speed beside what one would use instead, two hours on a machine with nothing else to do -> docs/performance.md
+# Speed beside what one would use instead, an hour and a half on a machine with nothing else to do -> docs/performance.md
 benchmark: setup
 	$(UV) pip install --quiet --python .venv/bin/python -c constraints.txt -e '.[dev,benchmark]'
 	.venv/bin/python -m tests.benchmarks.speed

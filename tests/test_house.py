@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, get_type_hints
 
 import pytest
 
-from bench import worker
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
@@ -148,28 +147,32 @@ def test_the_page_of_strategies_is_current() -> None:
     assert (ROOT / "docs" / "strategies.md").read_text() == catalogue.page(), "run `make docs`"
 
 
+def passes(code: str) -> None:
+    """In a process of its own, which has imported nothing yet."""
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 0, result.stderr
+
+
 CATALOGUE = (
     "import sys; from bench import catalogue; catalogue.strategies(); assert 'torch' not in sys.modules"
 )
 
 
 def test_reading_the_knobs_of_all_strategies_loads_no_torch() -> None:
-    result = subprocess.run(
-        [sys.executable, "-c", CATALOGUE], cwd=ROOT, capture_output=True, text=True, timeout=60
-    )
-    assert result.returncode == 0, result.stderr
+    passes(CATALOGUE)
 
 
 def test_what_jobs_return_is_read_without_torch() -> None:
     """Where it was not, the driver stood still for the seconds of that import in the middle of a study."""
+    from bench import worker
+
     jobs = [job for job in vars(worker).values() if "emit" in getattr(job, "__annotations__", {})]
     modules = {get_type_hints(job)["return"].__module__ for job in jobs} - {"builtins"}
     assert len(jobs) > 6 and len(modules) > 1
     read = f"import sys, {', '.join(modules)}; assert 'torch' not in sys.modules"
-    result = subprocess.run(
-        [sys.executable, "-c", read], cwd=ROOT, capture_output=True, text=True, timeout=60
-    )
-    assert result.returncode == 0, result.stderr
+    passes(read)
 
 
 PLAN = "import sys; from bench.cli import app; app(['plan', 'studies/quickstart.yaml', '--json'], standalone_mode=False); "
@@ -177,10 +180,7 @@ PLAN += "heavy = {'torch', 'timm', 'mlflow', 'optuna', 'pandas', 'seaborn', 'sci
 
 
 def test_planning_imports_nothing_heavy() -> None:
-    result = subprocess.run(
-        [sys.executable, "-c", PLAN], cwd=ROOT, capture_output=True, text=True, timeout=60
-    )
-    assert result.returncode == 0, result.stderr
+    passes(PLAN)
 
 
 def test_planning_starts_within_two_seconds() -> None:
