@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.backbones.weights import read_data_config
+from bench.backbones.reading import read_data_config
 from bench.errors import UserError, nearest
 from bench.spec import BackboneSpec
 

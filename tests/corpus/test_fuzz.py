@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.backbones.keys import PREFIXES
-from bench.backbones.weights import WRAPPERS, load_checkpoint
+from bench.backbones.reading import WRAPPERS
+from bench.backbones.weights import load_checkpoint
 from bench.errors import UserError
 from bench.study import load, plan
 from tests.conftest import TINY_STUDY
