@@ -5,39 +5,24 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple, TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
-from PIL.TiffImagePlugin import TiffImageFile
+from PIL import Image, UnidentifiedImageError
 
 from bench.data import ranges
 from bench.data.damaged import Damaged
 from bench.data.identity import Unreadable, cores, sha256_of
+from bench.data.pixels import FORMATS, deep_values, has_more_than_8_bits, is_grey, upright
 from bench.data.ranges import Range
 from bench.errors import UserError, nearest, shown
 
 CHUNK = 128  # images held in memory at a time
 
-FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF", "JPEG2000", "AVIF")
-"""What is read, whatever the file's name says. Not PostScript, which Pillow has Ghostscript execute."""
-
 # Pillow refuses twice as many pixels; this warning, at 89 million, would meet photographs that are fine
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-
-_ORIENTATION = 0x0112  # EXIF tag
-_TURNED = range(2, 9)
-
-_OTHER_BYTE = {
-    f"{bands};16{order}": f"{bands};16{other}"
-    for bands in ("RGB", "RGBA", "RGBX")
-    for order, other in ("BL", "LB", "NB")
-}
-"""Pillow has no colours of 16 bits and keeps the upper byte; asked for the other order of bytes, it gives the lower.
-
-Native order (N) is that of the machine, and "B" the other one, on all machines that torch is built for.
-"""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -113,7 +98,7 @@ def is_deep(path: Path) -> bool:
     """Whether pixels have more than 8 bits, by the image's header; False of a damaged file."""
     try:
         with Image.open(path, formats=FORMATS) as image:
-            return _is_deep(image)
+            return has_more_than_8_bits(image)
     except Exception:  # Pillow's decoders raise anything
         return False
 
@@ -122,7 +107,7 @@ def levels_of(path: Path) -> ranges.Levels | None:
     """What decides the range of an image with more than 8 bits a channel; None of others, and of damaged ones."""
     try:
         with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
-            return ranges.levels(_deep_values(image, file)) if _is_deep(image) else None
+            return ranges.levels(deep_values(image, file)) if has_more_than_8_bits(image) else None
     except MemoryError:
         raise
     except Exception:  # Pillow's decoders raise anything
@@ -146,9 +131,9 @@ def squares(
     Same as resizing the short side and cropping the centre, without rounding the crop to whole pixels. grey: what is
     black and white where pixels have more than 8 bits; None: all 16 of them. Raises `Unreadable`, or what Pillow raises.
     """
-    if _is_grey(image):
-        image = _scaled(np.asarray(_upright(image)), grey)
-    return _squares(_upright(image), sides, resample)
+    if is_grey(image):
+        image = _scaled(np.asarray(upright(image)), grey)
+    return _squares(upright(image), sides, resample)
 
 
 def read_file(
@@ -159,23 +144,40 @@ def read_file(
     Raises `Unreadable` with the reason, and UserError where the file is not what it was.
     """
     far_above = 2 * max(sides)
+    with unreadable(path), _unchanged(path, sha256) as file, Image.open(file, formats=FORMATS) as image:
+        if has_more_than_8_bits(image):
+            return _squares(_scaled(deep_values(image, file), grey), sides, resample)
+        image.draft(None, (far_above, far_above))  # JPEG: decode at a fraction of the size
+        return squares(image, sides, resample)
+
+
+@contextmanager
+def _unchanged(path: Path, sha256: str) -> Iterator[IO[bytes]]:
     try:
         with path.open("rb") as file:
-            if sha256 and sha256_of(file) != sha256:
-                raise UserError(f"{shown(path)}: was changed while the dataset was being read; run again")
+            same = not sha256 or sha256_of(file) == sha256
             file.seek(0)
-            with Image.open(file, formats=FORMATS) as image:
-                if _is_deep(image):
-                    return _squares(_scaled(_deep_values(image, file), grey), sides, resample)
-                image.draft(None, (far_above, far_above))  # JPEG: decode at a fraction of the size
-                return squares(image, sides, resample)
+            if same:
+                yield file
+                return
+    except FileNotFoundError:
+        if not sha256:
+            raise
+    raise UserError(f"{shown(path)}: was changed while the dataset was being read; run again")
+
+
+@contextmanager
+def unreadable(path: Path | None = None) -> Iterator[None]:
+    """Around the reading of an image: whatever fails becomes `Unreadable`, but for what says more than that."""
+    try:
+        yield
     except (MemoryError, UserError, Unreadable):
         raise
     except UnidentifiedImageError as error:
         raise Unreadable(f"not an image, or none of {', '.join(FORMATS)}") from error
     except Exception as error:  # Pillow's decoders raise anything from OSError to IndexError
-        reason = str(error).replace(repr(str(path)), "the file")
-        raise Unreadable(f"not a readable image ({shown(reason) or type(error).__name__})") from error
+        reason = shown(str(error).replace(repr(str(path)), "the file")) or type(error).__name__
+        raise Unreadable(f"not a readable image ({reason})") from error
 
 
 def _squares(image: Image.Image, sides: Sequence[int], resample: Image.Resampling) -> list[np.ndarray]:
@@ -189,51 +191,6 @@ def _square(image: Image.Image, side: int, resample: Image.Resampling) -> Image.
     short = min(image.size)
     left, top = ((length - short) / 2 for length in image.size)
     return image.resize((side, side), resample, box=(left, top, left + short, top + short))
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """Turned as its note says, which some formats (TIFF, AVIF) do as they load, and then take the note away."""
-    if isinstance(image, TiffImageFile) and image.filename:
-        image.filename = (
-            ""  # else Pillow maps the file, with the sides of the picture exchanged before it is turned
-        )
-    image.load()
-    return ImageOps.exif_transpose(image) if image.getexif().get(_ORIENTATION) in _TURNED else image
-
-
-def _is_grey(image: Image.Image) -> bool:
-    """Whether it is grey with more than 8 bits, which Pillow's own conversion would clip at 255."""
-    return image.mode in ("I", "F") or image.mode.startswith("I;16")
-
-
-def _is_deep(image: Image.Image) -> bool:
-    return _is_grey(image) or _raw_mode(image) in _OTHER_BYTE
-
-
-def _raw_mode(image: Image.Image) -> str:
-    """How pixels lie in the file of an image that is open and not loaded yet; "" where the decoder does not say."""
-    modes = set()
-    for tile in getattr(image, "tile", []):
-        args = tile[3]
-        modes.add(args[0] if isinstance(args, tuple) and args else args)
-    mode = modes.pop() if len(modes) == 1 else ""
-    return mode if isinstance(mode, str) else ""
-
-
-def _deep_values(image: Image.Image, file: IO[bytes]) -> np.ndarray:
-    """[H, W] or [H, W, 3]: the values of an image, just opened from `file`, for which `_is_deep` holds; upright."""
-    other = _OTHER_BYTE.get(_raw_mode(image))
-    upper = np.asarray(_upright(image))
-    if other is None:
-        return upper
-    file.seek(0)
-    with Image.open(file, formats=FORMATS) as again:
-        again.tile = [
-            tile._replace(args=(other, *tile[3][1:]) if isinstance(tile[3], tuple) else other)
-            for tile in again.tile
-        ]
-        lower = np.asarray(_upright(again))
-    return (upper[..., :3].astype(np.uint16) << 8) | lower[..., :3]
 
 
 def _scaled(values: np.ndarray, grey: Range | None) -> Image.Image:

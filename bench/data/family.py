@@ -98,13 +98,15 @@ class Chunk(NamedTuple):
 class Stream:
     """A dataset being read: first `test`, then `pool`, each once.
 
-    classes None: as many as the labels turn out to have. notes: may grow until both have been read.
+    classes None: as many as the labels turn out to have. notes: what was known before. found: what reading them shows,
+    complete once both have been read.
     """
 
     classes: list[str] | None
     test: Iterable[Chunk]
     pool: Iterable[Chunk]
     notes: list[str] = field(default_factory=list)
+    found: list[str] = field(default_factory=list)
 
 
 class Family(ABC):

@@ -14,7 +14,7 @@ from bench.data import identity
 from bench.data.damaged import SKIP, Damaged
 from bench.data.family import DatasetInfo, Family, Request, Resolution, Stream
 from bench.data.layout import Listing, list_images
-from bench.data.options import Option
+from bench.data.options import RANGE, Option
 from bench.errors import UserError
 from bench.places import place
 
@@ -33,12 +33,7 @@ class Folder(Family):
         "test_share": Option(
             float, 0.3, "held out of each class if there is no test folder", low=0.01, high=0.9
         ),
-        "range": Option(
-            tuple,
-            None,
-            "values that become black and white, for images of more than 8 bits; none: found over the training images",
-            in_identity_at_default=False,
-        ),
+        "range": RANGE,
         "skip_damaged": SKIP,
     }
 

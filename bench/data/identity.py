@@ -165,7 +165,7 @@ def _keep(root: Path, names: Sequence[str], read: Sequence[str], cache: Path | N
     """Writes down the digests of a folder, if it took long to compute them. A cache that takes none is no error."""
     kept = {name: _known[name] for name in names if name in _known}
     sizes = [kept[name][0][2] for name in read if name in kept]
-    if cache is None or (sum(sizes) < WORTH_KEEPING[0] and len(sizes) < WORTH_KEEPING[1]):
+    if cache is None or not kept or (sum(sizes) < WORTH_KEEPING[0] and len(sizes) < WORTH_KEEPING[1]):
         return
     # paths are absolute: what one process keeps beside another's is true, or is found not to be
     body = b"\0".join(

@@ -74,6 +74,15 @@ class Option:
         return " ".join([_KINDS[self.kind], *limits])
 
 
+RANGE = Option(
+    tuple,
+    None,
+    "values that become black and white, of images with more than 8 bits; none: found over training images in files",
+    in_identity_at_default=False,
+)
+"""The option `range` of the families that read images."""
+
+
 def identifying(declared: dict[str, Option], given: dict[str, Any]) -> dict[str, Any]:
     """The options given that are part of what a run is."""
     return {

@@ -26,8 +26,7 @@ def stream(
     What has become another file since is a UserError; what is damaged is one once all was read, unless it is left out.
     """
     pool, test = listing.pool, listing.test
-    grey, remarks = deep.look(pool, test, listing.classes, given)
-    notes = [*listing.notes, *remarks]
+    grey, found = deep.look(pool, test, listing.classes, given)
     sides = resolution.sides(_largest(pool) if resolution.crops else 0)
     resample = decode.resampling_filter(resolution.interpolation)
 
@@ -36,17 +35,17 @@ def stream(
             return decode.read_file(path, sides, resample, grey, sha256[path])
 
         names = [str(path.relative_to(listing.root)) for path, _ in files]
-        for found in decode.in_parallel(read, [path for path, _ in files]):
-            for i, reason in found.failed.items():
+        for some in decode.in_parallel(read, [path for path, _ in files]):
+            for i, reason in some.failed.items():
                 damaged.add(names[i], reason, is_test)
-            if found.kept:
-                yield Chunk([names[i] for i in found.kept], [files[i][1] for i in found.kept], *found.images)
+            if some.kept:
+                yield Chunk([names[i] for i in some.kept], [files[i][1] for i in some.kept], *some.images)
 
     def to_the_end() -> Iterator[Chunk]:
         yield from chunks(pool, sides, False)
-        notes.extend(damaged.settle(f"{listing.root}/"))
+        found.extend(damaged.settle(f"{listing.root}/"))
 
-    return Stream(listing.classes, chunks(test, sides[:1], True), to_the_end(), notes)
+    return Stream(listing.classes, chunks(test, sides[:1], True), to_the_end(), listing.notes, found)
 
 
 def _largest(files: Sequence[File]) -> int:

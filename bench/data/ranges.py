@@ -107,7 +107,7 @@ def find(by_class: Mapping[int, Sequence[Levels]]) -> Range:
 def _rounded(low: float, high: float, whole: bool) -> Range:
     top = 2 ** max(1, int(high).bit_length()) - 1 if whole else 1
     usual = Range(0, top, whole)
-    if 0 <= low and high <= top and (low == high or (high - low + whole) * 4 >= top + whole):
+    if low >= 0 and high <= top and (low == high or (high - low + whole) * 4 >= top + whole):
         return usual
     return Range(low, high if high > low else low + 1, whole)
 
