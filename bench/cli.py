@@ -379,7 +379,7 @@ def datasets(as_json: Json = False) -> None:
 
     entries = registry.describe()
     _print_json(entries) if as_json else _print_table(
-        [{k: e[k] for k in ("name", "summary")} for e in entries]
+        [{"name": e["name"], "summary": e["summary"], "options": ", ".join(e["options"])} for e in entries]
     )
 
 

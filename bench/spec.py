@@ -27,7 +27,9 @@ class DatasetSpec:
 
     name: str
     options: dict[str, Any] = field(default_factory=dict)
-    content: str = ""  # of a folder: digest of its file names and sizes, so that other images are another run
+    content: str = (
+        ""  # of a folder: digest of its files and their names, so that other images are another run
+    )
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.data.tree import image_files, is_split_folder, status, subfolders
+from bench.data.tree import image_files, is_split_folder, subfolders
 from bench.errors import UserError, nearest, shown
 
 TRAIN_FOLDERS = ("train", "training")
@@ -31,15 +31,6 @@ class Listing:
         for _, label in self.pool:
             counts[label] += 1
         return counts
-
-    def content(self) -> str:
-        """Digest of names, labels and sizes; not of times, so that a copy of the folder is the same data."""
-        lines = [
-            f"{path.relative_to(self.root)}\0{label}\0{_size(path)}"
-            for path, label in [*self.pool, *self.test]
-        ]
-        content = "\n".join([str(len(self.pool)), *lines]).encode("utf-8", "surrogateescape")
-        return hashlib.sha256(content).hexdigest()[:16]
 
 
 def list_images(root: Path, test_share: float) -> Listing:
@@ -124,7 +115,3 @@ def _untested(classes: list[str], test: list[tuple[Path, int]], folder: Path) ->
 def _unused(root: Path, *used: Path) -> list[str]:
     unused = [path.name for path in subfolders(root) if path not in used]
     return [f"folder {name}/ is left unused" for name in unused]
-
-
-def _size(path: Path) -> int:
-    return status(path).st_size

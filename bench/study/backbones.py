@@ -5,21 +5,24 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from pathlib import Path
 
 from bench.backbones import names
 from bench.data import registry
 from bench.errors import UserError
 from bench.places import place
-from bench.spec import BackboneSpec, DatasetSpec
+from bench.spec import BackboneSpec
 from bench.study.model import BackboneEntry
 
 
 def resolve(
-    entry: BackboneEntry, base: Path, at: Callable[[str], AbstractContextManager[object]]
+    entry: BackboneEntry,
+    base: Path,
+    at: Callable[[str], AbstractContextManager[object]],
+    cache: Path | None = None,
 ) -> BackboneSpec:
     """base: what its paths refer to. at: field -> a context that says in a `UserError` where that field stands.
+    cache: where digests of files are remembered, if anywhere.
 
     Raises `UserError` for networks, sources and files that there are not.
     """
@@ -28,8 +31,7 @@ def resolve(
     source = None
     if entry.source:
         with at("source"):
-            source = DatasetSpec(entry.source.name, entry.source.options)
-            source = replace(source, content=registry.inspect(source, base).content)
+            source, _ = registry.identified(entry.source.name, entry.source.options, base, cache)
     with at("checkpoint"):
         content = _digest(place(base, entry.checkpoint)) if entry.checkpoint else ""
     return BackboneSpec(
