@@ -12,12 +12,10 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from bench.data.sniff import FORMATS
 from bench.errors import UserError, nearest, shown
 
 CHUNK = 128  # images held in memory at a time
-
-FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
-"""What is read, whatever the file's name says. Not PostScript, which Pillow has Ghostscript execute."""
 
 # Pillow refuses twice as many pixels; this warning, at 89 million, would meet photographs that are fine
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)

@@ -1,7 +1,7 @@
 """`folder:PATH`: an ImageFolder tree of the user's own. Torch-free, and no image is opened here.
 
-PATH/<class>/... or PATH/train/<class>/... with PATH/test (or val, valid, validation) beside it. Where there
-is no test folder, a share of every class is held out, the same images for every run.
+PATH/<class>/... or PATH/train/<class>/... with PATH/test/<class>/... beside it, as `bench.data.detect` finds them. Where
+there is no test folder, a share of every class is held out, the same images for every run.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.data.family import Chunk, DatasetInfo, Family, Request, Resolution, Stream
-from bench.data.layout import Listing, list_images
+from bench.data.layout import Choice, Listing, list_images
 from bench.data.options import Option
 from bench.data.tree import status
 from bench.errors import UserError
@@ -32,28 +32,46 @@ class Folder(Family):
     options = {
         "test_share": Option(
             float, 0.3, "held out of each class if there is no test folder", low=0.01, high=0.9
-        )
+        ),
+        "layout": Option(
+            str,
+            "auto",
+            "auto: training and test folders are found by name; classes: all folders in PATH are classes",
+            choices=("auto", "classes"),
+        ),
+        "train": Option(str, None, "the folder in PATH that holds the classes to train on; none: found"),
+        "test": Option(
+            str,
+            None,
+            "the folder in PATH that holds the test images; `none` holds a share out instead; none given: found",
+        ),
     }
 
     def inspect(self, request: Request) -> DatasetInfo:
-        listing = list_images(_root(request), request.options["test_share"])
+        listing = _listed(request)
         return DatasetInfo(
             listing.classes, listing.pool_counts(), len(listing.test), listing.notes, listing.content()
         )
 
     def fingerprint(self, request: Request, resolution: Resolution) -> dict[str, Any]:
-        root = _root(request)
-        listing = list_images(root, request.options["test_share"])
+        listing = _listed(request)
         lines = [f"{path}\0{label}\0{_state(path)}" for path, label in [*listing.pool, *listing.test]]
         content = "\n".join([str(len(listing.pool)), *lines]).encode("utf-8", "surrogateescape")
         return {"files": hashlib.sha256(content).hexdigest(), "resolution": resolution.content()}
 
     def open(self, request: Request, resolution: Resolution, cache: Path) -> Stream:
-        listing = list_images(_root(request), request.options["test_share"])
+        listing = _listed(request)
         sides = resolution.sides(_largest(listing.pool) if resolution.crops else 0)
         test = _read(listing.test, listing.root, sides[:1], resolution.interpolation)
         pool = _read(listing.pool, listing.root, sides, resolution.interpolation)
-        return Stream(listing.classes, test, pool, listing.notes)
+        return Stream(listing.classes, test, pool)  # what `inspect` notes is true of today's folder
+
+
+def _listed(request: Request) -> Listing:
+    given = request.options
+    return list_images(
+        _root(request), given["test_share"], Choice(given["layout"], given["train"], given["test"])
+    )
 
 
 def _root(request: Request) -> Path:

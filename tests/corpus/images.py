@@ -118,31 +118,31 @@ def palette_with_transparency(path: Path) -> None:
 
 
 BAD: list[Bad] = [
-    damaged("an empty file", data(b""), "not an image, or none of JPEG, PNG, PPM, BMP, TIFF, WEBP, GIF"),
+    damaged("an empty file", data(b""), "not an image, or none of JPEG, PNG, PPM, BMP, TIFF, WEBP, GIF, JPEG2000, AVIF"),
     damaged("a truncated PNG", cut("PNG"), "not a readable image (…)"),
     damaged("a truncated JPEG", cut("JPEG"), "not a readable image (…)", "3.jpg"),
     damaged("a truncated WebP", cut("WEBP"), "not a readable image (…)", "3.webp"),
     damaged("a truncated BMP", cut("BMP"), "not a readable image (…)", "3.bmp"),
     damaged("a truncated TIFF", cut("TIFF"), "not a readable image (…)", "3.tif"),
-    damaged("a page of the web", data(b"<!doctype html><title>404 Not Found</title>"), "not an image, or none of JPEG, PNG, PPM, BMP, TIFF, WEBP, GIF", "3.jpg"),
-    damaged("a signature and no more", data(b"\x89PNG\r\n\x1a\n"), "not an image, or none of JPEG, PNG, PPM, BMP, TIFF, WEBP, GIF"),
+    damaged("a page of the web", data(b"<!doctype html><title>404 Not Found</title>"), "not an image, or none of JPEG, PNG, PPM, BMP, TIFF, WEBP, GIF, JPEG2000, AVIF", "3.jpg"),
+    damaged("a signature and no more", data(b"\x89PNG\r\n\x1a\n"), "not an image, or none of JPEG, PNG, PPM, BMP, TIFF, WEBP, GIF, JPEG2000, AVIF"),
     damaged("a wrong checksum", wrong_checksum, "not a readable image (…)"),
-    damaged("no pixels", data(png(0, 0)), "not an image, or none of JPEG, PNG, PPM, BMP, TIFF, WEBP, GIF"),
+    damaged("no pixels", data(png(0, 0)), "not an image, or none of JPEG, PNG, PPM, BMP, TIFF, WEBP, GIF, JPEG2000, AVIF"),
     damaged("fewer pixels than it says", data(png(40, 40)), "not a readable image (…)"),
     damaged("a bomb of 2,500 million pixels", data(png(50_000, 50_000)), "not a readable image (…)"),
     damaged("a bomb of text", text_bomb, "not a readable image (…)"),
-    damaged("a vector graphic", data(b"<svg xmlns='http://www.w3.org/2000/svg'/>"), "not an image, or none of JPEG, PNG, PPM, BMP, TIFF, WEBP, GIF"),
-    damaged("PostScript, which is code", data(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n"), "not an image, or none of JPEG, PNG, PPM, BMP, TIFF, WEBP, GIF"),
+    damaged("a vector graphic", data(b"<svg xmlns='http://www.w3.org/2000/svg'/>"), "not an image, or none of JPEG, PNG, PPM, BMP, TIFF, WEBP, GIF, JPEG2000, AVIF"),
+    damaged("PostScript, which is code", data(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n"), "not an image, or none of JPEG, PNG, PPM, BMP, TIFF, WEBP, GIF, JPEG2000, AVIF"),
     damaged("a picture of floats", saved("F", 0.5, "TIFF"), "not a readable image (its pixels have 32 bits, and no range that is known; save it with 8 or 16)", "3.tif"),
     damaged("a picture of 32-bit integers", saved("I", 70_000, "TIFF"), "not a readable image (its pixels have 32 bits, and no range that is known; save it with 8 or 16)", "3.tif"),
 
     damaged("a named pipe", os.mkfifo, "study.yaml:4: datasets.0.name: images/cat/3.png: not a regular file"),
     damaged("a link to nothing", lambda path: path.symlink_to("nothing.png"), "study.yaml:4: datasets.0.name: images/cat/3.png: cannot be read (…)"),
     damaged("a link to itself", lambda path: path.symlink_to("3.png"), "study.yaml:4: datasets.0.name: images/cat/3.png: cannot be read (…)"),
-    damaged("a name of two lines", data(b"no image"), "not an image, or none of JPEG, PNG, PPM, BMP, TIFF, WEBP, GIF", "a\nb.png"),
-    damaged("a name that is no text", data(b"no image"), "not an image, or none of JPEG, PNG, PPM, BMP, TIFF, WEBP, GIF", "a\udcff.png"),
-    damaged("a name that a terminal would obey", data(b"no image"), "not an image, or none of JPEG, PNG, PPM, BMP, TIFF, WEBP, GIF", "a\x1b[31m.png"),
-    damaged("a name that looks like markup", data(b"no image"), "not an image, or none of JPEG, PNG, PPM, BMP, TIFF, WEBP, GIF", "[red]:cat:.png"),
+    damaged("a name of two lines", data(b"no image"), "not an image, or none of JPEG, PNG, PPM, BMP, TIFF, WEBP, GIF, JPEG2000, AVIF", "a\nb.png"),
+    damaged("a name that is no text", data(b"no image"), "not an image, or none of JPEG, PNG, PPM, BMP, TIFF, WEBP, GIF, JPEG2000, AVIF", "a\udcff.png"),
+    damaged("a name that a terminal would obey", data(b"no image"), "not an image, or none of JPEG, PNG, PPM, BMP, TIFF, WEBP, GIF, JPEG2000, AVIF", "a\x1b[31m.png"),
+    damaged("a name that looks like markup", data(b"no image"), "not an image, or none of JPEG, PNG, PPM, BMP, TIFF, WEBP, GIF, JPEG2000, AVIF", "[red]:cat:.png"),
 ]  # fmt: skip
 
 ODD: list[Odd] = [
