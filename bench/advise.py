@@ -148,6 +148,7 @@ def ask(
     size = question.image_size or evidence.image_sizes.get(key)
     say(f"measuring {sum(info.pool_counts or [])} images with {question.backbone.label}")
     data, place, measured, probes = _look(question, dataset, size, evidence, Places(base, cache), key)
+    data["notes"] = [*info.notes, *data["notes"]]
     trials, by_probe = _learn(evidence, bool(place.curve))
     found = None
     if evidence.reference:

@@ -153,6 +153,17 @@ def plan(
             "missing": len(now.missing) + len(now.waiting),
             "searches": len(now.searches),
             "estimated_seconds": now.remaining(count),
+            "datasets": [
+                {
+                    "label": target.label,
+                    "name": target.spec.name,
+                    "classes": target.info.classes,
+                    "images_per_class": target.info.pool_counts,
+                    "test_images": target.info.test_count,
+                    "notes": target.info.notes,
+                }
+                for target in planned.targets
+            ],
             "left_out": planned.left_out,
             "numerics": {label: choice and choice.dtype for label, choice in planned.numerics.items()},
             "runs": [{**run.row(), "done": run.run_id in done} for run in now.plan.runs],

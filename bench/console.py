@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from bench.data import about
 from bench.estimate import words
 from bench.executors.base import Ended, Event, Lost, Started
 from bench.executors.base import Progress as Step
@@ -34,6 +35,10 @@ def show_plan(console: Console, now: State, workers: int) -> None:
         sizes = ", ".join(map(str, sorted({r.images_per_class for r in runs})))
         table.add_row(cell, escape(dataset), sizes, str(sum(r.run_id in done for r in runs)), str(len(runs)))
     console.print(table)
+    for target in plan.targets:
+        for i, line in enumerate(about.sentences(target.info)):
+            begin = "data        " if i == 0 else "            "
+            console.print(f"{begin}{escape(target.label)}: {escape(line)}", highlight=False, soft_wrap=True)
     console.print(f"strategies  {', '.join(s.label for s in plan.strategies)}", highlight=False)
     console.print(f"backbones   {', '.join(b.label for b in plan.backbones)}", highlight=False)
     for label, choice in plan.numerics.items():

@@ -13,7 +13,7 @@ from bench.numerics import Key
 from bench.places import Places
 from bench.spec import BackboneSpec, RunSpec
 from bench.study.plan import Plan
-from bench.study.targets import UNMEASURED
+from bench.study.targets import UNMEASURED, Target
 from bench.view import View
 
 
@@ -64,10 +64,20 @@ def prepare(plan: Plan, places: Places, executor: Executor, view: View) -> Remar
     for label, timing in timings.items():
         view.say(f"{label}: numerics {timing.choice()}")
     return Remarks(
-        {label: done[label].notes for label in done},
+        {target.label: _remarks(target, done[target.label]) for target in plan.targets},
         {label: [note] for label, note in sources.items()},
         _measures(plan, places, executor, view),
     )
+
+
+def _remarks(target: Target, found: Summary) -> list[str]:
+    """Of a dataset that could not be counted beforehand also what there is of it."""
+    if target.info.classes:
+        return found.notes
+    counted = (
+        f"{found.num_classes} classes, the smallest of {found.smallest_class} images to train and validate on"
+    )
+    return [counted, *found.notes]
 
 
 def measures(plan: Plan, places: Places, executor: Executor, view: View) -> dict[str, list[dict[str, Any]]]:

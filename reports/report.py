@@ -106,6 +106,7 @@ def _context(found: Analysis, figures: dict[str, Path]) -> dict[str, Any]:
             (named["label"], note)
             for named in [*document["datasets"], *document["backbones"]]
             for note in named.get("notes") or []
+            if note not in (named.get("data_text") or [])
         ],
         "on_cpu": found.on_cpu,
         "has_memory": any(row[Metric.PEAK_MEMORY] is not None for row in rows),

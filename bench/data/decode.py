@@ -15,8 +15,9 @@ from PIL import Image, UnidentifiedImageError
 from bench.data import ranges
 from bench.data.damaged import Damaged
 from bench.data.identity import Unreadable, cores, sha256_of
-from bench.data.pixels import FORMATS, deep_values, has_more_than_8_bits, is_grey, upright
+from bench.data.pixels import deep_values, has_more_than_8_bits, is_grey, upright
 from bench.data.ranges import Range
+from bench.data.sniff import FORMATS
 from bench.errors import UserError, nearest, shown
 
 CHUNK = 128  # images held in memory at a time

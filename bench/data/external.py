@@ -73,7 +73,11 @@ class External(Family):
 
     def inspect(self, request: Request) -> DatasetInfo:
         self._check(request)
-        return DatasetInfo(None, None, None, ["classes and counts are known once it is downloaded"])
+        notes = [
+            "classes and counts are known once it is downloaded",
+            f"the test set is the split {request.options['test_split']}",
+        ]
+        return DatasetInfo(None, None, None, notes)
 
     def fingerprint(self, request: Request, resolution: Resolution) -> dict[str, Any]:
         self._check(request)

@@ -1,7 +1,7 @@
 """`folder:PATH`: an ImageFolder tree of the user's own. Torch-free, and no image is decoded here.
 
-PATH/<class>/... or PATH/train/<class>/... with PATH/test (or val, valid, validation) beside it. Where there
-is no test folder, a share of every class is held out, the same images for every run.
+PATH/<class>/... or PATH/train/<class>/... with PATH/test/<class>/... beside it, as `bench.data.detect` finds them. Where
+there is no test folder, a share of every class is held out, the same images for every run.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from bench.data import identity
 from bench.data.damaged import SKIP, Damaged
 from bench.data.family import DatasetInfo, Family, Request, Resolution, Stream
-from bench.data.layout import Listing, list_images
+from bench.data.layout import Choice, Listing, list_images
 from bench.data.options import RANGE, Option
 from bench.errors import UserError
 from bench.places import place
@@ -32,6 +32,25 @@ class Folder(Family):
     options = {
         "test_share": Option(
             float, 0.3, "held out of each class if there is no test folder", low=0.01, high=0.9
+        ),
+        "layout": Option(
+            str,
+            "auto",
+            "auto: training and test folders are found by name; classes: all folders in PATH are classes",
+            choices=("auto", "classes"),
+            in_identity_at_default=False,
+        ),
+        "train": Option(
+            str,
+            None,
+            "the folder in PATH that holds the classes to train on; none: found",
+            in_identity_at_default=False,
+        ),
+        "test": Option(
+            str,
+            None,
+            "the folder in PATH that holds the test images; `none` holds a share out instead; none given: found",
+            in_identity_at_default=False,
         ),
         "range": RANGE,
         "skip_damaged": SKIP,
@@ -67,7 +86,8 @@ class Folder(Family):
 def _identified(request: Request) -> tuple[Listing, dict[Path, str]]:
     """The images, and the SHA-256 of each file. Raises UserError naming those that cannot be read, or leaves them out."""
     root = _root(request)
-    listing = list_images(root, request.options["test_share"])
+    given = request.options
+    listing = list_images(root, given["test_share"], Choice(given["layout"], given["train"], given["test"]))
     paths = [path for path, _ in (*listing.pool, *listing.test)]
     digests = dict(zip(paths, identity.digests(root, paths, request.cache), strict=True))
     damaged = Damaged(request.options["skip_damaged"])

@@ -6,19 +6,26 @@ Torch-free, and no image is opened here.
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.data.tree import image_files, is_split_folder, subfolders
+from bench.data.detect import AUTO, Choice, detect
+from bench.data.layout_words import under
+from bench.data.tree import Tree, told
 from bench.errors import UserError, nearest, shown
 
-TRAIN_FOLDERS = ("train", "training")
-TEST_FOLDERS = ("test", "val", "valid", "validation")  # the first that exists is the test set
+__all__ = ["Choice", "Listing", "list_images"]
+
+_NAMED = 10  # classes that a remark names
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The images of a tree, as (path, class index), in the order of their names."""
+    """The images of a tree, as (path, class index), in the order of their names.
+
+    notes: where the test images come from, then what is left unused or left out.
+    """
 
     root: Path
     classes: list[str]
@@ -33,42 +40,54 @@ class Listing:
         return counts
 
 
-def list_images(root: Path, test_share: float) -> Listing:
+def list_images(root: Path, test_share: float, choice: Choice = AUTO) -> Listing:
     """Lists and checks the tree. Raises UserError as `Folder.inspect` does."""
-    train, test = (_first_split(root, names) for names in (TRAIN_FOLDERS, TEST_FOLDERS))
-    if train and test:
-        return _with_test(train, test, root)
-    if test:
-        raise UserError(f"{root}: has {test.name}/ but no train/ beside it")
-    return _held_out(train or root, root, test_share)
+    tree = Tree()
+    found = detect(tree, root, choice)
+    if found.test:
+        listing = _with_test(tree, found.train, found.test, root)
+    else:
+        listing = _held_out(tree, found.train, root, test_share)
+    listing.notes.extend(found.notes)
+    if tree.left_out:
+        listing.notes.append(f"left out, as no images that can be read: {told(tree.left_out)}")
+    return listing
 
 
-def _first_split(root: Path, names: tuple[str, ...]) -> Path | None:
-    return next((root / name for name in names if is_split_folder(root / name)), None)
-
-
-def _with_test(train: Path, test: Path, root: Path) -> Listing:
-    classes = _classes(train)
-    unknown = [c.name for c in subfolders(test) if c.name not in classes and image_files(c)]
+def _with_test(tree: Tree, train: Path, test: Path, root: Path) -> Listing:
+    classes = _classes(tree, train)
+    unknown = [c for c in tree.subfolders(test) if c.name not in classes and tree.holds_images(c)]
     if unknown:
-        raise UserError(f"{test}: class {unknown[0]!r} is not in {train}{nearest(unknown[0], classes)}")
-    pool = [(file, k) for k, name in enumerate(classes) for file in _images(train / name)]
-    tested = [(file, k) for k, name in enumerate(classes) for file in image_files(test / name)]
-    notes = [f"the test set is the folder {test.name}/", *_unused(root, train, test)]
-    return Listing(root, classes, pool, tested, notes + _untested(classes, tested, test))
+        name = unknown[0].name
+        known = any(c.name in classes for c in tree.subfolders(test))
+        aside = "" if known else "; to hold out a share of the training images instead: options: {test: none}"
+        raise UserError(f"{test}: class {name!r} is not in {train}{_spelled(name, classes)}{aside}")
+    pool = [(file, k) for k, name in enumerate(classes) for file in _images(tree, train / name)]
+    tested = [(file, k) for k, name in enumerate(classes) for file in tree.images(test / name)]
+    notes = [f"the test set is the folder {under(root, test)}", *_untested(classes, tested, test)]
+    return Listing(root, classes, pool, tested, notes)
 
 
-def _held_out(folder: Path, root: Path, test_share: float) -> Listing:
-    classes = _classes(folder)
+def _spelled(name: str, classes: list[str]) -> str:
+    twins = [c for c in classes if _letters(c) == _letters(name)]
+    if twins:
+        return f", which has {twins[0]!r}: the same class needs the same name"
+    return nearest(name, classes)
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name).casefold()
+
+
+def _held_out(tree: Tree, folder: Path, root: Path, test_share: float) -> Listing:
+    classes = _classes(tree, folder)
     pool, test = [], []
     for k, name in enumerate(classes):
-        files = _images(folder / name)
+        files = _images(tree, folder / name)
         tested = _chosen(files, folder, test_share)
         pool += [(file, k) for file in files if file not in tested]
         test += [(file, k) for file in files if file in tested]
     notes = [f"no test folder: {test_share:.0%} of each class are held out as the test set"]
-    if folder != root:
-        notes += _unused(root, folder)
     return Listing(root, classes, pool, test, notes + _untested(classes, test, folder))
 
 
@@ -82,8 +101,8 @@ def _chosen(files: list[Path], folder: Path, share: float) -> set[Path]:
     return set(sorted(files, key=rank)[:count])
 
 
-def _classes(folder: Path) -> list[str]:
-    names = [path.name for path in subfolders(folder)]
+def _classes(tree: Tree, folder: Path) -> list[str]:
+    names = [path.name for path in tree.subfolders(folder)]
     if not names:
         raise UserError(f"{folder}: no class folders; want {folder}/<class>/<image>.jpg")
     for name in names:
@@ -96,10 +115,14 @@ def _classes(folder: Path) -> list[str]:
     return names
 
 
-def _images(folder: Path) -> list[Path]:
-    files = image_files(folder)
+def _images(tree: Tree, folder: Path) -> list[Path]:
+    before = tree.left_out.copy()
+    files = tree.images(folder)
     if not files:
-        raise UserError(f"{folder}: class {folder.name!r} has no images")
+        there = told(tree.left_out - before)
+        raise UserError(
+            f"{folder}: class {folder.name!r} has no images{f' that can be read: {there}' if there else ''}"
+        )
     return files
 
 
@@ -109,9 +132,5 @@ def _untested(classes: list[str], test: list[tuple[Path, int]], folder: Path) ->
         raise UserError(f"{folder}: no test images in any class")
     tested = {label for _, label in test}
     missing = [name for k, name in enumerate(classes) if k not in tested]
-    return [f"no test images of class {', '.join(missing)}"] if missing else []
-
-
-def _unused(root: Path, *used: Path) -> list[str]:
-    unused = [path.name for path in subfolders(root) if path not in used]
-    return [f"folder {name}/ is left unused" for name in unused]
+    more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+    return [f"no test images of class {', '.join(missing[:_NAMED])}{more}"] if missing else []

@@ -45,7 +45,9 @@ def stream(
         yield from chunks(pool, sides, False)
         found.extend(damaged.settle(f"{listing.root}/"))
 
-    return Stream(listing.classes, chunks(test, sides[:1], True), to_the_end(), listing.notes, found)
+    return Stream(
+        listing.classes, chunks(test, sides[:1], True), to_the_end(), found=found
+    )  # what `inspect` notes is true of today's folder
 
 
 def _largest(files: Sequence[File]) -> int:

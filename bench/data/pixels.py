@@ -8,8 +8,7 @@ import numpy as np
 from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import TiffImageFile
 
-FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF", "JPEG2000", "AVIF")
-"""What is read, whatever the file's name says. Not PostScript, which Pillow has Ghostscript execute."""
+from bench.data.sniff import FORMATS
 
 _ORIENTATION = 0x0112  # EXIF tag
 _TURNED = range(2, 9)

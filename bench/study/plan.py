@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import compose, numerics
+from bench.data import about
 from bench.errors import UserError, nearest
 from bench.numerics import Choice
 from bench.spec import BackboneSpec, RunSpec, StrategySpec, TeacherSpec, TrainSpec
@@ -133,6 +134,7 @@ class Plan:
                     **entry.model_dump(),
                     "label": target.label,
                     "similarity_text": target.explain(self.backbones, study, self.cache),
+                    "data_text": about.sentences(target.info),
                     "notes": [],
                 }
                 for entry, target in zip(study.datasets, self.targets, strict=True)

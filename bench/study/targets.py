@@ -14,6 +14,7 @@ from bench.study.load import locate, located
 from bench.study.model import DatasetEntry, Study, one_line
 
 UNMEASURED = "unmeasured"
+UNKNOWN = registry.DatasetInfo(None, None, None)
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Target:
     declared: str  # "similar", "dissimilar" or "measured"
     images: dict[Any, int]
     classes: int | None = None  # None: known once it is downloaded
+    info: registry.DatasetInfo = UNKNOWN
 
     def similarity(self, backbone: BackboneSpec, study: Study, cache: Path) -> str:
         """As declared; or by the distance measured on this backbone, "unmeasured" before the first run."""
@@ -62,7 +64,7 @@ def make(entry: DatasetEntry, study: Study, path: Path, i: int, cache: Path | No
             if list(images.values()).count(images[n]) > 1:
                 raise UserError(f"{n} means {images[n]} images per class, which stands here already")
     classes = len(info.classes) if info.classes else None
-    return Target(_label(entry, path, i), spec, entry.similarity, images, classes)
+    return Target(_label(entry, path, i), spec, entry.similarity, images, classes, info)
 
 
 def _images(n: int | Literal["all"], counts: list[int] | None) -> int:

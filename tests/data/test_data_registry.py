@@ -113,7 +113,7 @@ def test_a_test_folder_without_classes_is_not_a_test_set(tree) -> None:
     root = tree({"test": 3})
     info = registry.inspect(folder(root), HERE)
     assert (info.pool_counts, info.test_count) == ([3, 3], 2)
-    assert "folder test/ is left unused" in info.notes
+    assert "folder test/ is left unused: 3 pictures and no class folders, so no labels" in info.notes
 
 
 def test_links_are_followed(tree) -> None:
