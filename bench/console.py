@@ -41,6 +41,14 @@ def show_plan(console: Console, now: State, workers: int) -> None:
             console.print(f"{begin}{escape(target.label)}: {escape(line)}", highlight=False, soft_wrap=True)
     console.print(f"strategies  {', '.join(s.label for s in plan.strategies)}", highlight=False)
     console.print(f"backbones   {', '.join(b.label for b in plan.backbones)}", highlight=False)
+    for backbone in [b for b in (*plan.backbones, *plan.teachers) if b.allow_missing]:
+        names = escape(", ".join(backbone.allow_missing))
+        console.print(
+            f"            {escape(backbone.label)}: may lack {names}, which then keep their initial values",
+            style="yellow",
+            highlight=False,
+            soft_wrap=True,
+        )
     for label, choice in plan.numerics.items():
         said = choice or "fp32 or bf16, to be measured once something is to be run"
         console.print(f"numerics    {escape(label)}: {said}", highlight=False, soft_wrap=True)

@@ -57,15 +57,15 @@ def prepare(plan: Plan, places: Places, executor: Executor, view: View) -> Remar
     rest = [job for job in _checks(plan, classes, places) if job.key not in tables]
     tables |= _all(rest, "checking", executor, view)
     loaded = {b.label: tables[f"check:{b.label}:{min(classes)}"] for b in plan.backbones}
-    for label, table in loaded.items():
-        if table:
-            view.say(f"{label}: {table}")
+    for label, report in loaded.items():
+        if report.source:
+            view.say(f"{label}: {report.table()}")
     timings = _all(_timing_jobs(plan, places), "timing fp32 and bf16", executor, view)
     for label, timing in timings.items():
         view.say(f"{label}: numerics {timing.choice()}")
     return Remarks(
         {target.label: _remarks(target, done[target.label]) for target in plan.targets},
-        {label: [note] for label, note in sources.items()},
+        {label: [*filter(None, [sources.get(label)]), *report.notes()] for label, report in loaded.items()},
         _measures(plan, places, executor, view),
     )
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from bench import store
+from bench.backbones.report import LoadReport
 from bench.data.summary import Summary
 from bench.errors import Diverged, NeedsWeights, StoreAway, UserError
 from bench.executors.base import Emit
@@ -72,7 +73,7 @@ def measure_all(
 
 def check(
     emit: Emit, specs: Sequence[RunSpec], num_classes: int, places: Places, stand_in: bool = False
-) -> str:
+) -> LoadReport:
     """Preflight of every strategy on one backbone. -> how the backbone's weights were loaded.
 
     stand_in: these weights are not those of the study, and what they do not allow is no error.
@@ -85,7 +86,7 @@ def check(
         except NeedsWeights:
             if not stand_in:
                 raise
-    return model.load_report.table() if model else ""
+    return model.load_report if model else LoadReport()
 
 
 def time_numerics(emit: Emit, key: Key, backbone: BackboneSpec, places: Places) -> Timing:

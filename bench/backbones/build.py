@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,9 +14,12 @@ from torch import nn
 
 from bench.backbones import names
 from bench.backbones.data_config import DataConfig, resolve
+from bench.backbones.hub import withheld
+from bench.backbones.keys import State
 from bench.backbones.model import Model, no_source_head, renew
 from bench.backbones.stages import classifier_modules, classifier_names
-from bench.backbones.weights import LoadReport, load_checkpoint
+from bench.backbones.variant import Variant
+from bench.backbones.weights import LoadReport, load_checkpoint, load_state
 from bench.errors import UserError
 from bench.places import place
 from bench.spec import BackboneSpec
@@ -29,6 +35,9 @@ RESERVED = {
     "features_only": "a classifier is needed",
     "cache_dir": "set HF_HOME and TORCH_HOME",
 }
+
+
+HUB = "timm's weights"
 
 
 def build(
@@ -47,8 +56,9 @@ def build(
     checkpoint = _checkpoint(spec, base, source_checkpoint)
     config = _resolve(spec, image_size, checkpoint)
     create = partial(_create, spec, num_classes, config)
-    net = create(pretrained=spec.weights == "pretrained")
-    report = _load(net, spec, create, checkpoint)
+    with withheld() if spec.weights == "pretrained" else nullcontext({}) as hub:
+        net = create(pretrained=spec.weights == "pretrained")
+    report = _load(net, spec, config, checkpoint, hub.get(net))
     _check_size(net, config)
     source_head = partial(_source_head, spec, config, checkpoint, report)
     return Model(net, create, num_classes, config.mean, config.std, config.image_size, report, source_head)
@@ -126,18 +136,54 @@ def _needs_size(name: str, config: DataConfig) -> bool:
 
 
 def _load(
-    net: nn.Module, spec: BackboneSpec, create: partial[nn.Module], checkpoint: Path | None
+    net: nn.Module, spec: BackboneSpec, config: DataConfig, checkpoint: Path | None, hub: State | None
 ) -> LoadReport:
+    """hub: the tensors that timm would have loaded."""
     everything = list(net.state_dict())
+    variant = Variant(partial(_variant, spec, config), config.image_size, config.native_size)
     if spec.weights == "random":
         return LoadReport(missing=everything, source="random weights")
-    if spec.weights == "pretrained":
+    if spec.weights == "pretrained" and hub is None:  # weights that timm copies by itself, tensor by tensor
         head = classifier_names(net)
         body = [name for name in everything if name not in head]
-        return LoadReport(body, sorted(head), body_share=1.0, source="timm's weights")
-    if checkpoint is None:
-        raise UserError(f"backbone {spec.name!r}: weights are 'source', but there is no source checkpoint")
-    return load_checkpoint(net, checkpoint, spec.rename)
+        return LoadReport(body, sorted(head), body_share=1.0, source=HUB)
+    with _named(spec):
+        if hub is not None:
+            report = load_state(net, hub, HUB, HUB, False, spec.allow_missing, variant)
+        elif checkpoint is None:
+            raise UserError("weights are 'source', but there is no source checkpoint")
+        else:
+            report = load_checkpoint(net, checkpoint, spec.rename, False, spec.allow_missing, variant)
+    return replace(report, remarks=_uneven(config)) if report.stems else report
+
+
+def _variant(spec: BackboneSpec, config: DataConfig, **changes: Any) -> nn.Module:
+    """The backbone with a classifier of two classes and the given arguments of `timm.create_model` changed."""
+    import timm
+
+    size = {"img_size": config.image_size} if _needs_size(spec.name, config) else {}
+    net: nn.Module = timm.create_model(spec.name, **{**spec.kwargs, **size, "num_classes": 2, **changes})
+    return net
+
+
+@contextmanager
+def _named(spec: BackboneSpec) -> Iterator[None]:
+    """What does not fit is said with the label of the backbone in the study."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"backbone {spec.label or spec.name!r}: {error}") from error
+
+
+def _uneven(config: DataConfig) -> list[str]:
+    """Grey images are alike in all channels only where they are normalised alike."""
+    if len(set(config.mean)) == len(set(config.std)) == 1:
+        return []
+    means, stds = (", ".join(f"{value:.3g}" for value in values) for values in (config.mean, config.std))
+    return [
+        f"its channels are normalised differently (mean {means}, std {stds}), so that a grey image is not what it was to "
+        "the layer of one channel: `data_config` of three equal means and stds, those it was trained with, puts it right"
+    ]
 
 
 def _source_head(
@@ -151,7 +197,8 @@ def _source_head(
     if checkpoint is None or not report.source_classes:
         return no_source_head()
     net = _create(spec, report.source_classes, config)
-    load_checkpoint(net, checkpoint, spec.rename, keep_head=True)
+    variant = Variant(partial(_variant, spec, config), config.image_size, config.native_size)
+    load_checkpoint(net, checkpoint, spec.rename, True, spec.allow_missing, variant)
     return classifier_modules(net)[0]
 
 

@@ -27,7 +27,7 @@ def preflight(spec: RunSpec, num_classes: int, places: Places, model: Model | No
     """
     model = model or make_model(spec.backbone, num_classes, spec.train.image_size, places)
     if spec.teacher:
-        make_model(spec.teacher.backbone, num_classes, model.image_size, places)
+        _note(model, make_model(spec.teacher.backbone, num_classes, model.image_size, places), spec)
     trial = copy.deepcopy(model)
     try:
         strategy = compose.build(spec.strategy)
@@ -39,6 +39,14 @@ def preflight(spec: RunSpec, num_classes: int, places: Places, model: Model | No
     except UserError as error:
         raise type(error)(f"strategy {spec.strategy.label!r} on {spec.backbone.label}: {error}") from None
     return model
+
+
+def _note(model: Model, teacher: Model, spec: RunSpec) -> None:
+    """What became of the weights of a teacher stands with those of its student."""
+    assert spec.teacher
+    if (label := spec.teacher.backbone.label) != spec.backbone.label:
+        notes = [f"teacher {label}: {note}" for note in teacher.load_report.notes()]
+        model.load_report.remarks.extend(note for note in notes if note not in model.load_report.remarks)
 
 
 def _rehearsal(spec: RunSpec, model: Model) -> Task:

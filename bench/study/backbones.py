@@ -36,7 +36,7 @@ def resolve(
         content = _digest(place(base, entry.checkpoint)) if entry.checkpoint else ""
     return BackboneSpec(
         entry.name, entry.weights, entry.checkpoint, entry.rename, source, entry.source_train, entry.kwargs,
-        entry.data_config, entry.label or entry.name, content,
+        entry.data_config, entry.label or entry.name, content, tuple(entry.allow_missing),
     )  # fmt: skip
 
 

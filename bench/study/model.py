@@ -132,7 +132,23 @@ class BackboneEntry(Entry):
     source_train: dict[str, Any] = Field({}, description="changes to the recipe of the source pretraining")
     kwargs: dict[str, Any] = Field({}, description="passed to timm.create_model")
     data_config: dict[str, Any] = Field({}, description="overrides of mean, std, crop_pct, interpolation")
+    allow_missing: list[str] = Field(
+        [],
+        max_length=100,
+        description="regular expressions: the network's tensors that may keep their initial values where the weights "
+        "lack them or have them in another shape; without it such weights are refused",
+    )
     label: Label = Field("", description="name in tables and tags; default: the name")
+
+    @field_validator("allow_missing")
+    @classmethod
+    def _patterns(cls, value: list[str]) -> list[str]:
+        for pattern in value:
+            try:
+                re.compile(pattern)
+            except (re.error, RecursionError, OverflowError) as error:
+                raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
+        return value
 
     @model_validator(mode="after")
     def _one_origin(self) -> BackboneEntry:
