@@ -60,12 +60,16 @@ def prepare(plan: Plan, places: Places, executor: Executor, view: View) -> Remar
     for label, table in loaded.items():
         if table:
             view.say(f"{label}: {table}")
+    said = _all(_remark_jobs(plan, places), "reading what checkpoints say of themselves", executor, view)
+    for label, texts in said.items():
+        for text in texts:
+            view.say(f"{label}: {text}")
     timings = _all(_timing_jobs(plan, places), "timing fp32 and bf16", executor, view)
     for label, timing in timings.items():
         view.say(f"{label}: numerics {timing.choice()}")
     return Remarks(
         {label: done[label].notes for label in done},
-        {label: [note] for label, note in sources.items()},
+        {label: [note] for label, note in sources.items()} | said,
         _measures(plan, places, executor, view),
     )
 
@@ -121,6 +125,15 @@ def _source_jobs(plan: Plan, places: Places) -> list[Job]:
         )
         for b in (*plan.backbones, *plan.teachers)
         if b.source
+    ]
+
+
+def _remark_jobs(plan: Plan, places: Places) -> list[Job]:
+    size = plan.study.train.image_size
+    return [
+        Job(b.label, "bench.worker:remarks", (b, size, places), b.label)
+        for b in (*plan.backbones, *plan.teachers)
+        if b.checkpoint
     ]
 
 

@@ -46,6 +46,7 @@ class BackboneSpec:
     data_config: dict[str, Any] = field(default_factory=dict)  # overrides: mean, std, crop_pct, interpolation
     label: str = ""  # unique in the study; not part of the identity
     content: str = ""  # of a checkpoint: digest of the file, so that other weights are another run
+    key: str | None = None  # where in a checkpoint the network's names begin, as "teacher"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from bench.backbones import names
+from bench.backbones import brought, names
 from bench.backbones.data_config import DataConfig, resolve
 from bench.backbones.model import Model, no_source_head, renew
 from bench.backbones.stages import classifier_modules, classifier_names
@@ -45,6 +45,7 @@ def build(
     does not fit.
     """
     checkpoint = _checkpoint(spec, base, source_checkpoint)
+    spec = brought.applied(spec, checkpoint) if spec.weights == "checkpoint" and checkpoint else spec
     config = _resolve(spec, image_size, checkpoint)
     create = partial(_create, spec, num_classes, config)
     net = create(pretrained=spec.weights == "pretrained")
@@ -63,6 +64,14 @@ def resolution(
     """(image size in pixels, crop_pct, interpolation) that `build` would use, without building."""
     config = _resolve(spec, image_size, _checkpoint(spec, base, source_checkpoint))
     return config.image_size, config.crop_pct, config.interpolation
+
+
+def remarks(spec: BackboneSpec, image_size: int | None, base: Path = Path(".")) -> list[str]:
+    """What a backbone's checkpoint says of its preprocessing, what is assumed, and what the study says otherwise."""
+    checkpoint = _checkpoint(spec, base, None)
+    if checkpoint is None:
+        return []
+    return brought.remarks(spec, checkpoint, vars(_resolve(spec, image_size, checkpoint)))
 
 
 def _resolve(spec: BackboneSpec, image_size: int | None, checkpoint: Path | None) -> DataConfig:
@@ -137,7 +146,7 @@ def _load(
         return LoadReport(body, sorted(head), body_share=1.0, source="timm's weights")
     if checkpoint is None:
         raise UserError(f"backbone {spec.name!r}: weights are 'source', but there is no source checkpoint")
-    return load_checkpoint(net, checkpoint, spec.rename)
+    return load_checkpoint(net, checkpoint, spec.rename, key=spec.key)
 
 
 def _source_head(
@@ -151,7 +160,7 @@ def _source_head(
     if checkpoint is None or not report.source_classes:
         return no_source_head()
     net = _create(spec, report.source_classes, config)
-    load_checkpoint(net, checkpoint, spec.rename, keep_head=True)
+    load_checkpoint(net, checkpoint, spec.rename, keep_head=True, key=spec.key)
     return classifier_modules(net)[0]
 
 

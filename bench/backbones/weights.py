@@ -7,31 +7,36 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from bench.backbones.keys import State, convert, remap
-from bench.backbones.reading import read_data_config, read_state
+from bench.backbones import nesting
+from bench.backbones.keys import State, convert
+from bench.backbones.reading import read_groups
 from bench.backbones.report import LoadReport
 from bench.backbones.stages import classifier_names
 from bench.errors import UserError
 
-__all__ = ["LoadReport", "load_checkpoint", "read_data_config", "read_state"]
+__all__ = ["LoadReport", "load_checkpoint"]
 
 ENOUGH = 0.5
 """Share of the body's weights that must fit: with less, what is fine-tuned is mostly the network's random start."""
 
 
 def load_checkpoint(
-    net: nn.Module, path: Path, rename: Mapping[str, str] | None = None, keep_head: bool = False
+    net: nn.Module,
+    path: Path,
+    rename: Mapping[str, str] | None = None,
+    keep_head: bool = False,
+    key: str | None = None,
 ) -> LoadReport:
     """Loads what fits from `path` into `net`. The checkpoint's classifier is left out unless `keep_head`.
 
-    Raises `UserError` where the file is missing, unreadable or holds code, a weight is not finite, a pattern
+    key: where the network's names begin, in a file that holds several. Raises `UserError` where the file is missing, unreadable or holds code, a weight is not finite, a pattern
     of `rename` is wrong, or less than half of the body's weights fit.
     """
     own, classifier = net.state_dict(), classifier_names(net)
-    state = remap(read_state(path), {name: tuple(tensor.shape) for name, tensor in own.items()}, rename or {})
-    state = convert(state, net)
+    found = nesting.find(Path(path), read_groups(path), net, rename or {}, key)
+    state = convert(found.state, net)
     body = {name: p.numel() for name, p in net.named_parameters() if name not in classifier}
-    report = _compare(state, own, classifier, keep_head, body, Path(path).name)
+    report = _compare(state, own, classifier, keep_head, body, found.source(Path(path).name))
     if report.body_share < ENOUGH:
         part = f"only {report.body_share:.1%}" if report.body_share else "no weight"
         raise UserError(
@@ -71,10 +76,16 @@ def _compare(
 
 
 def _both_keys(state: State, own: State) -> str:
-    def some(names: Mapping[str, Tensor]) -> str:
-        return ", ".join(f"{name} {list(names[name].shape)}" for name in list(names)[:4])
+    """Examples of what does not fit: names that only one of them has, or whose shapes differ."""
 
-    return f"The checkpoint has {some(state)}, ...; the network has {some(own)}, ... (`rename` maps names)"
+    def some(names: State, others: State) -> str:
+        unfit = [n for n in names if n not in others or names[n].shape != others[n].shape] or list(names)
+        return ", ".join(f"{name} {list(names[name].shape)}" for name in unfit[:4])
+
+    return (
+        f"The checkpoint has {some(state, own)}, ...; the network has {some(own, state)}, ... "
+        "(`rename` maps names, `key` says where in the file they begin)"
+    )
 
 
 def _refuse_other_kinds(state: State, own: State, path: Path) -> None:

@@ -26,14 +26,19 @@ class MeasuresKey:
     image_size: int | None
 
     def path(self, cache: Path) -> Path:
-        own = replace(self, backbone=replace(self.backbone, label=""))
-        content = ["measures", MEASURES_VERSION, asdict(own)]
+        content = ["measures", MEASURES_VERSION, {**asdict(self), "backbone": _backbone(self.backbone)}]
         return cache / "similarity" / f"{content_hash(content)}.json"
 
 
 def path_of(dataset: DatasetSpec, backbone: BackboneSpec, image_size: int | None, cache: Path) -> Path:
-    content = [VERSION, asdict(dataset), asdict(replace(backbone, label="")), image_size]
+    content = [VERSION, asdict(dataset), _backbone(backbone), image_size]
     return cache / "similarity" / f"{content_hash(content)}.json"
+
+
+def _backbone(spec: BackboneSpec) -> dict[str, Any]:
+    """All of it but the label; `key` only where it is set, so that what was measured before there was one is found."""
+    content = asdict(replace(spec, label=""))
+    return content if spec.key else {k: v for k, v in content.items() if k != "key"}
 
 
 def read(dataset: DatasetSpec, backbone: BackboneSpec, image_size: int | None, cache: Path) -> float | None:

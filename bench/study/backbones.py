@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
-from bench.backbones import names
+from bench.backbones import brought, names
 from bench.data import registry
 from bench.errors import UserError
 from bench.places import place
@@ -32,10 +32,12 @@ def resolve(
             source = replace(source, content=registry.inspect(source, base).content)
     with at("checkpoint"):
         content = _digest(place(base, entry.checkpoint)) if entry.checkpoint else ""
-    return BackboneSpec(
+        path = place(base, entry.checkpoint) if entry.checkpoint else None
+    spec = BackboneSpec(
         entry.name, entry.weights, entry.checkpoint, entry.rename, source, entry.source_train, entry.kwargs,
-        entry.data_config, entry.label or entry.name, content,
+        entry.data_config, entry.label or entry.name, content, entry.key,
     )  # fmt: skip
+    return brought.applied(spec, path) if path else spec
 
 
 def _digest(path: Path) -> str:
@@ -46,3 +48,8 @@ def _digest(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror})") from None
+
+
+def remarks(spec: BackboneSpec, base: Path) -> list[str]:
+    """What its checkpoint says of its preprocessing, and what is assumed; numbers of timm's are not known here."""
+    return brought.remarks(spec, place(base, spec.checkpoint)) if spec.checkpoint else []
