@@ -26,9 +26,9 @@ from bench.places import cache_dir, store_uri
 from bench.secrets import redacted, refuse_unasked_server
 from bench.store import experiment_ids
 from bench.store.usable import check_address
-from bench.study import backbones
 from bench.study import load as loading
 from bench.study import plan as planning
+from bench.study.backbones import remarks
 from bench.tracking import server
 
 app = typer.Typer(
@@ -155,9 +155,7 @@ def plan(
             "searches": len(now.searches),
             "estimated_seconds": now.remaining(count),
             "left_out": planned.left_out,
-            "remarks": {
-                b.label: backbones.remarks(b, planned.base) for b in (*planned.backbones, *planned.teachers)
-            },
+            "remarks": {b.label: remarks(b, planned.base) for b in (*planned.backbones, *planned.teachers)},
             "numerics": {label: choice and choice.dtype for label, choice in planned.numerics.items()},
             "runs": [{**run.row(), "done": run.run_id in done} for run in now.plan.runs],
         }

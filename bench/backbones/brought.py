@@ -99,7 +99,11 @@ def remarks(spec: BackboneSpec, path: Path, used: Mapping[str, Any] | None = Non
     used: the preprocessing that applies in the end, where that is known.
     """
     found = read(path)
-    own = {**spec.data_config, **spec.kwargs, **({"image_size": used["image_size"]} if used else {})}
+    own: dict[str, Any] = {
+        **spec.data_config,
+        **spec.kwargs,
+        **({"image_size": used["image_size"]} if used else {}),
+    }
     brought = {**found.data_config, **found.kwargs}
     said = []
     for place in dict.fromkeys(found.where.values()):
@@ -113,11 +117,10 @@ def remarks(spec: BackboneSpec, path: Path, used: Mapping[str, Any] | None = Non
             if not _same(own.get(k, v), v)
         ]
     if missing := [k for k in PREPROCESSING if k not in spec.data_config and k not in found.data_config]:
-        values = used or {}
-        assumed = ", ".join(f"{key} {shown(values[key])}" if key in values else key for key in missing)
+        assumed = ", ".join(f"{key} {shown(used[key])}" for key in missing) if used else ""
         said.append(
             f"nothing says with which {', '.join(missing)} it was trained, and what timm has for {spec.name} is assumed"
-            f"{f': {assumed}' if used else ''} (`data_config` sets others)"
+            f"{f': {assumed}' if assumed else ''} (`data_config` sets others)"
         )
     return [f"{path.name}: {text}" for text in (*said, *found.unused)]
 
@@ -150,7 +153,7 @@ def _embedded(path: Path) -> Brought:
 
 
 def _metadata(path: Path) -> Mapping[str, str]:
-    """Text by name, from a safetensors header: 8 bytes of length, then JSON. Nothing where that is damaged: see `reading`."""
+    """Text by name, from a safetensors header: 8 bytes of length, then JSON. Nothing where that is damaged."""
     refuse_others(path)
     try:
         with path.open("rb") as file:

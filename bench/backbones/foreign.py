@@ -37,8 +37,8 @@ def settings(config: Mapping[str, Any]) -> Found:
     found = statistics(_first(data, MEANS), _first(data, STDS))
     if (size := _size(_first(data, SIZES))) is not None:
         found["image_size"] = size
-    if _is_number(crop := data.get("crop_pct")) and 0 < crop <= 1:
-        found["crop_pct"] = float(crop)
+    if share := _share(data.get("crop_pct")):
+        found["crop_pct"] = share
     if data.get("interpolation") in INTERPOLATIONS:
         found["interpolation"] = data["interpolation"]
     return found, kwargs(_first(config, KWARGS)), _name(config)
@@ -60,11 +60,7 @@ def hugging_face(config: Mapping[str, Any]) -> dict[str, Any]:
     if cropped and resized and cropped <= resized and config.get("do_center_crop", True):
         found |= {"image_size": cropped, "crop_pct": cropped / resized}
     elif resized:
-        share = config.get("crop_pct")
-        found |= {
-            "image_size": resized,
-            "crop_pct": float(share) if _is_number(share) and 0 < share <= 1 else 1.0,
-        }
+        found |= {"image_size": resized, "crop_pct": _share(config.get("crop_pct")) or 1.0}
     return found
 
 
@@ -111,6 +107,10 @@ def _size(value: Any) -> int | None:
         sides = set(value[-2:])
         value = sides.pop() if len(value) in (1, 2, 3) and len(sides) == 1 else None
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+
+
+def _share(value: Any) -> float | None:
+    return float(value) if _is_number(value) and 0 < value <= 1 else None
 
 
 def _is_number(value: Any) -> bool:

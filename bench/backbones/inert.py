@@ -58,7 +58,7 @@ class Storage:
 
 @dataclass(frozen=True)
 class TensorRef:
-    """A tensor that was not read: offset, shape and strides in elements of its storage. dtype: where it is not the storage's."""
+    """A tensor that was not read. offset, strides: in elements of its storage. dtype: where it is not the storage's."""
 
     storage: Storage
     offset: int
@@ -90,7 +90,8 @@ class Inert:
         self.items[name] = value
 
     def __call__(self, *args: Any, **options: Any) -> Inert:
-        return _class(f"{self.kind}()", Inert)(*args)
+        made: Inert = _class(f"{self.kind}()", Inert)(*args)
+        return made
 
     def append(self, value: Any) -> None:
         self.values.append(value)

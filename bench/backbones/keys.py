@@ -55,7 +55,7 @@ def _stripped(state: State, shapes: Shapes) -> list[tuple[str, State]]:
     Names that are the network's as they stand win over any prefix, where as many fit. Where nothing fits, what all names
     begin with is removed if it is a wrapper's, for other layouts are found by names too.
     """
-    cleaned = max([state, _unwrapped(state, WRAPPERS)], key=lambda s: _most(s, shapes))
+    cleaned = _unwrapped(state, WRAPPERS)
     cleaned = max([cleaned, _unwrapped(cleaned, ANY_WRAPPER)], key=lambda s: _most(s, shapes))
     fits = _prefixes(cleaned, shapes)
     if not fits:
@@ -88,8 +88,11 @@ def _prefixes(state: State, shapes: Shapes) -> dict[str, set[str]]:
     }
 
 
-def _most(state: State, shapes: Shapes) -> int:
-    return max(map(len, _prefixes(state, shapes).values()), default=0)
+def _most(state: State, shapes: Shapes) -> tuple[int, int]:
+    """How well names fit behind their best prefix: tensors that would load, then names that are at least known."""
+    fits = _prefixes(state, shapes)
+    best = max(fits, key=lambda prefix: len(fits[prefix]), default="")
+    return len(fits.get(best, ())), score(_without(state, best), shapes)[1]
 
 
 def _unwrapped(state: State, wrapper: re.Pattern[str]) -> State:

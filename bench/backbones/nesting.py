@@ -1,7 +1,7 @@
 """Which of the networks within a checkpoint is meant: what training scripts nest, and what a study says by `key`.
 
-A file is seen as flat: a tensor's full key joins the keys on the way to it by dots, as `student.module.backbone.conv1.weight`
-or `state_dict.module.encoder_q.conv1.weight`. `key` is where the wanted network's names begin.
+A file is seen as flat: a tensor's full key joins the keys on the way to it by dots, as `student.backbone.conv1.weight` or
+`state_dict.module.encoder_q.conv1.weight`. `key` is where the wanted network's names begin.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bench.errors import UserError, nearest
 
 AVERAGED = ("state_dict_ema", "model_ema")
 PLAIN = ("state_dict", "model", "model_state_dict", "net", "weights")
-"""Where training scripts put a network's weights, and their running average: of one of each, the average is taken, as timm does."""
+"""Where training scripts put a network's weights, and their running average, which is taken of the two, as timm does."""
 
 MAX_SHOWN = 8
 

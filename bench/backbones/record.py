@@ -24,7 +24,7 @@ def metadata(
     classes: Sequence[str] = (),
     **more: object,
 ) -> dict[str, str]:
-    """data_config: as the weights were trained with. classes: names in the order of the outputs. more: text, or made JSON."""
+    """data_config: as trained with. classes: names in the order of the outputs. more: text, or what becomes JSON."""
     found: dict[str, object] = {
         "architecture": spec.name,
         "kwargs": spec.kwargs,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import nn
 
 from bench.backbones import nesting
 from bench.backbones.keys import State, convert
@@ -29,8 +29,9 @@ def load_checkpoint(
 ) -> LoadReport:
     """Loads what fits from `path` into `net`. The checkpoint's classifier is left out unless `keep_head`.
 
-    key: where the network's names begin, in a file that holds several. Raises `UserError` where the file is missing, unreadable or holds code, a weight is not finite, a pattern
-    of `rename` is wrong, or less than half of the body's weights fit.
+    key: where the network's names begin, in a file that holds several. Raises `UserError` where the file is missing,
+    unreadable or holds code, a weight is not finite, a pattern of `rename` is wrong, `key` is none or is needed, or less
+    than half of the body's weights fit.
     """
     own, classifier = net.state_dict(), classifier_names(net)
     found = nesting.find(Path(path), read_groups(path), net, rename or {}, key)

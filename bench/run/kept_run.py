@@ -50,6 +50,7 @@ def _changed(snapshot: Snapshot, model: Model, spec: RunSpec) -> str:
     if not different:
         return ""
     return (
-        f"was kept by a run of {spec.strategy.label!r}, which changed the network itself: {len(different)} of its tensors are "
-        f"not as in {spec.backbone.name} ({', '.join(different[:3])}, ...); its weights fit no network that a study can name"
+        f"was kept by a run of {spec.strategy.label!r}, which changed the network itself: {len(different)} of its "
+        f"tensors are not as in {spec.backbone.name} ({', '.join(different[:3])}, ...); no network that a study can name "
+        "takes these weights"
     )
