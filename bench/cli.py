@@ -28,6 +28,7 @@ from bench.store import experiment_ids
 from bench.store.usable import check_address
 from bench.study import load as loading
 from bench.study import plan as planning
+from bench.study.backbones import remarks
 from bench.tracking import server
 
 app = typer.Typer(
@@ -165,6 +166,7 @@ def plan(
                 for target in planned.targets
             ],
             "left_out": planned.left_out,
+            "remarks": {b.label: remarks(b, planned.base) for b in (*planned.backbones, *planned.teachers)},
             "numerics": {label: choice and choice.dtype for label, choice in planned.numerics.items()},
             "runs": [{**run.row(), "done": run.run_id in done} for run in now.plan.runs],
         }

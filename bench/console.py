@@ -18,6 +18,7 @@ from bench.executors.base import Progress as Step
 from bench.schema import CELLS, Metric, Status
 from bench.secrets import redacted
 from bench.state import State
+from bench.study.backbones import remarks
 
 STYLE = {Status.FINISHED: "green", Status.FAILED: "red", Status.DIVERGED: "yellow"}
 
@@ -49,6 +50,11 @@ def show_plan(console: Console, now: State, workers: int) -> None:
             highlight=False,
             soft_wrap=True,
         )
+    for backbone in (*plan.backbones, *plan.teachers):
+        for text in remarks(backbone, plan.base):
+            console.print(
+                f"            {escape(backbone.label)}: {escape(text)}", highlight=False, soft_wrap=True
+            )
     for label, choice in plan.numerics.items():
         said = choice or "fp32 or bf16, to be measured once something is to be run"
         console.print(f"numerics    {escape(label)}: {said}", highlight=False, soft_wrap=True)

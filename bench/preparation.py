@@ -60,12 +60,19 @@ def prepare(plan: Plan, places: Places, executor: Executor, view: View) -> Remar
     for label, report in loaded.items():
         if report.source:
             view.say(f"{label}: {report.table()}")
+    said = _all(_remark_jobs(plan, places), "reading what checkpoints say of themselves", executor, view)
+    for label, texts in said.items():
+        for text in texts:
+            view.say(f"{label}: {text}")
     timings = _all(_timing_jobs(plan, places), "timing fp32 and bf16", executor, view)
     for label, timing in timings.items():
         view.say(f"{label}: numerics {timing.choice()}")
     return Remarks(
         {target.label: _remarks(target, done[target.label]) for target in plan.targets},
-        {label: [*filter(None, [sources.get(label)]), *report.notes()] for label, report in loaded.items()},
+        {
+            label: [*filter(None, [sources.get(label)]), *report.notes(), *said.get(label, [])]
+            for label, report in loaded.items()
+        },
         _measures(plan, places, executor, view),
     )
 
@@ -131,6 +138,15 @@ def _source_jobs(plan: Plan, places: Places) -> list[Job]:
         )
         for b in (*plan.backbones, *plan.teachers)
         if b.source
+    ]
+
+
+def _remark_jobs(plan: Plan, places: Places) -> list[Job]:
+    size = plan.study.train.image_size
+    return [
+        Job(b.label, "bench.worker:remarks", (b, size, places), b.label)
+        for b in (*plan.backbones, *plan.teachers)
+        if b.checkpoint
     ]
 
 

@@ -49,13 +49,17 @@ class BackboneSpec:
     label: str = ""  # unique in the study; not part of the identity
     content: str = ""  # of a checkpoint: digest of the file, so that other weights are another run
     allow_missing: tuple[str, ...] = ()  # regular expressions: tensors that may keep their initial values
+    key: str | None = None  # where in a checkpoint the network's names begin, as "teacher"
 
     def decisive(self) -> dict[str, Any]:
         """What decides on its numbers, as plain data. Not so the label, nor what may be missing: it is the weights that
-        decide what is missing, and `allow_missing` only whether they are refused for it.
+        decide what is missing, and `allow_missing` only whether they are refused for it. `key` only where it is given,
+        so that what was measured before there was one is found.
         """
         content = asdict(replace(self, label=""))
         del content["allow_missing"]
+        if self.key is None:
+            del content["key"]
         return content
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from bench import store
+from bench.backbones import build
 from bench.backbones.report import LoadReport
 from bench.data.summary import Summary
 from bench.errors import Diverged, NeedsWeights, StoreAway, UserError
@@ -87,6 +88,11 @@ def check(
             if not stand_in:
                 raise
     return model.load_report if model else LoadReport()
+
+
+def remarks(emit: Emit, backbone: BackboneSpec, image_size: int | None, places: Places) -> list[str]:
+    """What a reader should know of how a checkpoint's images are prepared."""
+    return build.remarks(backbone, image_size, places.base)
 
 
 def time_numerics(emit: Emit, key: Key, backbone: BackboneSpec, places: Places) -> Timing:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from bench.backbones import names
+from bench.backbones import brought, names
 from bench.backbones.data_config import DataConfig, resolve
 from bench.backbones.hub import withheld
 from bench.backbones.keys import State
@@ -54,6 +54,7 @@ def build(
     does not fit.
     """
     checkpoint = _checkpoint(spec, base, source_checkpoint)
+    spec = brought.applied(spec, checkpoint) if spec.weights == "checkpoint" and checkpoint else spec
     config = _resolve(spec, image_size, checkpoint)
     create = partial(_create, spec, num_classes, config)
     with withheld() if spec.weights == "pretrained" else nullcontext({}) as hub:
@@ -73,6 +74,14 @@ def resolution(
     """(image size in pixels, crop_pct, interpolation) that `build` would use, without building."""
     config = _resolve(spec, image_size, _checkpoint(spec, base, source_checkpoint))
     return config.image_size, config.crop_pct, config.interpolation
+
+
+def remarks(spec: BackboneSpec, image_size: int | None, base: Path = Path(".")) -> list[str]:
+    """What a backbone's checkpoint says of its preprocessing, what is assumed, and what the study says otherwise."""
+    checkpoint = _checkpoint(spec, base, None)
+    if checkpoint is None:
+        return []
+    return brought.remarks(spec, checkpoint, vars(_resolve(spec, image_size, checkpoint)))
 
 
 def _resolve(spec: BackboneSpec, image_size: int | None, checkpoint: Path | None) -> DataConfig:
@@ -153,7 +162,9 @@ def _load(
         elif checkpoint is None:
             raise UserError("weights are 'source', but there is no source checkpoint")
         else:
-            report = load_checkpoint(net, checkpoint, spec.rename, False, spec.allow_missing, variant)
+            report = load_checkpoint(
+                net, checkpoint, spec.rename, False, spec.allow_missing, variant, spec.key
+            )
     return replace(report, remarks=_uneven(config)) if report.stems else report
 
 
@@ -198,7 +209,7 @@ def _source_head(
         return no_source_head()
     net = _create(spec, report.source_classes, config)
     variant = Variant(partial(_variant, spec, config), config.image_size, config.native_size)
-    load_checkpoint(net, checkpoint, spec.rename, True, spec.allow_missing, variant)
+    load_checkpoint(net, checkpoint, spec.rename, True, spec.allow_missing, variant, spec.key)
     return classifier_modules(net)[0]
 
 

@@ -205,6 +205,10 @@ class Model(nn.Module):
     def stage_parameters(self, stage: Stage) -> list[nn.Parameter]:
         return [self.get_parameter(name) for name in stage.param_names]
 
+    def fresh(self) -> nn.Module:
+        """Another net of the same architecture with new random weights, as it was before anything changed it."""
+        return self._create()
+
     def groups(
         self, lr: float, first: int = 0, only: Callable[[str, nn.Parameter], bool] | None = None
     ) -> list[Group]:

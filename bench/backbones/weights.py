@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import nn
 
+from bench.backbones import nesting
 from bench.backbones.fitting import compare, refuse_incomplete
-from bench.backbones.keys import State, convert, remap
-from bench.backbones.reading import read_data_config, read_state
+from bench.backbones.keys import State, convert
+from bench.backbones.reading import read_groups
 from bench.backbones.report import LoadReport, percent
 from bench.backbones.stages import classifier_names
 from bench.backbones.stems import spread
 from bench.backbones.variant import Variant
 from bench.errors import UserError
 
-__all__ = ["LoadReport", "load_checkpoint", "load_state", "read_data_config", "read_state"]
+__all__ = ["LoadReport", "load_checkpoint", "load_state"]
 
 ENOUGH = 0.5
 """Share of the body's weights that must fit: with less, what is fine-tuned is mostly the network's random start."""
@@ -29,17 +30,19 @@ def load_checkpoint(
     keep_head: bool = False,
     allow_missing: Sequence[str] = (),
     variant: Variant | None = None,
+    key: str | None = None,
 ) -> LoadReport:
     """Loads what fits from `path` into `net`. The checkpoint's classifier is left out unless `keep_head`.
 
     allow_missing: regular expressions; tensors of the body that may keep their initial values. variant: how `net` was
-    built; without it first layers of one channel are not adapted, and no buffer passes for computed. Raises `UserError`
-    where the file is missing, unreadable or holds code, a weight cannot be one, a pattern is wrong, less than half of
-    the body's weights fit, or a tensor that is not allowed to would keep its initial value. `net` is then as it was.
+    built; without it first layers of one channel are not adapted, and no buffer passes for computed. key: where the
+    network's names begin, in a file that holds several. Raises `UserError` where the file is missing, unreadable or
+    holds code, a weight cannot be one, a pattern is wrong, `key` is none or is needed, less than half of the body's
+    weights fit, or a tensor that is not allowed to would keep its initial value. `net` is then as it was.
     """
-    shapes = {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
-    state = remap(read_state(path), shapes, rename or {})
-    return load_state(net, state, path, Path(path).name, keep_head, allow_missing, variant)
+    found = nesting.find(Path(path), read_groups(path), net, rename or {}, key)
+    source = found.source(Path(path).name)
+    return load_state(net, found.state, path, source, keep_head, allow_missing, variant)
 
 
 def load_state(
@@ -75,10 +78,16 @@ def load_state(
 
 
 def _both_keys(state: State, own: State) -> str:
-    def some(names: Mapping[str, Tensor]) -> str:
-        return ", ".join(f"{name} {list(names[name].shape)}" for name in list(names)[:4])
+    """Examples of what does not fit: names that only one of them has, or whose shapes differ."""
 
-    return f"The checkpoint has {some(state)}, ...; the network has {some(own)}, ... (`rename` maps names)"
+    def some(names: State, others: State) -> str:
+        unfit = [n for n in names if n not in others or names[n].shape != others[n].shape] or list(names)
+        return ", ".join(f"{name} {list(names[name].shape)}" for name in unfit[:4])
+
+    return (
+        f"The checkpoint has {some(state, own)}, ...; the network has {some(own, state)}, ... "
+        "(`rename` maps names, `key` says where in the file they begin)"
+    )
 
 
 def _refuse_other_kinds(state: State, own: State, path: object) -> None:

@@ -20,6 +20,7 @@ from bench.errors import CutShort
 from bench.parts import SILENT, Parts
 from bench.places import Places
 from bench.run.ingredients import find_teacher, make_model, make_task, prepare_for, train_teacher
+from bench.run.kept_run import describe
 from bench.run.together import possible
 from bench.schema import Metric
 from bench.seeds import derive
@@ -133,6 +134,8 @@ class _Made:
     memory: MemoryMeter
     energy: EnergyMeter
     teacher: Teacher | None
+    spec: RunSpec
+    places: Places
 
     def outcome(self, scores: dict[str, float], keep: str) -> Outcome:
         trainer = self.trainer
@@ -140,7 +143,10 @@ class _Made:
         if self.teacher:  # which knows only now how long it took: it was made when first asked
             cost[Metric.TEACHER_SECONDS] = self.teacher.seconds
         device = _device_name(trainer.numerics.device)
-        return Outcome(scores | cost, device, trainer.model.load_report.table(), _kept(trainer, keep))
+        snapshots = _kept(trainer, keep)
+        for snapshot in snapshots.values():
+            snapshot.record = describe(snapshot, trainer.model, self.spec, self.prepared.classes, self.places)
+        return Outcome(scores | cost, device, trainer.model.load_report.table(), snapshots)
 
 
 def _train(spec: RunSpec, places: Places, record: Record, keep: str, parts: Parts = SILENT) -> _Made:
@@ -181,7 +187,7 @@ def _make(spec: RunSpec, places: Places, record: Record, keep: str, parts: Parts
         trainer = Trainer(
             model, task, spec.train, numerics, clock, order, record, snapshots=wanted, activations=activations
         )
-    return _Made(trainer, prepared, clock, memory, energy, teacher)
+    return _Made(trainer, prepared, clock, memory, energy, teacher, spec, places)
 
 
 def _val_scores(trainer: Trainer) -> dict[str, float]:

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors import safe_open
 
 from bench import compose
-from bench.backbones import kept
+from bench.backbones import kept, record
 from bench.backbones.build import build, resolution
 from bench.data.images import ImageSet
 from bench.data.prepare import Resolution, load, load_test, prepare
@@ -137,6 +137,7 @@ def _train(
     seconds = time.perf_counter() - start
     accuracy = score(predict(model, test, numerics), test.y).accuracy
     facts = {"accuracy": accuracy, "seconds": seconds, "classes": len(data.classes)}
-    metadata = {"source": json.dumps(facts), "data_config": json.dumps({**config, "image_size": size})}
+    used_config = {**random.data_config, "image_size": size}
+    metadata = record.metadata(spec, used_config, len(data.classes), data.classes, source=facts)
     with room_for(f"the weights of {spec.label}", path.parent):
         kept.save(model.net.state_dict(), path, metadata)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from bench.backbones import names
+from bench.backbones import brought, names
 from bench.data import registry
 from bench.errors import UserError
 from bench.places import place
@@ -34,10 +34,12 @@ def resolve(
             source, _ = registry.identified(entry.source.name, entry.source.options, base, cache)
     with at("checkpoint"):
         content = _digest(place(base, entry.checkpoint)) if entry.checkpoint else ""
-    return BackboneSpec(
+        path = place(base, entry.checkpoint) if entry.checkpoint else None
+    spec = BackboneSpec(
         entry.name, entry.weights, entry.checkpoint, entry.rename, source, entry.source_train, entry.kwargs,
-        entry.data_config, entry.label or entry.name, content, tuple(entry.allow_missing),
+        entry.data_config, entry.label or entry.name, content, tuple(entry.allow_missing), entry.key,
     )  # fmt: skip
+    return brought.applied(spec, path) if path else spec
 
 
 def _digest(path: Path) -> str:
@@ -48,3 +50,8 @@ def _digest(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror})") from None
+
+
+def remarks(spec: BackboneSpec, base: Path) -> list[str]:
+    """What its checkpoint says of its preprocessing, and what is assumed; numbers of timm's are not known here."""
+    return brought.remarks(spec, place(base, spec.checkpoint)) if spec.checkpoint else []

@@ -126,6 +126,11 @@ class BackboneEntry(Entry):
     checkpoint: str | None = Field(
         None, description="a local .safetensors or .pth file, relative to the study file"
     )
+    key: str | None = Field(
+        None,
+        min_length=1,
+        description="where in the checkpoint the network is, if it holds several: teacher, or state_dict.module.encoder_q",
+    )
     source: SourceEntry | None = Field(None, description="a dataset the harness pretrains it on, once")
     random: bool = Field(False, description="no weights at all: only to measure what transfer is worth")
     rename: dict[str, str] = Field({}, description="regular expression -> replacement, on checkpoint keys")
@@ -159,6 +164,8 @@ class BackboneEntry(Entry):
                 "pretrained: true (timm's), checkpoint: FILE, source: DATASET (pretrained here), "
                 "or random: true if untrained weights are what you want to fine-tune"
             )
+        if self.key and not self.checkpoint:
+            raise ValueError("`key` says where in a checkpoint the network is: it goes with `checkpoint`")
         return self
 
     @property
