@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from bench.backbones.keys import State, convert, remap
 from bench.backbones.reading import read_data_config, read_state
 from bench.backbones.report import LoadReport
-from bench.backbones.stages import classifier_names
+from bench.backbones.stages import classifier_modules, classifier_names, output_layer
 from bench.errors import UserError
 
 __all__ = ["LoadReport", "load_checkpoint", "read_data_config", "read_state"]
@@ -31,7 +31,8 @@ def load_checkpoint(
     state = remap(read_state(path), {name: tuple(tensor.shape) for name, tensor in own.items()}, rename or {})
     state = convert(state, net)
     body = {name: p.numel() for name, p in net.named_parameters() if name not in classifier}
-    report = _compare(state, own, classifier, keep_head, body, Path(path).name)
+    classes = _classes(state, net)
+    report = _compare(state, own, classifier, keep_head, body, classes, Path(path).name)
     if report.body_share < ENOUGH:
         part = f"only {report.body_share:.1%}" if report.body_share else "no weight"
         raise UserError(
@@ -45,13 +46,22 @@ def load_checkpoint(
     return report
 
 
-def _classes(state: State, classifier: set[str]) -> int:
+def _classes(state: State, net: nn.Module) -> int:
     """How many classes the checkpoint's own classifier tells apart; 0 where it has none."""
-    return next((len(state[name]) for name in sorted(classifier) if name in state and state[name].ndim), 0)
+    outputs = {output_layer(head) for head in classifier_modules(net)}
+    names = [f"{name}.weight" for name, module in net.named_modules() if module in outputs]
+    weights = [state[name] for name in names if name in state]
+    return next((len(weight) for weight in weights if weight.ndim), 0)
 
 
 def _compare(
-    state: State, own: State, classifier: set[str], keep_head: bool, body: dict[str, int], source: str
+    state: State,
+    own: State,
+    classifier: set[str],
+    keep_head: bool,
+    body: dict[str, int],
+    classes: int,
+    source: str,
 ) -> LoadReport:
     left_out = set() if keep_head else classifier
     shared = [name for name in own if name in state]
@@ -64,7 +74,7 @@ def _compare(
         unexpected=[name for name in state if name not in own],
         mismatched=wrong,
         head=[name for name in fits if name in left_out],
-        source_classes=_classes(state, classifier),
+        source_classes=classes,
         body_share=sum(body.get(name, 0) for name in loaded) / max(1, sum(body.values())),
         source=source,
     )

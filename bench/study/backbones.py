@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
-from bench.backbones import names
+from bench.backbones import kwargs, names
 from bench.data import registry
 from bench.errors import UserError
 from bench.places import place
@@ -25,6 +25,8 @@ def resolve(
     """
     with at("name"):
         names.check(entry.name)
+    with at("kwargs"):
+        kwargs.check(entry.name, entry.kwargs)
     source = None
     if entry.source:
         with at("source"):
