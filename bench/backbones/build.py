@@ -12,30 +12,18 @@ from typing import Any
 import torch
 from torch import nn
 
-from bench.backbones import brought, names
+from bench.backbones import brought, kwargs, names
+from bench.backbones.classifiers import as_one, share_features
 from bench.backbones.data_config import DataConfig, resolve
 from bench.backbones.hub import withheld
 from bench.backbones.keys import State
 from bench.backbones.model import Model, no_source_head, renew
-from bench.backbones.stages import classifier_modules, classifier_names
+from bench.backbones.stages import classifier_modules, classifier_names, head_modules
 from bench.backbones.variant import Variant
 from bench.backbones.weights import LoadReport, load_checkpoint, load_state
-from bench.errors import UserError
+from bench.errors import NeedsWeights, UserError
 from bench.places import place
 from bench.spec import BackboneSpec
-
-RESERVED = {
-    "num_classes": "it comes from the dataset",
-    "img_size": "set image_size",
-    "in_chans": "images have three channels",
-    "pretrained": "set weights",
-    "checkpoint_path": "set checkpoint",
-    "pretrained_cfg": "set weights or checkpoint, and data_config",
-    "pretrained_cfg_overlay": "set weights or checkpoint, and data_config",
-    "features_only": "a classifier is needed",
-    "cache_dir": "set HF_HOME and TORCH_HOME",
-}
-
 
 HUB = "timm's weights"
 
@@ -61,8 +49,14 @@ def build(
         net = create(pretrained=spec.weights == "pretrained")
     report = _load(net, spec, config, checkpoint, hub.get(net))
     _check_size(net, config)
-    source_head = partial(_source_head, spec, config, checkpoint, report)
-    return Model(net, create, num_classes, config.mean, config.std, config.image_size, report, source_head)
+    if not classifier_modules(net):
+        raise UserError(
+            f"backbone {spec.label or spec.name!r} cannot be used: {type(net).__name__} has no classifier"
+        )
+    shared = share_features(net, classifier_modules(net), config.image_size)
+    source_head = partial(_source_head, spec, config, checkpoint, report, shared)
+    size = config.image_size
+    return Model(net, create, num_classes, config.mean, config.std, size, report, source_head, shared)
 
 
 def resolution(
@@ -103,16 +97,16 @@ def _checkpoint(spec: BackboneSpec, base: Path, source_checkpoint: Path | None) 
 def _create(spec: BackboneSpec, num_classes: int, config: DataConfig, pretrained: bool = False) -> nn.Module:
     import timm
 
-    _check_kwargs(spec)
+    kwargs.check(spec.name, spec.kwargs)
     size = {"img_size": config.image_size} if _needs_size(spec.name, config) else {}
-    kwargs = {**spec.kwargs, **size, "num_classes": num_classes}
+    settings = {**spec.kwargs, **size, "num_classes": num_classes}
     try:
-        net = timm.create_model(spec.name, pretrained=pretrained, **kwargs)
+        net = timm.create_model(spec.name, pretrained=pretrained, **settings)
     except TypeError as error:
         raise UserError(f"backbone {spec.name!r}: kwargs {spec.kwargs} do not fit: {error}") from error
     except Exception as error:  # whatever a constructor, or the hub, fails with
         raise UserError(_explain(spec, config, pretrained, error)) from error
-    for module in classifier_modules(net):  # pretrained ones too: timm keeps one that happens to fit
+    for module in head_modules(net):  # pretrained ones too: timm keeps one that happens to fit
         renew(module)
     return net
 
@@ -128,12 +122,6 @@ def _explain(spec: BackboneSpec, config: DataConfig, pretrained: bool, error: Ex
         f"backbone {spec.name!r}: cannot be built for {config.image_size} pixels with kwargs {spec.kwargs}: "
         f"{type(error).__name__}: {error}"
     )
-
-
-def _check_kwargs(spec: BackboneSpec) -> None:
-    for key in spec.kwargs:
-        if key in RESERVED:
-            raise UserError(f"backbone {spec.name!r}: kwargs must not contain {key!r}: {RESERVED[key]}")
 
 
 def _needs_size(name: str, config: DataConfig) -> bool:
@@ -198,19 +186,27 @@ def _uneven(config: DataConfig) -> list[str]:
 
 
 def _source_head(
-    spec: BackboneSpec, config: DataConfig, checkpoint: Path | None, report: LoadReport
+    spec: BackboneSpec, config: DataConfig, checkpoint: Path | None, report: LoadReport, shared: bool
 ) -> nn.Module:
-    """The classifier that the weights were pretrained with. Raises `UserError` where there is none."""
+    """The classifier that the weights were pretrained with. Raises `UserError` where there is none, or not all of it."""
     if spec.weights == "pretrained":
         import timm
 
-        return classifier_modules(timm.create_model(spec.name, pretrained=True, **spec.kwargs))[0]
+        return as_one(
+            classifier_modules(timm.create_model(spec.name, pretrained=True, **spec.kwargs)), shared
+        )
     if checkpoint is None or not report.source_classes:
         return no_source_head()
     net = _create(spec, report.source_classes, config)
     variant = Variant(partial(_variant, spec, config), config.image_size, config.native_size)
-    load_checkpoint(net, checkpoint, spec.rename, True, spec.allow_missing, variant, spec.key)
-    return classifier_modules(net)[0]
+    report = load_checkpoint(net, checkpoint, spec.rename, True, spec.allow_missing, variant, spec.key)
+    owned = {name for name, _ in net.named_parameters()} & classifier_names(net)
+    if lacking := sorted(owned - set(report.loaded)):
+        raise NeedsWeights(
+            f"the classifier that the backbone was pretrained with is not whole: {checkpoint.name} has no "
+            f"{', '.join(lacking[:4])} that fits"
+        )
+    return as_one(classifier_modules(net), shared)
 
 
 def _check_size(net: nn.Module, config: DataConfig) -> None:

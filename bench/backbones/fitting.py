@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from bench.backbones.keys import State
 from bench.backbones.report import Change, LoadReport, Share, is_statistic, summarised
+from bench.backbones.stages import classifier_modules, output_layer
 from bench.backbones.variant import Variant
 from bench.errors import UserError
 
@@ -45,7 +46,7 @@ def compare(
         unexpected=[name for name in state if name not in own],
         mismatched=[(n, tuple(state[n].shape), tuple(own[n].shape)) for n in shared if n not in fitting],
         head=[name for name in fits if name in left_out],
-        source_classes=_classes(state, classifier),
+        source_classes=_classes(state, net),
         body_share=sum(body.get(name, 0) for name in loaded) / max(1, sum(body.values())),
         source=source,
         initial=initial,
@@ -106,9 +107,12 @@ def _is_counter(name: str, tensor: Tensor) -> bool:
     return name.endswith("num_batches_tracked") and not tensor.is_floating_point()
 
 
-def _classes(state: State, classifier: set[str]) -> int:
+def _classes(state: State, net: nn.Module) -> int:
     """How many classes the checkpoint's own classifier tells apart; 0 where it has none."""
-    return next((len(state[name]) for name in sorted(classifier) if name in state and state[name].ndim), 0)
+    outputs = {output_layer(head) for head in classifier_modules(net)}
+    names = [f"{name}.weight" for name, module in net.named_modules() if module in outputs]
+    weights = [state[name] for name in names if name in state]
+    return next((len(weight) for weight in weights if weight.ndim), 0)
 
 
 def _of_network(own: State, classifier: set[str], initial: Sequence[str]) -> Share:

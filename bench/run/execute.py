@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
 from bench import compose
 from bench.activations.store import ActivationStore, limit
 from bench.backbones.model import Model
+from bench.backbones.stages import output_layer
 from bench.data.images import ImageSet
 from bench.data.prepare import Prepared, load_test
 from bench.data.task import Task
@@ -246,15 +248,21 @@ def _kept(trainer: Trainer, keep: str) -> dict[str, Snapshot]:
 
 def _init_head_bias(model: Model, task: Task, train: TrainSpec) -> None:
     """Zero, or the log of the class prior: with unbalanced labels the head then starts at the base rates."""
-    # of the output layer alone, where the head has others too
-    biases = [p for p in model.stage_parameters(model.head) if p.shape == (model.num_classes,)]
-    if train.head_bias == "default" or not biases:
+    if train.head_bias == "default":
         return
     counts = task.class_counts.float().clamp(min=0.5)
-    prior = (counts / counts.sum()).log().to(biases[0])
-    for bias in biases:
-        with torch.no_grad():
+    prior = (counts / counts.sum()).log()
+    with torch.no_grad():
+        for bias in _output_biases(model.classifiers):
             bias.copy_(prior) if train.head_bias == "prior" else bias.zero_()
+        for bias in _output_biases(model.auxiliary):
+            bias.zero_()  # it is added to logits that start at the prior already
+
+
+def _output_biases(heads: Sequence[nn.Module]) -> list[nn.Parameter]:
+    """Of the output layers alone, where a head has others too."""
+    layers = [output_layer(head) for head in heads]
+    return [layer.bias for layer in layers if layer is not None and layer.bias is not None]
 
 
 def _device_name(device: torch.device) -> str:

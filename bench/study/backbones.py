@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from bench.backbones import brought, names
+from bench.backbones import brought, kwargs, names
 from bench.data import registry
 from bench.errors import UserError
 from bench.places import place
@@ -28,6 +28,8 @@ def resolve(
     """
     with at("name"):
         names.check(entry.name)
+    with at("kwargs"):
+        kwargs.check(entry.name, entry.kwargs)
     source = None
     if entry.source:
         with at("source"):
