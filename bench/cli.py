@@ -106,7 +106,7 @@ def run(
     """Run what is missing of a study, then write its report. Stop with Ctrl-C; run again to go on."""
     wanted = Request(Kind.RAY if address else executor, workers, address, cpus, gpus)
     plan, uri = _plan(study_file, sets, store)
-    view.show_plan(out, state.read(plan, uri), wanted.expected_workers)
+    view.show_plan(out, state.read(plan, uri), wanted.expected_workers, uri)
     if dry_run:
         return
     from bench.driver import run_study
@@ -142,7 +142,7 @@ def plan(
     now = state.read(planned, uri)
     count = max(devices.default_workers() if workers is None else workers, 1)
     if not as_json:
-        view.show_plan(out, now, count)
+        view.show_plan(out, now, count, uri)
         return
     done = {run.run_id for run in now.done}
     _print_json(
@@ -152,6 +152,7 @@ def plan(
             "done": len(now.done),
             "missing": len(now.missing) + len(now.waiting),
             "searches": len(now.searches),
+            "deleted_experiment": now.deleted,
             "estimated_seconds": now.remaining(count),
             "left_out": planned.left_out,
             "numerics": {label: choice and choice.dtype for label, choice in planned.numerics.items()},
