@@ -428,9 +428,10 @@ COLUMNS = {
     "seed": "seed",
     "val_accuracy": "val",
     "test_accuracy": "test",
+    "ncm_test_accuracy": "before",
     "train_seconds": "train, s",
 }
-"""What `bench runs` shows, and how a narrow terminal can show it."""
+"""What `bench runs` shows, and how a narrow terminal can show it. before: the unchanged network, where that is stored."""
 
 
 def _print_runs(rows: list[dict[str, Any]]) -> None:
@@ -439,7 +440,8 @@ def _print_runs(rows: list[dict[str, Any]]) -> None:
     same = [column for column in given if len({row[column] for row in rows}) == 1]
     for column in same:
         out.print(f"{column}: {escape(_cell(rows[0][column]))}", highlight=False, soft_wrap=True)
-    _print_table([{COLUMNS[c]: row.get(c) for c in COLUMNS if c not in same} for row in rows])
+    unknown = [c for c in ("ncm_test_accuracy",) if all(row.get(c) is None for row in rows)]
+    _print_table([{COLUMNS[c]: row.get(c) for c in COLUMNS if c not in [*same, *unknown]} for row in rows])
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:

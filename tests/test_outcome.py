@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 import reports
 from bench import advise, cli, driver, state, store, worker
+from bench.errors import UserError
 from bench.executors.inline import InlineExecutor
 from bench.places import Places
 from bench.preparation import Remarks
@@ -310,3 +311,32 @@ def test_a_run_cut_off_after_its_last_word_is_not_done_again(tmp_path: Path) -> 
     assert again["status"] == "finished" and time.monotonic() - start < 5
     assert again["metrics"][Metric.TEST_ACCURACY] == first["metrics"][Metric.TEST_ACCURACY]
     assert len(store.read_runs(uri, "faulty", tagged={Tag.PURPOSE: [Purpose.FINAL]})) == len(before)
+
+
+def test_a_deleted_experiment_begins_anew_on_every_store(uri: str, tmp_path: Path) -> None:
+    """Or is brought back by the command that the messages give: plan, run and report say what the store holds."""
+    study = planned(tmp_path, STUDY, "gone")
+    written = Written(uri, study)
+    first = written.run(tags_of(study.runs[0].run_id, "finished"), "FINISHED", 1)
+    dropped = written.run(tags_of(study.runs[1].run_id, "finished"), "FINISHED", 2)
+    written.client.delete_run(dropped)
+    assert [run.run_id for run in state.read(study, uri).done] == [study.runs[0].run_id]
+    written.client.delete_experiment(written.number)
+
+    now = state.read(study, uri)
+    assert not now.done and now.deleted == written.number
+    with pytest.raises(UserError, match=r"'gone' is deleted in MLflow.* mlflow experiments restore"):
+        reports.rows("gone", uri)
+    said: list[str] = []
+    number = experiment.open_store(uri, "gone", said.append)
+    assert number != written.number and "was deleted in MLflow: it begins anew" in said[0]
+    assert experiment.open_store(uri, "gone", said.append) == number and len(said) == 1
+    now = state.read(study, uri)
+    assert not now.done and now.deleted is None
+    aside = written.client.get_experiment(written.number)
+    assert (aside.name, aside.lifecycle_stage) == (f"gone (deleted {written.number})", "deleted")
+    with pytest.raises(UserError, match="'gone' holds no study run"):
+        reports.rows("gone", uri)
+    written.client.restore_experiment(written.number)
+    assert first in {run["mlflow_run_id"] for run in store.read_runs(uri, aside.name)}
+    assert not state.read(study, uri).done

@@ -21,6 +21,7 @@ from bench.parts import SILENT, Parts
 from bench.places import Places
 from bench.run.ingredients import find_teacher, make_model, make_task, prepare_for, train_teacher
 from bench.run.together import possible
+from bench.run.unchanged import Unchanged
 from bench.schema import Metric
 from bench.seeds import derive
 from bench.spec import RunSpec, TrainSpec
@@ -55,8 +56,11 @@ def execute(
     """
     trained = _train(spec, places, record, keep, parts)
     with trained.clock("total"), trained.clock("eval"):
-        scores = _val_scores(trained.trainer) | _test_scores(trained.trainer, _test_images(trained.prepared))
-    return trained.outcome(scores, keep)
+        images = _test_images(trained.prepared)
+        scores = _val_scores(trained.trainer) | _test_scores(trained.trainer, images)
+    outcome = trained.outcome(scores, keep)
+    outcome.metrics |= trained.unchanged.scores(images)  # outside the clocks and meters of the run
+    return outcome
 
 
 def try_out(spec: RunSpec, places: Places, record: Record) -> Outcome:
@@ -104,7 +108,16 @@ class Together:
         self._sweep.run(records)
         with self._sweep.clock("eval"):
             images = _test_images(self._made.prepared)
-        return self._results(lambda trainer: _val_scores(trainer) | _test_scores(trainer, images))
+        found = self._results(lambda trainer: _val_scores(trainer) | _test_scores(trainer, images))
+        if not any(isinstance(outcome, Outcome) for outcome in found):
+            return found
+        unchanged = self._made.unchanged.scores(images)
+        if Metric.NCM_SECONDS in unchanged:
+            unchanged[Metric.NCM_SECONDS] /= len(found)
+        for outcome in found:
+            if isinstance(outcome, Outcome):
+                outcome.metrics |= unchanged
+        return found
 
     def _results(self, judge: Callable[[Trainer], dict[str, float]]) -> list[Outcome | CutShort]:
         """judge: scores a run whose training is over."""
@@ -133,6 +146,7 @@ class _Made:
     memory: MemoryMeter
     energy: EnergyMeter
     teacher: Teacher | None
+    unchanged: Unchanged
 
     def outcome(self, scores: dict[str, float], keep: str) -> Outcome:
         trainer = self.trainer
@@ -181,7 +195,8 @@ def _make(spec: RunSpec, places: Places, record: Record, keep: str, parts: Parts
         trainer = Trainer(
             model, task, spec.train, numerics, clock, order, record, snapshots=wanted, activations=activations
         )
-    return _Made(trainer, prepared, clock, memory, energy, teacher)
+    unchanged = Unchanged(spec, places, task, numerics, prepared.path.name)
+    return _Made(trainer, prepared, clock, memory, energy, teacher, unchanged)
 
 
 def _val_scores(trainer: Trainer) -> dict[str, float]:

@@ -140,7 +140,7 @@ EVERYWHERE = (
         "Results, run by run",
         "Which runs count, and how good are they?",
         COUNTED,
-        (*SCORES, *IDENTITY),
+        (*SCORES, *_metrics(Metric.NCM_TEST_ACCURACY), *IDENTITY),
         SCORES[0],
     ),
     View(
