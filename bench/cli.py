@@ -107,7 +107,7 @@ def run(
     """Run what is missing of a study, then write its report. Stop with Ctrl-C; run again to go on."""
     wanted = Request(Kind.RAY if address else executor, workers, address, cpus, gpus)
     plan, uri = _plan(study_file, sets, store)
-    view.show_plan(out, state.read(plan, uri), wanted.expected_workers)
+    view.show_plan(out, state.read(plan, uri), wanted.expected_workers, uri)
     if dry_run:
         return
     from bench.driver import run_study
@@ -143,7 +143,7 @@ def plan(
     now = state.read(planned, uri)
     count = max(devices.default_workers() if workers is None else workers, 1)
     if not as_json:
-        view.show_plan(out, now, count)
+        view.show_plan(out, now, count, uri)
         return
     done = {run.run_id for run in now.done}
     _print_json(
@@ -153,6 +153,7 @@ def plan(
             "done": len(now.done),
             "missing": len(now.missing) + len(now.waiting),
             "searches": len(now.searches),
+            "deleted_experiment": now.deleted,
             "estimated_seconds": now.remaining(count),
             "datasets": [
                 {
@@ -440,9 +441,10 @@ COLUMNS = {
     "seed": "seed",
     "val_accuracy": "val",
     "test_accuracy": "test",
+    "ncm_test_accuracy": "before",
     "train_seconds": "train, s",
 }
-"""What `bench runs` shows, and how a narrow terminal can show it."""
+"""What `bench runs` shows, and how a narrow terminal can show it. before: the unchanged network, where that is stored."""
 
 
 def _print_runs(rows: list[dict[str, Any]]) -> None:
@@ -451,7 +453,8 @@ def _print_runs(rows: list[dict[str, Any]]) -> None:
     same = [column for column in given if len({row[column] for row in rows}) == 1]
     for column in same:
         out.print(f"{column}: {escape(_cell(rows[0][column]))}", highlight=False, soft_wrap=True)
-    _print_table([{COLUMNS[c]: row.get(c) for c in COLUMNS if c not in same} for row in rows])
+    unknown = [c for c in ("ncm_test_accuracy",) if all(row.get(c) is None for row in rows)]
+    _print_table([{COLUMNS[c]: row.get(c) for c in COLUMNS if c not in [*same, *unknown]} for row in rows])
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:

@@ -18,13 +18,14 @@ from bench.executors.base import Progress as Step
 from bench.schema import CELLS, Metric, Status
 from bench.secrets import redacted
 from bench.state import State
+from bench.store import restoring
 from bench.study.backbones import remarks
 
 STYLE = {Status.FINISHED: "green", Status.FAILED: "red", Status.DIVERGED: "yellow"}
 
 
-def show_plan(console: Console, now: State, workers: int) -> None:
-    """The grid, what of it is done, and how long the rest takes."""
+def show_plan(console: Console, now: State, workers: int, uri: str = "") -> None:
+    """The grid, what of it is done in the store `uri`, and how long the rest takes."""
     plan = now.plan
     done = {run.run_id for run in now.done}
     table = Table(title=f"study {plan.study.name}", title_justify="left", caption_justify="left")
@@ -70,6 +71,11 @@ def show_plan(console: Console, now: State, workers: int) -> None:
         console.print(f"searches    {over} of {len(plan.tunings)} done, {budget} each", highlight=False)
     for label, reason in plan.left_out.items():
         console.print(f"left out    {escape(label)}: {escape(reason)}", style="yellow", highlight=False)
+    if now.deleted:
+        said = "its experiment is deleted in MLflow, so its runs do not count: `bench run` begins anew"
+        console.print(f"deleted     {said}", style="yellow", highlight=False, soft_wrap=True)
+        back = escape(restoring(uri, now.deleted))
+        console.print(f"            to count them instead: {back}", highlight=False, soft_wrap=True)
     console.print(
         f"[bold]{len(now.done)} of {len(plan.runs)} runs done, {len(now.missing) + len(now.waiting)} missing[/bold]"
     )

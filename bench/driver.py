@@ -103,7 +103,7 @@ def _run(
     # before anything is written: what is refused leaves no store behind
     remarks = preparation.prepare(plan, places, executor, view) if executor else _known_remarks(plan, uri)
     with store.translated(uri):
-        experiment_id = experiment.open_store(uri, plan.study.name)
+        experiment_id = experiment.open_store(uri, plan.study.name, view.say)
         if killed := leftovers.reap(uri, plan.study.name, alone=_alone(uri)):
             view.say(
                 f"{killed} run(s) left over from a killed session are marked killed and will be repeated"
@@ -274,7 +274,7 @@ def _lease(plan: Plan, uri: str, view: View) -> Iterator[None]:
         os.kill(os.getpid(), signal.SIGTERM)
 
     with store.translated(uri):
-        experiment_id = experiment.open_store(uri, plan.study.name)
+        experiment_id = experiment.open_store(uri, plan.study.name, view.say)
         held = lease.held(uri, experiment_id, plan.study.name, view.say, lost)
     with held:
         yield

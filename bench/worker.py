@@ -29,8 +29,7 @@ from bench.run.pretrain import pretrain
 from bench.schema import Status, Tag
 from bench.similarity.measure import measure_dataset, measure_similarity
 from bench.spec import BackboneSpec, DatasetSpec, RunSpec, TrainSpec
-from bench.state import counts
-from bench.store import patience
+from bench.store import outcome, patience
 from bench.tracking.log import RunLog
 from bench.tracking.plain import Tracking
 from bench.tracking.runs import Tracker
@@ -111,6 +110,10 @@ def run(emit: Emit, spec: RunSpec, row: dict[str, Any], places: Places, tracking
 
     Only a broken store raises; whatever happens to the run itself is its status.
     """
+    if over := _done(
+        tracking, [spec.run_id]
+    ):  # an attempt whose worker died when all but its end was written
+        return over[spec.run_id]
     with _store_has_room(tracking):
         log = _tracker(tracking).start(row, spec, tracking.system_metrics)
     with _killed_if_stopped([log]), _store_has_room(tracking):
@@ -159,13 +162,13 @@ def _done(tracking: Tracking, run_ids: Sequence[str]) -> dict[str, dict[str, Any
     """What is over of these runs, by identity: an attempt whose worker died may have come so far with some of them."""
     own = store.read_runs(tracking.uri, tracking.study, params=(), tagged={Tag.RUN_ID: run_ids})
     return {
-        run["tags"][Tag.RUN_ID]: {
-            "status": run["tags"][Tag.STATUS],
+        run_id: {
+            "status": outcome.status(run),
             "error": run["tags"].get(Tag.ERROR),
             "metrics": run["metrics"],
         }
-        for run in own
-        if counts(run)
+        for run_id, run in outcome.finals(own).items()
+        if outcome.has_result(run)
     }
 
 

@@ -24,6 +24,7 @@ from bench.places import Places
 from bench.run.ingredients import find_teacher, make_model, make_task, prepare_for, train_teacher
 from bench.run.kept_run import describe
 from bench.run.together import possible
+from bench.run.unchanged import Unchanged
 from bench.schema import Metric
 from bench.seeds import derive
 from bench.spec import RunSpec, TrainSpec
@@ -58,8 +59,11 @@ def execute(
     """
     trained = _train(spec, places, record, keep, parts)
     with trained.clock("total"), trained.clock("eval"):
-        scores = _val_scores(trained.trainer) | _test_scores(trained.trainer, _test_images(trained.prepared))
-    return trained.outcome(scores, keep)
+        images = _test_images(trained.prepared)
+        scores = _val_scores(trained.trainer) | _test_scores(trained.trainer, images)
+    outcome = trained.outcome(scores, keep)
+    outcome.metrics |= trained.unchanged.scores(images)  # outside the clocks and meters of the run
+    return outcome
 
 
 def try_out(spec: RunSpec, places: Places, record: Record) -> Outcome:
@@ -107,7 +111,16 @@ class Together:
         self._sweep.run(records)
         with self._sweep.clock("eval"):
             images = _test_images(self._made.prepared)
-        return self._results(lambda trainer: _val_scores(trainer) | _test_scores(trainer, images))
+        found = self._results(lambda trainer: _val_scores(trainer) | _test_scores(trainer, images))
+        if not any(isinstance(outcome, Outcome) for outcome in found):
+            return found
+        unchanged = self._made.unchanged.scores(images)
+        if Metric.NCM_SECONDS in unchanged:
+            unchanged[Metric.NCM_SECONDS] /= len(found)
+        for outcome in found:
+            if isinstance(outcome, Outcome):
+                outcome.metrics |= unchanged
+        return found
 
     def _results(self, judge: Callable[[Trainer], dict[str, float]]) -> list[Outcome | CutShort]:
         """judge: scores a run whose training is over."""
@@ -136,6 +149,7 @@ class _Made:
     memory: MemoryMeter
     energy: EnergyMeter
     teacher: Teacher | None
+    unchanged: Unchanged
     spec: RunSpec
     places: Places
 
@@ -189,7 +203,8 @@ def _make(spec: RunSpec, places: Places, record: Record, keep: str, parts: Parts
         trainer = Trainer(
             model, task, spec.train, numerics, clock, order, record, snapshots=wanted, activations=activations
         )
-    return _Made(trainer, prepared, clock, memory, energy, teacher, spec, places)
+    unchanged = Unchanged(spec, places, task, numerics, prepared.path.name)
+    return _Made(trainer, prepared, clock, memory, energy, teacher, unchanged, spec, places)
 
 
 def _val_scores(trainer: Trainer) -> dict[str, float]:
