@@ -118,6 +118,8 @@ def run(
     if summary.counts:
         counts = ", ".join(f"{n} {status}" for status, n in sorted(summary.counts.items()))
         out.print(f"this call: {counts}", highlight=False)
+    for failure in summary.failures:
+        out.print(f"not run     {escape(failure)}", style="red", highlight=False, soft_wrap=True)
     if summary.report:
         out.print(
             f"report      {summary.report / 'report.md'} (and report.html)", highlight=False, soft_wrap=True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -113,14 +114,16 @@ class ConsoleView:
             MofNCompleteColumn(),
             TimeElapsedColumn(),
         ]
+        begun = time.monotonic()
         if not self.console.is_terminal:
-            self.say(f"{title}: {total}")
+            self.say(f"{title} ..." if total == 1 else f"{title} ({total}) ...")
         with Progress(
             *columns, console=self.console, transient=True, disable=not self.console.is_terminal
         ) as bars:
             self._title, self._progress, self._jobs = title, bars, {}
             self._overall = bars.add_task(f"[bold]{title}", total=total)
             yield
+        self.say(f"{title}: {time.monotonic() - begun:.1f} s")
 
     def event(self, event: Event) -> None:
         bars, key = self._progress, event.job.key

@@ -15,7 +15,7 @@ from bench.data.task import Task
 from bench.errors import UserError
 from bench.places import Places
 from bench.run.ingredients import make_model
-from bench.spec import RunSpec
+from bench.spec import BackboneSpec, RunSpec
 from bench.train.loop import epoch_budget
 from bench.train.optim import make_optimizer
 
@@ -31,6 +31,13 @@ FAILURES = (
 """What networks fail with that a strategy is not made for."""
 
 
+def usable_model(backbone: BackboneSpec, num_classes: int, image_size: int | None, places: Places) -> Model:
+    """The network of a backbone. Raises `UserError` where it is no classifier of images."""
+    model = make_model(backbone, num_classes, image_size, places)
+    usable.check(model, backbone.label)
+    return model
+
+
 def preflight(spec: RunSpec, num_classes: int, places: Places, model: Model | None = None) -> Model:
     """Draws the first phase of the strategy on a few random images; raises `UserError` for what could never train.
 
@@ -38,12 +45,9 @@ def preflight(spec: RunSpec, num_classes: int, places: Places, model: Model | No
     backbone, unknown optimisers, no unlabelled images, a teacher that cannot be built. Returns the untouched model, so that
     the next strategy of the same backbone need not load it again.
     """
-    if model is None:
-        model = make_model(spec.backbone, num_classes, spec.train.image_size, places)
-        usable.check(model, spec.backbone.label)
+    model = model or usable_model(spec.backbone, num_classes, spec.train.image_size, places)
     if spec.teacher:
-        teacher = make_model(spec.teacher.backbone, num_classes, model.image_size, places)
-        usable.check(teacher, spec.teacher.backbone.label)
+        teacher = usable_model(spec.teacher.backbone, num_classes, model.image_size, places)
         _note(model, teacher, spec)
     trial = copy.deepcopy(model)
     try:
