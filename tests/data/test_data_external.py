@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import timm.data
 from image_samples import random_image
 from PIL import Image
 
+from bench.data import registry
 from bench.data.prepare import Resolution, load, load_test, prepare
 from bench.errors import UserError
 from bench.spec import DatasetSpec
@@ -196,3 +198,36 @@ def test_an_iterated_dataset_that_fails_is_told_with_the_place(tmp_path: Path, m
     monkeypatch.setattr(timm.data, "create_dataset", lambda name, **_: Stream())
     with pytest.raises(UserError, match=r"test image 1: cannot be read .broken data stream"):
         prepare(DatasetSpec("tfds/name"), SMALL, Path("."), tmp_path)
+
+
+def test_shards_are_identified_by_their_bytes(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    monkeypatch.setattr(
+        timm.data,
+        "create_dataset",
+        lambda name, split, **_: Indexed(range(9) if split == "train" else range(9, 12)),
+    )
+    (tmp_path / "shards").mkdir()
+    shard = tmp_path / "shards" / "train-0.tar"
+    shard.write_bytes(b"a" * 100)
+    os.utime(shard, (1, 1))
+    options = {"root": "shards"}
+    spec, _ = registry.identified("wds/mine", options, tmp_path)
+    first = prepare(spec, SMALL, tmp_path, tmp_path / "cache")
+    shard.write_bytes(b"b" * 100)
+    os.utime(shard, (1, 1))
+    with pytest.raises(UserError, match="have changed since the study was planned"):
+        prepare(spec, SMALL, tmp_path, tmp_path / "cache")
+    again, _ = registry.identified("wds/mine", options, tmp_path)
+    assert again.content != spec.content and prepare(again, SMALL, tmp_path, tmp_path / "cache") != first
+
+
+def test_a_downloaded_dataset_is_the_same_run_before_and_after(calls, tmp_path: Path) -> None:
+    before, _ = registry.identified("torch/cifar10", {"root": "there"}, tmp_path)
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "file").write_bytes(b"downloaded")
+    assert (
+        registry.identified("torch/cifar10", {"root": "there"}, tmp_path)[0]
+        == before
+        == DatasetSpec("torch/cifar10", {"root": "there"})
+    )
