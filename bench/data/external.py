@@ -15,8 +15,17 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.data import identity
 from bench.data.damaged import SKIP, Damaged
-from bench.data.family import Chunk, DatasetInfo, Family, Request, Resolution, Stream
+from bench.data.family import (
+    Chunk,
+    DatasetInfo,
+    Family,
+    Request,
+    Resolution,
+    Stream,
+    refuse_changed,
+)
 from bench.data.identity import Unreadable
 from bench.data.options import RANGE, Option
 from bench.errors import UserError, nearest
@@ -77,18 +86,29 @@ class External(Family):
             "classes and counts are known once it is downloaded",
             f"the test set is the split {request.options['test_split']}",
         ]
-        return DatasetInfo(None, None, None, notes)
+        return DatasetInfo(None, None, None, notes, self._content(request))
 
     def fingerprint(self, request: Request, resolution: Resolution) -> dict[str, Any]:
         self._check(request)
         root = request.options["root"] and str(_given_root(request).resolve())
-        options = {**request.options, "root": root}
+        content = self._content(request)
+        refuse_changed(request, content)
         return {
             "name": request.name,
-            "options": options,
+            "options": {**request.options, "root": root},
             "decoding": DECODING,
             "resolution": resolution.content(),
+            **({"files": content} if content else {}),
         }
+
+    def _content(self, request: Request) -> str:
+        """Digest of shards, which are the user's own files. What is downloaded is not there yet: its name stands for it."""
+        if self._kind.prefix != "wds" or not request.options["root"]:
+            return ""
+        root = _given_root(request)
+        files = sorted(path for path in root.rglob("*") if path.is_file())
+        found = zip(files, identity.digests(root, files, request.cache), strict=True)
+        return identity.content(((str(path.relative_to(root)), 0, d.sha256) for path, d in found), len(files))
 
     def open(self, request: Request, resolution: Resolution, cache: Path) -> Stream:
         from bench.data.store import locked
@@ -217,7 +237,8 @@ def _squares(
     grey: Range | None,
     dataset: str,
 ) -> list[np.ndarray]:
-    from bench.data.decode import is_grey, squares, unreadable
+    from bench.data.decode import squares, unreadable
+    from bench.data.pixels import is_grey
 
     image = pair[0]
     if isinstance(image, Unreadable):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.data.options import Option
+from bench.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -107,6 +108,14 @@ class Stream:
     pool: Iterable[Chunk]
     notes: list[str] = field(default_factory=list)
     found: list[str] = field(default_factory=list)
+
+
+def refuse_changed(request: Request, content: str) -> None:
+    """Raises UserError where a dataset is no longer what it was when the study was planned."""
+    if request.content not in ("", content):
+        raise UserError(
+            f"dataset {request.name!r}: its images have changed since the study was planned; run again"
+        )
 
 
 class Family(ABC):

@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.data import identity
 from bench.data.damaged import SKIP, Damaged
-from bench.data.family import DatasetInfo, Family, Request, Resolution, Stream
+from bench.data.family import DatasetInfo, Family, Request, Resolution, Stream, refuse_changed
 from bench.data.layout import Choice, Listing, list_images
 from bench.data.options import RANGE, Option
 from bench.errors import UserError
@@ -68,10 +68,7 @@ class Folder(Family):
 
     def fingerprint(self, request: Request, resolution: Resolution) -> dict[str, Any]:
         content = _content(*_identified(request))
-        if request.content not in ("", content):
-            raise UserError(
-                f"dataset {request.name!r}: its images have changed since the study was planned; run again"
-            )
+        refuse_changed(request, content)
         options = {name: request.options[name] for name in ("range", "skip_damaged")}
         return {"files": content, "decoding": DECODING, "resolution": resolution.content(), **options}
 

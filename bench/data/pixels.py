@@ -65,4 +65,5 @@ def deep_values(image: Image.Image, file: IO[bytes]) -> np.ndarray:
             for tile in again.tile
         ]
         lower = np.asarray(upright(again))
-    return (upper[..., :3].astype(np.uint16) << 8) | lower[..., :3]
+    whole: np.ndarray = (upper[..., :3].astype(np.uint16) << 8) | lower[..., :3]
+    return whole

@@ -47,11 +47,11 @@ class Range(NamedTuple):
             steps = int(self.high) - int(self.low)
             above = np.clip(values.astype(np.int64) - int(self.low), 0, steps)
             # from 256 values on as a shift by whole bits; fewer are spread over all greys
-            return (above * 256 // (steps + 1) if steps >= 255 else above * 255 // max(steps, 1)).astype(
-                np.uint8
-            )
+            shown: np.ndarray = above * 256 // (steps + 1) if steps >= 255 else above * 255 // max(steps, 1)
+            return shown.astype(np.uint8)
         share = (values.astype(np.float64) - self.low) / (self.high - self.low)
-        return np.clip(np.nan_to_num(np.floor(share * 256), posinf=255, neginf=0), 0, 255).astype(np.uint8)
+        greys: np.ndarray = np.clip(np.nan_to_num(np.floor(share * 256), posinf=255, neginf=0), 0, 255)
+        return greys.astype(np.uint8)
 
     def __str__(self) -> str:
         return f"{self.low:g} to {self.high:g}" if not self.whole else f"{self.low:.0f} to {self.high:.0f}"

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import timm.data
 from image_samples import random_image
+from PIL import Image
 
+from bench.data import registry
 from bench.data.prepare import Resolution, load, load_test, prepare
 from bench.errors import UserError
 from bench.spec import DatasetSpec
@@ -109,3 +114,120 @@ def test_labels_that_do_not_fit_are_refused(calls, tmp_path: Path, monkeypatch, 
     )
     with pytest.raises(UserError, match=message):
         prepare(DatasetSpec("torch/cifar10"), SMALL, Path("."), tmp_path)
+
+
+class InFiles(timm.data.ImageDataset):
+    """As timm gives Hugging Face's: a reader of open files, which timm itself opens."""
+
+    class Reader:
+        def __init__(self, contents: list[bytes]) -> None:
+            self.contents = contents
+
+        def __getitem__(self, i: int) -> tuple[io.BytesIO, int]:
+            return io.BytesIO(self.contents[i]), i % 2
+
+        def __len__(self) -> int:
+            return len(self.contents)
+
+    def __init__(self, contents: list[bytes]) -> None:
+        super().__init__("", reader=self.Reader(contents))  # type: ignore[arg-type]
+
+
+def saved(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def in_files(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[bytes]]:
+    """The files of each split, which a test may change."""
+    splits = {
+        "train": [saved(random_image(i)) for i in range(12)],
+        "test": [saved(random_image(i)) for i in range(20, 26)],
+    }
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    monkeypatch.setattr(timm.data, "create_dataset", lambda name, split, **_: InFiles(splits[split]))
+    return splits
+
+
+def test_a_damaged_image_is_named_and_never_replaced_by_its_neighbour(in_files, tmp_path: Path) -> None:
+    """timm takes the next one, which then counts twice: a test image for two."""
+    in_files["test"][2] = b"no image"
+    in_files["train"][5] = in_files["train"][5][:60]
+    spec = DatasetSpec("hfds/owner/name")
+    with pytest.raises(UserError) as error:
+        prepare(spec, SMALL, Path("."), tmp_path)
+    lines = str(error.value).splitlines()
+    assert lines[0].startswith("dataset 'hfds/owner/name', test image 2: not an image")
+    assert lines[1].startswith("dataset 'hfds/owner/name', train image 5: not a")
+    assert lines[2].startswith("2 damaged images.")
+    skipped = DatasetSpec(spec.name, {"skip_damaged": True})
+    data = load(prepare(skipped, SMALL, Path("."), tmp_path))
+    test = load_test(data.path)
+    assert len(data.pool) == 11 and len(test) == 5 and test.y.tolist() == [0, 1, 1, 0, 1]
+    note = "damaged images, left out (skip_damaged): 2, 1 of them test images (test image 2, train image 5)"
+    assert note in data.notes
+
+
+def test_greys_of_16_bits_need_a_range_and_are_not_clipped_at_255(in_files, tmp_path: Path) -> None:
+    for part, files in in_files.items():
+        for i in range(len(files)):
+            values = np.random.default_rng(i + 50 * (part == "test")).integers(
+                0, 4096, (12, 12), dtype=np.uint16
+            )
+            files[i] = saved(Image.fromarray(values))
+    with pytest.raises(
+        UserError, match=r"'hfds/o/n': its greys have more than 8 bits; .*range: \[low, high\]"
+    ):
+        prepare(DatasetSpec("hfds/o/n"), SMALL, Path("."), tmp_path)
+    data = load(prepare(DatasetSpec("hfds/o/n", {"range": [0, 4095]}), SMALL, Path("."), tmp_path))
+    assert len(data.pool) == 12 and 100 < float(data.pool.x.float().mean()) < 155
+
+
+def test_an_iterated_dataset_that_fails_is_told_with_the_place(tmp_path: Path, monkeypatch) -> None:
+    def failing():
+        yield random_image(0), 0
+        raise OSError("broken data stream when reading image file")
+
+    class Stream:
+        def __iter__(self):
+            return failing()
+
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    monkeypatch.setattr(timm.data, "create_dataset", lambda name, **_: Stream())
+    with pytest.raises(UserError, match=r"test image 1: cannot be read .broken data stream"):
+        prepare(DatasetSpec("tfds/name"), SMALL, Path("."), tmp_path)
+
+
+def test_shards_are_identified_by_their_bytes(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    monkeypatch.setattr(
+        timm.data,
+        "create_dataset",
+        lambda name, split, **_: Indexed(range(9) if split == "train" else range(9, 12)),
+    )
+    (tmp_path / "shards").mkdir()
+    shard = tmp_path / "shards" / "train-0.tar"
+    shard.write_bytes(b"a" * 100)
+    os.utime(shard, (1, 1))
+    options = {"root": "shards"}
+    spec, _ = registry.identified("wds/mine", options, tmp_path)
+    first = prepare(spec, SMALL, tmp_path, tmp_path / "cache")
+    shard.write_bytes(b"b" * 100)
+    os.utime(shard, (1, 1))
+    with pytest.raises(UserError, match="have changed since the study was planned"):
+        prepare(spec, SMALL, tmp_path, tmp_path / "cache")
+    again, _ = registry.identified("wds/mine", options, tmp_path)
+    assert again.content != spec.content and prepare(again, SMALL, tmp_path, tmp_path / "cache") != first
+
+
+def test_a_downloaded_dataset_is_the_same_run_before_and_after(calls, tmp_path: Path) -> None:
+    before, _ = registry.identified("torch/cifar10", {"root": "there"}, tmp_path)
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "file").write_bytes(b"downloaded")
+    assert (
+        registry.identified("torch/cifar10", {"root": "there"}, tmp_path)[0]
+        == before
+        == DatasetSpec("torch/cifar10", {"root": "there"})
+    )

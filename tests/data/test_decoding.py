@@ -185,14 +185,16 @@ def _note(value: int) -> Image.Exif:
 
 
 def deep_png(values: np.ndarray) -> bytes:
-    """A PNG of 16 bits a channel; values: [H, W, 3]. Pillow cannot write one."""
+    """A PNG of 16 bits a channel; values: [H, W, 3], or 4 with transparency. Pillow cannot write one."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return (
             struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
         )
 
-    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, 2, 0, 0, 0)
+    header = struct.pack(
+        ">IIBBBBB", values.shape[1], values.shape[0], 16, 2 if values.shape[2] == 3 else 6, 0, 0, 0
+    )
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
     return (
         b"\x89PNG\r\n\x1a\n"
@@ -224,13 +226,15 @@ def deep_tiff(values: np.ndarray, order: str, compression: int, note: int) -> by
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12, 16])
-@pytest.mark.parametrize("kind", ["PNG", "TIFF <1", "TIFF >1", "TIFF <8", "TIFF >8"])
+@pytest.mark.parametrize("kind", ["PNG", "PNG with transparency", "TIFF <1", "TIFF >1", "TIFF <8", "TIFF >8"])
 def test_colours_of_16_bits_keep_the_bits_that_they_use(kind: str, bits: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(bits)
     values = rng.integers(0, 2**bits, (SIDE, SIDE, 3), dtype=np.uint16)
-    content = deep_png(values) if kind == "PNG" else deep_tiff(values, kind[5], int(kind[6]), note=6)
+    alpha = np.full((SIDE, SIDE, 1), 30_000, dtype=np.uint16)
+    png = deep_png(values if kind == "PNG" else np.concatenate([values, alpha], 2))
+    content = png if kind.startswith("PNG") else deep_tiff(values, kind[5], int(kind[6]), note=6)
     (tmp_path / "x").write_bytes(content)
-    upright = values if kind == "PNG" else np.rot90(values, -1)
+    upright = values if kind.startswith("PNG") else np.rot90(values, -1)
     assert (decoded(tmp_path / "x") == (upright >> (bits - 8)).transpose(2, 0, 1)).all()
 
 
