@@ -32,7 +32,7 @@ def resolve(
             source = replace(source, content=registry.inspect(source, base).content)
     with at("checkpoint"):
         content = _digest(place(base, entry.checkpoint)) if entry.checkpoint else ""
-        path = place(base, entry.checkpoint) if entry.checkpoint else None
+        path = place(base, entry.checkpoint).absolute() if entry.checkpoint else None
     spec = BackboneSpec(
         entry.name, entry.weights, entry.checkpoint, entry.rename, source, entry.source_train, entry.kwargs,
         entry.data_config, entry.label or entry.name, content, entry.key,
