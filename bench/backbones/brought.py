@@ -108,13 +108,13 @@ def remarks(spec: BackboneSpec, path: Path, used: Mapping[str, Any] | None = Non
     said = []
     for place in dict.fromkeys(found.where.values()):
         values = {k: v for k, v in brought.items() if found.where[k] == place}
-        taken = [f"{k} {shown(v)}" for k, v in values.items() if _same(own.get(k, v), v)]
+        taken = [f"{k} {shown(v)}" for k, v in values.items() if k not in own or _same(own[k], v)]
         if taken:
             said.append(f"{', '.join(taken)}, as {place} says")
         said += [
             f"{k} {shown(own[k])}, as the study says, though {place} says {shown(v)}"
             for k, v in values.items()
-            if not _same(own.get(k, v), v)
+            if k in own and not _same(own[k], v)
         ]
     if missing := [k for k in PREPROCESSING if k not in spec.data_config and k not in found.data_config]:
         assumed = ", ".join(f"{key} {shown(used[key])}" for key in missing) if used else ""

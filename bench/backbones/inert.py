@@ -190,12 +190,13 @@ class Pickled:
     """content: dicts, lists, numbers and text, with `TensorRef` and `Inert` among them. names: all that the pickle names.
 
     offsets: where the bytes of a storage begin in the file, by key, in torch's format before 1.6; since then storages are
-    entries of an archive.
+    entries of an archive. bare: not written by torch, though there may be tensors in it.
     """
 
     content: Any
     names: list[str]
     offsets: dict[str, int] | None = None
+    bare: bool = False
 
     @property
     def code(self) -> list[str]:
@@ -233,9 +234,9 @@ def _of_archive(file: IO[bytes]) -> Pickled:
 
 def _of_stream(file: IO[bytes]) -> Pickled:
     """A number that marks it as torch's, a version, facts on the machine, the object, the storages' keys, the storages."""
-    first = _Reader(file).load()
-    if not isinstance(first, int):
-        raise Unreadable("a pickle of something else")
+    mark = _Reader(file)
+    if not isinstance(content := mark.load(), int):
+        return Pickled(content, mark.names, bare=True)
     for _ in range(2):
         _Reader(file).load()
     reader = _Reader(file)

@@ -84,10 +84,14 @@ def _read_beside_objects(path: Path, cause: Exception) -> Any:
     """Weights beside objects that torch does not take for data: the objects are left out, without being made."""
     try:
         pickled = inert.read(path)
+        if pickled.bare:
+            raise UserError(f"checkpoint {path}: {_bare(path, pickled.names)}") from cause
         content = salvage.load(path, pickled)
         modules = pickled.modules()
     except inert.Unreadable:
-        raise UserError(f"checkpoint {path}: cannot be read: {cause}") from cause
+        raise UserError(
+            f"checkpoint {path}: cannot be read: its pickle is damaged, or none of torch's"
+        ) from cause
     except (OSError, KeyError, ValueError, RuntimeError) as error:
         raise UserError(f"checkpoint {path}: damaged: {error}") from error
     weights = [keys for keys, _ in _groups(content, ())]
@@ -98,6 +102,13 @@ def _read_beside_objects(path: Path, cause: Exception) -> Any:
         f"checkpoint {path}: {what}, and is not a plain file of weights; pickled code is refused, since loading would run "
         f"it.{_conversion(path, weights, modules)}"
     ) from cause
+
+
+def _bare(path: Path, names: Sequence[str]) -> str:
+    said = "was written by pickle, not by torch.save; pickled code is refused, since loading would run it."
+    tensors = any(name.startswith("torch.") for name in names)
+    load = "__import__('pickle').load(open(PATH, 'rb'))"
+    return f"{said} {_recipe(path, load, 'm')}" if tensors else said
 
 
 def _conversion(path: Path, weights: Sequence[Keys], modules: Sequence[Keys]) -> str:

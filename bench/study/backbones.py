@@ -36,7 +36,7 @@ def resolve(
             source, _ = registry.identified(entry.source.name, entry.source.options, base, cache)
     with at("checkpoint"):
         content = _digest(place(base, entry.checkpoint)) if entry.checkpoint else ""
-        path = place(base, entry.checkpoint) if entry.checkpoint else None
+        path = place(base, entry.checkpoint).absolute() if entry.checkpoint else None
     spec = BackboneSpec(
         entry.name, entry.weights, entry.checkpoint, entry.rename, source, entry.source_train, entry.kwargs,
         entry.data_config, entry.label or entry.name, content, tuple(entry.allow_missing), entry.key,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import os
@@ -28,6 +29,16 @@ def _with(file: str, write: Write) -> Maker:
         write(folder / file)
 
     return make
+
+
+def keyed(name: str, file: str, key: str, write: Write, message: str) -> Bad:
+    """The same with a key in the study."""
+
+    def make(folder: Path) -> None:
+        study(("random: true", f"checkpoint: {file}\n    key: {key}"))(folder)
+        write(folder / file)
+
+    return Bad(name, make, message)
 
 
 def renamed(name: str, patterns: str, message: str) -> Bad:
@@ -114,6 +125,12 @@ def module() -> Any:
     return timm.create_model("test_resnet")
 
 
+def optimizer() -> dict[str, Any]:
+    import torch
+
+    return {"optimizer": torch.optim.SGD([torch.nn.Parameter(torch.ones(3))], 0.1).state_dict(), "epoch": 3}
+
+
 def cycle() -> dict[str, Any]:
     content: dict[str, Any] = {}
     content["model"] = content
@@ -181,12 +198,13 @@ BEYOND = json.dumps({"conv1.weight": {"dtype": "F32", "shape": [2**40], "data_of
 
 CASES: list[Bad] = [
     # code
-    bad("an object that runs code", "w.pth", saved(Bomb), "checkpoint DIR/w.pth: is not a plain file of weights; pickled code is refused, since loading would run it. If you trust its origin, convert it once, where you can afford that: `from safetensors.torch import save_file; m = torch.load(PATH, weights_only=False); save_file(m.state_dict(), 'weights.safetensors')`"),
-    bad("weights beside an object that runs code", "w.pth", saved(lambda: {"state_dict": state(), "args": Bomb()}), "checkpoint DIR/w.pth: is not a plain file of weights; pickled code is refused, since loading would run it. If you trust its origin, convert it once, where you can afford that: `from safetensors.torch import save_file; m = torch.load(PATH, weights_only=False); save_file(m.state_dict(), 'weights.safetensors')`"),
-    bad("a bare pickle that runs code", "w.pth", legacy, "checkpoint DIR/w.pth: is not a plain file of weights; pickled code is refused, since loading would run it. If you trust its origin, convert it once, where you can afford that: `from safetensors.torch import save_file; m = torch.load(PATH, weights_only=False); save_file(m.state_dict(), 'weights.safetensors')`"),
-    bad("torch's old format, with code", "w.pth", saved(Bomb, _use_new_zipfile_serialization=False), "checkpoint DIR/w.pth: is not a plain file of weights; pickled code is refused, since loading would run it. If you trust its origin, convert it once, where you can afford that: `from safetensors.torch import save_file; m = torch.load(PATH, weights_only=False); save_file(m.state_dict(), 'weights.safetensors')`"),
-    bad("a whole module", "w.pth", saved(module), "checkpoint DIR/w.pth: is not a plain file of weights; pickled code is refused, since loading would run it. If you trust its origin, convert it once, where you can afford that: `from safetensors.torch import save_file; m = torch.load(PATH, weights_only=False); save_file(m.state_dict(), 'weights.safetensors')`"),
-    bad("TorchScript", "w.pt", script, "checkpoint DIR/w.pt: is not a plain file of weights; pickled code is refused, since loading would run it. If you trust its origin, convert it once, where you can afford that: `from safetensors.torch import save_file; m = torch.load(PATH, weights_only=False); save_file(m.state_dict(), 'weights.safetensors')`"),
+    bad("an object that runs code", "w.pth", saved(Bomb), "checkpoint DIR/w.pth: holds io.open, and is not a plain file of weights; pickled code is refused, since loading would run it."),
+    bad("weights beside an object that runs code", "w.pth", saved(lambda: {"state_dict": state(), "args": Bomb()}), "checkpoint DIR/w.pth: holds io.open, and is not a plain file of weights; pickled code is refused, since loading would run it. If you trust its origin, convert it once, where you can afford that and the code that it needs is installed: `import torch; m = torch.load('DIR/w.pth', map_location='cpu', weights_only=False); torch.save(m['state_dict'], 'w-weights.pth')`"),
+    bad("a bare pickle that runs code", "w.pth", legacy, "checkpoint DIR/w.pth: was written by pickle, not by torch.save; pickled code is refused, since loading would run it."),
+    bad("torch's old format, with code", "w.pth", saved(Bomb, _use_new_zipfile_serialization=False), "checkpoint DIR/w.pth: holds io.open, and is not a plain file of weights; pickled code is refused, since loading would run it."),
+    bad("a whole module", "w.pth", saved(module), "checkpoint DIR/w.pth: holds a whole network, and is not a plain file of weights; pickled code is refused, since loading would run it. If you trust its origin, convert it once, where you can afford that and the code that it needs is installed: `import torch; m = torch.load('DIR/w.pth', map_location='cpu', weights_only=False); torch.save(m.state_dict(), 'w-weights.pth')`"),
+    bad("TorchScript", "w.pt", script, "checkpoint DIR/w.pt: is a program of TorchScript, not a plain file of weights; pickled code is refused, since loading would run it. If you trust its origin, convert it once, where you can afford that and the code that it needs is installed: `import torch; m = torch.jit.load('DIR/w.pt'); torch.save(dict(m.state_dict()), 'w-weights.pth')`"),
+    bad("a bare pickle of weights", "w.pth", lambda path: path.write_bytes(pickle.dumps(state())), "checkpoint DIR/w.pth: was written by pickle, not by torch.save; pickled code is refused, since loading would run it. If you trust its origin, convert it once, where you can afford that and the code that it needs is installed: `import torch; m = __import__('pickle').load(open('DIR/w.pth', 'rb')); torch.save(m, 'w-weights.pth')`"),
     # files
     bad("no file", "gone.pth", lambda path: None, "study.yaml:9: backbones.0.checkpoint: no such file: gone.pth"),
     bad("a folder", "w.pth", lambda path: path.mkdir(), "study.yaml:9: backbones.0.checkpoint: not a file: w.pth"),
@@ -210,7 +228,15 @@ CASES: list[Bad] = [
     bad("metadata nested too deep", "w.safetensors", with_config("[" * 100_000), "checkpoint DIR/w.safetensors: its data_config is no JSON: …"),
     bad("metadata with a mean of words", "w.safetensors", with_config('{"mean": "grey"}'), "checkpoint DIR/w.safetensors: data_config: mean is 'grey', but must be three numbers (pixels are in 0..1)"),
     bad("metadata with a mean that is no number", "w.safetensors", with_config('{"mean": [NaN, 0, 0]}'), "checkpoint DIR/w.safetensors: data_config: mean is [nan, 0, 0], but must be three numbers (pixels are in 0..1)"),
+    bad("one part of several", "model-00001-of-00002.safetensors", as_safetensors, "checkpoint DIR/model-00001-of-00002.safetensors: is one of 2 parts of a network; give one file with all of it"),
     # contents
+    bad("an optimiser's state", "w.pth", saved(optimizer), "checkpoint DIR/w.pth: holds no named tensors, but the state of an optimiser, which is no network"),
+    bad("a student and a teacher", "w.pth", saved(lambda: {"student": state(), "teacher": state()}), "checkpoint DIR/w.pth: holds 2 networks that fit, and which is meant cannot be told: student, teacher. Say it in the study, beside `checkpoint`: `key: student`"),
+    bad("two encoders in one mapping", "w.pth", saved(lambda: {"state_dict": {f"module.encoder_{k}.{n}": t for k in "qk" for n, t in state().items()}}), "checkpoint DIR/w.pth: holds 2 networks that fit, and which is meant cannot be told: state_dict.module.encoder_q, state_dict.module.encoder_k. Say it in the study, beside `checkpoint`: `key: state_dict.module.encoder_q`"),
+    keyed("a key that there is not", "w.pth", "techer", saved(lambda: {"student": state(), "teacher": state()}), "checkpoint DIR/w.pth: has no key 'techer'; did you mean teacher?; it has student, teacher"),
+    bad("training arguments of another network", "w.pth", saved(lambda: {"state_dict": state(), "args": argparse.Namespace(model="resnet18.a1_in1k")}), "checkpoint DIR/w.pth: holds weights of resnet18 (`args` in the file), not of test_resnet; set `name: resnet18`"),
+    bad("metadata of another network", "w.safetensors", lambda path: as_safetensors(path, {"architecture": "test_vit"}), "checkpoint DIR/w.safetensors: holds weights of test_vit (its metadata), not of test_resnet; set `name: test_vit`"),
+    bad("weights of a network that was changed", "w.safetensors", lambda path: as_safetensors(path, {"changed": "was kept by a run of 'truncate'"}), "checkpoint DIR/w.safetensors: was kept by a run of 'truncate'"),
     bad("nothing inside", "w.pth", saved(dict), "checkpoint DIR/w.pth: holds no named tensors, but nothing"),
     bad("a number", "w.pth", saved(lambda: 5), "checkpoint DIR/w.pth: holds no named tensors, but int"),
     bad("a list", "w.pth", saved(lambda: [1, 2]), "checkpoint DIR/w.pth: holds no named tensors, but list"),
@@ -218,10 +244,10 @@ CASES: list[Bad] = [
     bad("a mapping that holds itself", "w.pth", saved(cycle), "checkpoint DIR/w.pth: holds no named tensors, but 'model'"),
     bad("200 wrappers", "w.pth", saved(deep), "checkpoint DIR/w.pth: holds no named tensors, but 'model'"),
     bad("tensors without values", "w.pth", changed(on_meta), "checkpoint DIR/w.pth: holds no named tensors, but 'conv1.0.weight', 'conv1.1.weight', 'conv1.1.bias', 'conv1.1.running_mean', 'conv1.1.running_var'"),
-    bad("another architecture", "w.pth", saved(lambda: state("test_vit")), "checkpoint DIR/w.pth: no weight of the body fits ResNet; is it of another architecture? The checkpoint has cls_token [1, 1, 64], pos_embed [1, 101, 64], patch_embed.proj.weight [64, 3, 16, 16], patch_embed.proj.bias [64], ...; the network has conv1.0.weight [16, 3, 3, 3], conv1.1.weight [16], conv1.1.bias [16], conv1.1.running_mean [16], ... (`rename` maps names)"),
-    bad("another architecture of the family", "w.pth", saved(lambda: state("resnet10t")), "checkpoint DIR/w.pth: no weight of the body fits ResNet; is it of another architecture? The checkpoint has conv1.0.weight [24, 3, 3, 3], conv1.1.weight [24], conv1.1.bias [24], conv1.1.running_mean [24], ...; the network has conv1.0.weight [16, 3, 3, 3], conv1.1.weight [16], conv1.1.bias [16], conv1.1.running_mean [16], ... (`rename` maps names)"),
-    bad("other names", "w.pth", changed(prefixed), "checkpoint DIR/w.pth: no weight of the body fits ResNet; is it of another architecture? The checkpoint has trunk/conv1.0.weight [16, 3, 3, 3], trunk/conv1.1.weight [16], trunk/conv1.1.bias [16], trunk/conv1.1.running_mean [16], ...; the network has conv1.0.weight [16, 3, 3, 3], conv1.1.weight [16], conv1.1.bias [16], conv1.1.running_mean [16], ... (`rename` maps names)"),
-    bad("a tenth of the weights", "w.pth", changed(few), "checkpoint DIR/w.pth: only 0.8% of the body fits ResNet; is it of another architecture? The checkpoint has conv1.0.weight [16, 3, 3, 3], conv1.1.weight [16], conv1.1.bias [16], conv1.1.running_mean [16], ...; the network has conv1.0.weight [16, 3, 3, 3], conv1.1.weight [16], conv1.1.bias [16], conv1.1.running_mean [16], ... (`rename` maps names)"),
+    bad("another architecture", "w.pth", saved(lambda: state("test_vit")), "checkpoint DIR/w.pth: no weight of the body fits ResNet; is it of another architecture? The checkpoint has cls_token [1, 1, 64], pos_embed [1, 101, 64], patch_embed.proj.weight [64, 3, 16, 16], patch_embed.proj.bias [64], ...; the network has conv1.0.weight [16, 3, 3, 3], conv1.1.weight [16], conv1.1.bias [16], conv1.1.running_mean [16], ... (`rename` maps names, `key` says where in the file they begin)"),
+    bad("another architecture of the family", "w.pth", saved(lambda: state("resnet10t")), "checkpoint DIR/w.pth: no weight of the body fits ResNet; is it of another architecture? The checkpoint has conv1.0.weight [24, 3, 3, 3], conv1.1.weight [24], conv1.1.bias [24], conv1.1.running_mean [24], ...; the network has conv1.0.weight [16, 3, 3, 3], conv1.1.weight [16], conv1.1.bias [16], conv1.1.running_mean [16], ... (`rename` maps names, `key` says where in the file they begin)"),
+    bad("other names", "w.pth", changed(prefixed), "checkpoint DIR/w.pth: no weight of the body fits ResNet; is it of another architecture? The checkpoint has trunk/conv1.0.weight [16, 3, 3, 3], trunk/conv1.1.weight [16], trunk/conv1.1.bias [16], trunk/conv1.1.running_mean [16], ...; the network has conv1.0.weight [16, 3, 3, 3], conv1.1.weight [16], conv1.1.bias [16], conv1.1.running_mean [16], ... (`rename` maps names, `key` says where in the file they begin)"),
+    bad("a tenth of the weights", "w.pth", changed(few), "checkpoint DIR/w.pth: only 0.8% of the body fits ResNet; is it of another architecture? The checkpoint has conv1.0.weight [16, 3, 3, 3], conv1.1.weight [16], conv1.1.bias [16], conv1.1.running_mean [16], ...; the network has conv1.4.running_var [16], conv1.4.num_batches_tracked [], conv1.6.weight [32, 16, 3, 3], bn1.weight [32], ... (`rename` maps names, `key` says where in the file they begin)"),
     bad("weights that are not a number", "w.pth", changed(filled("layer3.0.conv2.weight", float("nan"))), "checkpoint DIR/w.pth: layer3.0.conv2.weight holds values that are not finite"),
     bad("infinite weights", "w.pth", changed(filled("layer2.0.conv1.weight", float("-inf"))), "checkpoint DIR/w.pth: layer2.0.conv1.weight holds values that are not finite"),
     bad("statistics that are not a number", "w.pth", changed(filled("bn1.running_var", float("nan"))), "checkpoint DIR/w.pth: bn1.running_var holds values that are not finite"),
