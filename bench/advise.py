@@ -9,7 +9,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean, median, stdev
 from typing import Any
@@ -143,8 +143,7 @@ def ask(
     Raises UserError for a folder, a backbone or a number of images that cannot work.
     """
     dataset = DatasetSpec(f"folder:{question.folder.expanduser().absolute()}")
-    info = registry.inspect(dataset, base)
-    dataset = replace(dataset, content=info.content)
+    dataset, info = registry.identified(dataset.name, dataset.options, base, cache)
     key = known.backbone_key(asdict(question.backbone))
     size = question.image_size or evidence.image_sizes.get(key)
     say(f"measuring {sum(info.pool_counts or [])} images with {question.backbone.label}")

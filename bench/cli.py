@@ -28,6 +28,7 @@ from bench.store import experiment_ids
 from bench.store.usable import check_address
 from bench.study import load as loading
 from bench.study import plan as planning
+from bench.study.backbones import remarks
 from bench.tracking import server
 
 app = typer.Typer(
@@ -106,7 +107,7 @@ def run(
     """Run what is missing of a study, then write its report. Stop with Ctrl-C; run again to go on."""
     wanted = Request(Kind.RAY if address else executor, workers, address, cpus, gpus)
     plan, uri = _plan(study_file, sets, store)
-    view.show_plan(out, state.read(plan, uri), wanted.expected_workers)
+    view.show_plan(out, state.read(plan, uri), wanted.expected_workers, uri)
     if dry_run:
         return
     from bench.driver import run_study
@@ -117,6 +118,8 @@ def run(
     if summary.counts:
         counts = ", ".join(f"{n} {status}" for status, n in sorted(summary.counts.items()))
         out.print(f"this call: {counts}", highlight=False)
+    for failure in summary.failures:
+        out.print(f"not run     {escape(failure)}", style="red", highlight=False, soft_wrap=True)
     if summary.report:
         out.print(
             f"report      {summary.report / 'report.md'} (and report.html)", highlight=False, soft_wrap=True
@@ -142,7 +145,7 @@ def plan(
     now = state.read(planned, uri)
     count = max(devices.default_workers() if workers is None else workers, 1)
     if not as_json:
-        view.show_plan(out, now, count)
+        view.show_plan(out, now, count, uri)
         return
     done = {run.run_id for run in now.done}
     _print_json(
@@ -152,6 +155,7 @@ def plan(
             "done": len(now.done),
             "missing": len(now.missing) + len(now.waiting),
             "searches": len(now.searches),
+            "deleted_experiment": now.deleted,
             "estimated_seconds": now.remaining(count),
             "datasets": [
                 {
@@ -165,6 +169,7 @@ def plan(
                 for target in planned.targets
             ],
             "left_out": planned.left_out,
+            "remarks": {b.label: remarks(b, planned.base) for b in (*planned.backbones, *planned.teachers)},
             "numerics": {label: choice and choice.dtype for label, choice in planned.numerics.items()},
             "runs": [{**run.row(), "done": run.run_id in done} for run in now.plan.runs],
         }
@@ -390,7 +395,7 @@ def datasets(as_json: Json = False) -> None:
 
     entries = registry.describe()
     _print_json(entries) if as_json else _print_table(
-        [{k: e[k] for k in ("name", "summary")} for e in entries]
+        [{"name": e["name"], "summary": e["summary"], "options": ", ".join(e["options"])} for e in entries]
     )
 
 
@@ -438,9 +443,10 @@ COLUMNS = {
     "seed": "seed",
     "val_accuracy": "val",
     "test_accuracy": "test",
+    "ncm_test_accuracy": "before",
     "train_seconds": "train, s",
 }
-"""What `bench runs` shows, and how a narrow terminal can show it."""
+"""What `bench runs` shows, and how a narrow terminal can show it. before: the unchanged network, where that is stored."""
 
 
 def _print_runs(rows: list[dict[str, Any]]) -> None:
@@ -449,7 +455,8 @@ def _print_runs(rows: list[dict[str, Any]]) -> None:
     same = [column for column in given if len({row[column] for row in rows}) == 1]
     for column in same:
         out.print(f"{column}: {escape(_cell(rows[0][column]))}", highlight=False, soft_wrap=True)
-    _print_table([{COLUMNS[c]: row.get(c) for c in COLUMNS if c not in same} for row in rows])
+    unknown = [c for c in ("ncm_test_accuracy",) if all(row.get(c) is None for row in rows)]
+    _print_table([{COLUMNS[c]: row.get(c) for c in COLUMNS if c not in [*same, *unknown]} for row in rows])
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,12 +19,14 @@ from bench.executors.base import Progress as Step
 from bench.schema import CELLS, Metric, Status
 from bench.secrets import redacted
 from bench.state import State
+from bench.store import restoring
+from bench.study.backbones import remarks
 
 STYLE = {Status.FINISHED: "green", Status.FAILED: "red", Status.DIVERGED: "yellow"}
 
 
-def show_plan(console: Console, now: State, workers: int) -> None:
-    """The grid, what of it is done, and how long the rest takes."""
+def show_plan(console: Console, now: State, workers: int, uri: str = "") -> None:
+    """The grid, what of it is done in the store `uri`, and how long the rest takes."""
     plan = now.plan
     done = {run.run_id for run in now.done}
     table = Table(title=f"study {plan.study.name}", title_justify="left", caption_justify="left")
@@ -41,6 +44,19 @@ def show_plan(console: Console, now: State, workers: int) -> None:
             console.print(f"{begin}{escape(target.label)}: {escape(line)}", highlight=False, soft_wrap=True)
     console.print(f"strategies  {', '.join(s.label for s in plan.strategies)}", highlight=False)
     console.print(f"backbones   {', '.join(b.label for b in plan.backbones)}", highlight=False)
+    for backbone in [b for b in (*plan.backbones, *plan.teachers) if b.allow_missing]:
+        names = escape(", ".join(backbone.allow_missing))
+        console.print(
+            f"            {escape(backbone.label)}: may lack {names}, which then keep their initial values",
+            style="yellow",
+            highlight=False,
+            soft_wrap=True,
+        )
+    for backbone in (*plan.backbones, *plan.teachers):
+        for text in remarks(backbone, plan.base):
+            console.print(
+                f"            {escape(backbone.label)}: {escape(text)}", highlight=False, soft_wrap=True
+            )
     for label, choice in plan.numerics.items():
         said = choice or "fp32 or bf16, to be measured once something is to be run"
         console.print(f"numerics    {escape(label)}: {said}", highlight=False, soft_wrap=True)
@@ -56,6 +72,11 @@ def show_plan(console: Console, now: State, workers: int) -> None:
         console.print(f"searches    {over} of {len(plan.tunings)} done, {budget} each", highlight=False)
     for label, reason in plan.left_out.items():
         console.print(f"left out    {escape(label)}: {escape(reason)}", style="yellow", highlight=False)
+    if now.deleted:
+        said = "its experiment is deleted in MLflow, so its runs do not count: `bench run` begins anew"
+        console.print(f"deleted     {said}", style="yellow", highlight=False, soft_wrap=True)
+        back = escape(restoring(uri, now.deleted))
+        console.print(f"            to count them instead: {back}", highlight=False, soft_wrap=True)
     console.print(
         f"[bold]{len(now.done)} of {len(plan.runs)} runs done, {len(now.missing) + len(now.waiting)} missing[/bold]"
     )
@@ -93,14 +114,16 @@ class ConsoleView:
             MofNCompleteColumn(),
             TimeElapsedColumn(),
         ]
+        begun = time.monotonic()
         if not self.console.is_terminal:
-            self.say(f"{title}: {total}")
+            self.say(f"{title} ..." if total == 1 else f"{title} ({total}) ...")
         with Progress(
             *columns, console=self.console, transient=True, disable=not self.console.is_terminal
         ) as bars:
             self._title, self._progress, self._jobs = title, bars, {}
             self._overall = bars.add_task(f"[bold]{title}", total=total)
             yield
+        self.say(f"{title}: {time.monotonic() - begun:.1f} s")
 
     def event(self, event: Event) -> None:
         bars, key = self._progress, event.job.key

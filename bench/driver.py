@@ -15,17 +15,19 @@ from typing import Any
 
 from bench import lock, preparation, state, store
 from bench.errors import UserError
-from bench.executors.base import Ended, Executor, Job, Lost
-from bench.order import longest_first
+from bench.executors.base import Executor
+from bench.failures import Failures
+from bench.imports import uncollected
 from bench.places import Places, optuna_storage
 from bench.preparation import Remarks
-from bench.run.together import grouped
+from bench.running import Queue
 from bench.schema import ARTIFACT_REPORT, Status
+from bench.similarity.pending import Measures
 from bench.state import State
 from bench.store import patience, usable
 from bench.study import plan as planning
-from bench.study.plan import Plan, PlannedRun
-from bench.tracking.plain import Tracking, run_name, search_name
+from bench.study.plan import Plan
+from bench.tracking.plain import Tracking
 from bench.view import View
 
 
@@ -37,6 +39,9 @@ class Summary:
     report: Path | None = None
     interrupted: bool = False
     waiting: bool = False  # some searches have chosen nothing
+    failures: list[str] = field(
+        default_factory=list
+    )  # of preparation: whose runs could not be executed, and why
 
     @property
     def exit_code(self) -> int:
@@ -60,10 +65,18 @@ def run_study(
             once_reached.enter_context(_lease(plan, uri, view))
         now = state.read(plan, uri)
         once_reached.enter_context(patience.granted(view.say))
-        needed = plan.unmeasured or now.missing or now.searches
-        executor = make_executor() if needed else None  # imports torch while we import MLflow
+        places = Places(plan.base.absolute(), plan.cache)
+        wanted = bool(plan.unmeasured or now.missing or now.searches)
+        measures, stored = Measures.of(plan, places), None
+        if measures.missing or not wanted:
+            stored = _stored(plan, uri)
+            measures = Measures.of(plan, places, stored)
+        executor = None
         try:
-            study_run, plan = _run(plan, now, uri, storage, executor, view, summary.counts)
+            if wanted or not measures.settled:
+                executor = _start(make_executor, view)
+            call = Call(uri, storage, places, executor, view, summary, measures)
+            study_run, plan = call.run(plan, now, None if wanted else stored)
         except KeyboardInterrupt:
             summary.interrupted = True
             view.say("stopping: the runs under way are marked killed, and the same command goes on from here")
@@ -79,58 +92,126 @@ def run_study(
                 f"{open_searches} search(es) have chosen nothing: all trials failed, or some run elsewhere"
             )
         if out:
-            summary.report = _report(plan, uri, study_run, out)
+            with view.progress("writing the report", 1):
+                summary.report = _report(plan, uri, study_run, out)
         return summary
 
 
-def _run(
-    plan: Plan,
-    now: State,
-    uri: str,
-    storage: str,
-    executor: Executor | None,
-    view: View,
-    counts: Counter[str],
-) -> tuple[str, Plan]:
-    """`now`: read under the lock; `storage`: Optuna's.
+def _start(make_executor: Callable[[], Executor], view: View) -> Executor:
+    """An executor whose workers, one at least, have imported all they need: they do while this process imports MLflow."""
+    with view.progress("importing torch, timm and MLflow", 1):
+        executor = make_executor()
+        try:
+            with uncollected():
+                from bench.tracking import experiment, leftovers  # noqa: F401
+            preparation.ready(executor, view)
+        except BaseException:
+            executor.close()
+            raise
+    return executor
 
-    -> the MLflow run that will hold the report, and the plan with what preparation measured.
+
+@dataclass
+class Call:
+    """One `bench run` that holds its study.
+
+    storage: Optuna's. executor: None where nothing is to be done but the report.
     """
-    from bench.tracking import experiment, leftovers
 
-    usable.check_version(uri)
-    places = Places(plan.base.absolute(), plan.cache)
-    # before anything is written: what is refused leaves no store behind
-    remarks = preparation.prepare(plan, places, executor, view) if executor else _known_remarks(plan, uri)
-    with store.translated(uri):
-        experiment_id = experiment.open_store(uri, plan.study.name)
-        if killed := leftovers.reap(uri, plan.study.name, alone=_alone(uri)):
-            view.say(
+    uri: str
+    storage: str
+    places: Places
+    executor: Executor | None
+    view: View
+    summary: Summary
+    measures: Measures
+
+    def run(self, plan: Plan, now: State, known: dict[str, Any] | None) -> tuple[str, Plan]:
+        """`now`: read under the lock; `known`: the study's stored document, where no run is missing.
+
+        -> the MLflow run that will hold the report, and the plan with what preparation measured.
+        """
+        from bench.tracking import experiment
+
+        uri, executor = self.uri, self.executor
+        usable.check_version(uri)
+        # before anything is written: what is refused leaves no store behind
+        if executor and known is None:
+            remarks, failures = preparation.prepare(plan, self.places, executor, self.view)
+        else:
+            remarks, failures = Remarks.of(known) if known else Remarks(), Failures()
+        self.summary.failures = failures.lines()
+        experiment_id = self._open_store(plan)
+        if executor and (
+            plan.unmeasured or plan.undecided
+        ):  # measured just now: runs find their cells and numerics
+            before, plan = plan, planning.make(plan.study, plan.path, plan.cache)
+            _say_what_counts_no_more(before, plan, uri, self.view)
+        if executor:  # preparing took its time, and may have changed the plan
+            now = state.read(plan, uri)
+
+        def write() -> str:
+            return experiment.write_study(uri, experiment_id, self._document(now.plan, remarks))
+
+        study_run = write()
+        if not executor:
+            return study_run, plan
+        study = plan.study
+        tracking = Tracking(
+            uri, experiment_id, study.system_metrics, study.checkpoints, self.storage, study.name
+        )
+        queue = Queue(executor, self.places, tracking, self.view, self.summary.counts, failures)
+        try:
+            replace(queue, measures=self.measures, measured=write).execute(now)
+        except BaseException:
+            if self.measures.unsaved:  # interrupted: what was measured by then is not lost
+                with suppress(Exception), patience.farewell():
+                    write()
+            raise
+        if self.measures.unsaved:
+            write()
+        if now.searches:
+            tried = {run.run_id for run in now.missing}
+            now = state.read(plan, uri)
+            write()
+            again = [run for run in now.missing if run.run_id not in tried]
+            queue.execute(replace(now, missing=again, searches=[]))
+        return study_run, plan
+
+    def _open_store(self, plan: Plan) -> str:
+        """-> MLflow's id of the study's experiment, with no run left over in it; Optuna's storage is there too."""
+        from bench.tracking import experiment, leftovers
+
+        with self.view.progress("opening the store", 1), store.translated(self.uri), uncollected():
+            experiment_id = experiment.open_store(self.uri, plan.study.name, self.view.say)
+            killed = leftovers.reap(self.uri, plan.study.name, alone=_alone(self.uri))
+        if killed:
+            self.view.say(
                 f"{killed} run(s) left over from a killed session are marked killed and will be repeated"
             )
-    if storage:
-        _make_optuna(storage)
-    if executor and (
-        plan.unmeasured or plan.undecided
-    ):  # measured just now: runs find their cells and numerics
-        before, plan = plan, planning.make(plan.study, plan.path, plan.cache)
-        _say_what_counts_no_more(before, plan, uri, view)
-    if executor:  # preparing took its time, and may have changed the plan
-        now = state.read(plan, uri)
-    study_run = experiment.write_study(uri, experiment_id, _document(now.plan, uri, remarks))
-    if not executor:
-        return study_run, plan
-    tracking = Tracking(
-        uri, experiment_id, plan.study.system_metrics, plan.study.checkpoints, storage, plan.study.name
-    )
-    _execute(now, executor, places, tracking, view, counts)
-    if now.searches:
-        tried = {run.run_id for run in now.missing}
-        now = state.read(plan, uri)
-        experiment.write_study(uri, experiment_id, _document(now.plan, uri, remarks))
-        again = [run for run in now.missing if run.run_id not in tried]
-        _execute(replace(now, missing=again, searches=[]), executor, places, tracking, view, counts)
-    return study_run, plan
+        if self.storage:
+            _make_optuna(self.storage)
+        return experiment_id
+
+    def _document(self, plan: Plan, remarks: Remarks) -> dict[str, Any]:
+        from bench.tracking import provenance
+
+        command = store.redacted(shlex.join(["bench", *sys.argv[1:]]))  # no passwords in reports
+        document = plan.document() | {
+            "command": command,
+            "store": store.redacted(self.uri),
+            "git_commit": provenance.git_commit(),
+        }
+        remarks.enter(document)
+        self.measures.enter(document)
+        return document
+
+
+def _stored(plan: Plan, uri: str) -> dict[str, Any] | None:
+    """The document of the study as an earlier call left it."""
+    with suppress(UserError):
+        return store.study_document(uri, plan.study.name)
+    return None
 
 
 def _say_what_counts_no_more(before: Plan, plan: Plan, uri: str, view: View) -> None:
@@ -168,103 +249,6 @@ def _make_optuna(storage: str) -> None:
     engine.open_storage(storage)
 
 
-def _execute(
-    now: State, executor: Executor, places: Places, tracking: Tracking, view: View, counts: Counter[str]
-) -> None:
-    """The searches, which take longest, then the runs that need not wait for one."""
-    from bench.tracking import leftovers
-
-    missing = longest_first(now.missing, now.estimator)
-    # with checkpoints to keep, each run has a network of its own
-    groups = grouped(missing) if tracking.checkpoints == "none" else [[run] for run in missing]
-    rows = {run.run_id: run.row() for run in now.missing}
-    members = {group[0].run_id: [rows[run.run_id] for run in group] for group in groups}
-    for planned in rows.values():
-        now.estimator.expect(planned)
-    jobs = [*_search_jobs(now, places, tracking), *_run_jobs(groups, rows, places, tracking)]
-    with view.progress("running", len(jobs)):
-        for event in executor.run(jobs):
-            view.event(event)
-            if isinstance(event, Lost):
-                runs = [row["run_id"] for row in members.get(event.job.key, [])]
-                leftovers.abandon(tracking, runs, event.cause)
-            if not isinstance(event, Ended):
-                continue
-            group: list[dict[str, Any] | None] = [*members.get(event.job.key, [])]
-            for result, row in zip(_results(event, len(group)), group or [None], strict=True):
-                counts[result["status"]] += 1
-                seconds = result["metrics"].get("total_seconds")
-                if row:
-                    now.estimator.over(row)
-                if row and seconds:
-                    now.estimator.learn(row, seconds)
-                remaining = now.estimator.left(executor.workers)
-                view.finished(run_name(row) if row else event.job.label, result, remaining if row else None)
-
-
-def _run_jobs(
-    groups: list[list[PlannedRun]], rows: dict[str, dict[str, Any]], places: Places, tracking: Tracking
-) -> Iterator[Job]:
-    for group in groups:
-        first, label = group[0], run_name(rows[group[0].run_id])
-        if len(group) == 1:
-            yield Job(
-                first.run_id, "bench.worker:run", (first.spec, rows[first.run_id], places, tracking), label
-            )
-        else:
-            runs = [(run.spec, rows[run.run_id]) for run in group]
-            label = f"{label} and {len(group) - 1} more"
-            yield Job(first.run_id, "bench.worker:run_together", (runs, places, tracking), label)
-
-
-def _results(event: Ended, runs: int) -> list[dict[str, Any]]:
-    """Of a job's runs, or of its search."""
-    if isinstance(event.result, list):
-        return event.result
-    failed: dict[str, Any] = {
-        "status": Status.FAILED,
-        "error": event.user_error or event.crash,
-        "metrics": {},
-    }
-    return [event.result or failed] * max(1, runs)
-
-
-def _search_jobs(now: State, places: Places, tracking: Tracking) -> Iterator[Job]:
-    for run in now.searches:
-        assert run.tuning and now.plan.study.tune
-        row = run.row()
-        workers = now.plan.study.tune.parallel
-        if workers > 1:
-            from bench.tracking.runs import Tracker
-
-            Tracker(tracking.uri, tracking.experiment_id).open_search(row, run.tuning)
-        for i in range(workers):
-            args = (run.tuning, row, places, tracking, workers == 1)
-            yield Job(
-                f"{run.tuning.tuning_id}:{i}", "bench.worker:search", args, f"search: {search_name(row)}"
-            )
-
-
-def _document(plan: Plan, uri: str, remarks: Remarks) -> dict[str, Any]:
-    from bench.tracking import provenance
-
-    command = store.redacted(shlex.join(["bench", *sys.argv[1:]]))  # no passwords in reports
-    document = plan.document() | {
-        "command": command,
-        "store": store.redacted(uri),
-        "git_commit": provenance.git_commit(),
-    }
-    remarks.enter(document)
-    return document
-
-
-def _known_remarks(plan: Plan, uri: str) -> Remarks:
-    """Nothing is missing, so nothing is prepared anew: what the stored study says of its data still holds."""
-    with suppress(UserError):
-        return Remarks.of(store.study_document(uri, plan.study.name))
-    return Remarks()
-
-
 @contextmanager
 def _lease(plan: Plan, uri: str, view: View) -> Iterator[None]:
     from bench.tracking import experiment, lease
@@ -274,7 +258,7 @@ def _lease(plan: Plan, uri: str, view: View) -> Iterator[None]:
         os.kill(os.getpid(), signal.SIGTERM)
 
     with store.translated(uri):
-        experiment_id = experiment.open_store(uri, plan.study.name)
+        experiment_id = experiment.open_store(uri, plan.study.name, view.say)
         held = lease.held(uri, experiment_id, plan.study.name, view.say, lost)
     with held:
         yield

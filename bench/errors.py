@@ -53,6 +53,26 @@ def _escape(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape").decode()
 
 
+_SEVERAL = re.compile(r"\d+ things are wrong:\n- ")
+
+
+def all_of(messages: Iterable[str]) -> str:
+    """One message of several, each in it once. What is itself made of several is taken apart."""
+    parts: list[str] = []
+    for message in messages:
+        several = _SEVERAL.match(message)
+        parts += message[several.end() :].split("\n- ") if several else [message]
+    distinct = list(dict.fromkeys(parts))
+    if len(distinct) == 1:
+        return distinct[0]
+    return "\n- ".join([f"{len(distinct)} things are wrong:", *distinct])
+
+
+def last_line(crash: str) -> str:
+    """Of a traceback, what was raised; of a cause of death, all of it."""
+    return (crash.strip().splitlines() or ["it failed without a word"])[-1].strip()
+
+
 def nearest(value: str, valid: Iterable[str], n: int = 3) -> str:
     """`; did you mean a, b?` for the names closest to `value`, else the valid names if they are few, else ''."""
     valid = sorted(set(valid))

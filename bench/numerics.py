@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.executors import devices
-from bench.files import read_document
+from bench.files import read_document, room_for, write_document
 from bench.places import used
 from bench.spec import BackboneSpec, TrainSpec, content_hash
 
@@ -58,7 +58,10 @@ class Key:
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of the fastest step of each format on so many images; `error`: why bf16 took none."""
+    """Seconds of the fastest step of each format on so many images; `error`: why bf16 took none.
+
+    No images: nothing could be timed at all.
+    """
 
     fp32: float
     bf16: float | None
@@ -67,6 +70,8 @@ class Timing:
 
     def choice(self) -> Choice:
         """bf16 where it is faster by the margin."""
+        if not self.images:
+            return Choice("fp32", f"timing bf16 failed here: {self.error}")
         if self.bf16 is None:
             return Choice("fp32", f"bf16 fails here: {self.error}")
         ratio = self.fp32 / self.bf16
@@ -86,6 +91,12 @@ def read(key: Key, cache: Path) -> Timing | None:
     """What was measured earlier, or None."""
     found = read_document(used(key.path(cache)))
     return Timing(**found["timing"]) if found else None
+
+
+def write(key: Key, timing: Timing, path: Path, **beside: Any) -> None:
+    """Keep a measurement at `key.path(cache)`, with what else is known of it for whoever looks."""
+    with room_for("the measured numerics", path.parent):
+        write_document(used(path), {"timing": asdict(timing), "of": asdict(key), **beside})
 
 
 def _device() -> str:

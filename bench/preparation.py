@@ -1,4 +1,7 @@
-"""What must be there and hold before the first run: data decoded, sources pretrained, strategies checked, steps timed."""
+"""What must be there and hold before the first run: strategies checked, data decoded, sources pretrained, steps timed.
+
+Wrong input ends it, all of it named at once. What crashes concerns the runs that need it (`bench.failures`).
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from bench import numerics
 from bench.data.summary import Summary
-from bench.errors import UserError
+from bench.errors import UserError, all_of, last_line
 from bench.executors.base import Ended, Executor, Job
-from bench.numerics import Key
+from bench.failures import Checked, Failures
+from bench.numerics import Key, Timing
 from bench.places import Places
 from bench.spec import BackboneSpec, RunSpec
 from bench.study.plan import Plan
@@ -23,133 +28,188 @@ class Remarks:
 
     datasets: dict[str, list[str]] = field(default_factory=dict)
     backbones: dict[str, list[str]] = field(default_factory=dict)
-    measures: dict[str, list[dict[str, Any]]] = field(
-        default_factory=dict
-    )  # of datasets, see `measures` below
 
     @classmethod
     def of(cls, document: dict[str, Any]) -> Remarks:
         """Those that a stored document holds."""
-        datasets, backbones = (
-            {e["label"]: e["notes"] for e in document[s]} for s in ("datasets", "backbones")
+        return cls(
+            *({e["label"]: e["notes"] for e in document[section]} for section in ("datasets", "backbones"))
         )
-        return cls(datasets, backbones, {e["label"]: e.get("measures", []) for e in document["datasets"]})
 
     def enter(self, document: dict[str, Any]) -> None:
         """Write the remarks into a study document."""
         for section, notes in (("datasets", self.datasets), ("backbones", self.backbones)):
             for entry in document[section]:
                 entry["notes"] = notes.get(entry["label"], [])
-        for entry in document["datasets"]:
-            entry["measures"] = self.measures.get(entry["label"], [])
 
 
-def prepare(plan: Plan, places: Places, executor: Executor, view: View) -> Remarks:
+Jobs = list[tuple[Job, dict[str, str]]]
+"""Jobs with the labels of what each is about: what fails with it."""
+
+
+def prepare(plan: Plan, places: Places, executor: Executor, view: View) -> tuple[Remarks, Failures]:
     """Raises `UserError` for anything that would make a run fail: nothing has been trained or logged by then."""
+    failures = Failures()
+
+    def results(title: str, jobs: Jobs) -> dict[str, Any]:
+        return _all(title, jobs, executor, view, failures)
+
     # first what takes seconds and writes nothing, on untrained networks where the weights are not made yet
+    checking = "checking networks and strategies"
     expected = {target.classes or 2 for target in plan.targets}
-    tables = _all(_checks(plan, expected, places, untrained), "checking", executor, view)
-    sources = _all(_source_jobs(plan, places), "pretraining", executor, view)
-    done = _all(_data_jobs(plan, places), "preparing data", executor, view)
+    tables = results(checking, _checks(plan, expected, places, failures, untrained))
+    data = results("preparing images", [*_data_jobs(plan, places, failures), *_source_data(plan, places)])
+    done: dict[str, Summary] = {t.label: data[t.label] for t in plan.targets if t.label in data}
     _check_sizes(plan, done)
-    classes = {done[target.label].num_classes for target in plan.targets}
-    _all(_measurements(plan, places), "measuring similarity", executor, view)
-    rest = [job for job in _checks(plan, classes, places) if job.key not in tables]
-    tables |= _all(rest, "checking", executor, view)
-    loaded = {b.label: tables[f"check:{b.label}:{min(classes)}"] for b in plan.backbones}
-    for label, table in loaded.items():
-        if table:
-            view.say(f"{label}: {table}")
-    timings = _all(_timing_jobs(plan, places), "timing fp32 and bf16", executor, view)
-    for label, timing in timings.items():
-        view.say(f"{label}: numerics {timing.choice()}")
+    sources = results("pretraining", _source_jobs(plan, places, failures))
+    classes = {summary.num_classes for summary in done.values()}
+    results("measuring similarity", _measurements(plan, places, failures))
+    rest = [(job, of) for job, of in _checks(plan, classes, places, failures) if job.key not in tables]
+    tables |= results(checking, rest)
+    loaded: dict[str, Checked] = {}
+    for backbone in plan.backbones:
+        loaded[backbone.label] = tables.get(f"check:{backbone.label}:{min(classes, default=0)}", Checked())
+        if loaded[backbone.label].table:
+            view.say(f"{backbone.label}: {loaded[backbone.label].table}")
+    said = results("reading what checkpoints say of themselves", _remark_jobs(plan, places, failures))
+    for label, texts in said.items():
+        for text in texts:
+            view.say(f"{label}: {text}")
+    _time(plan, places, executor, view, failures)
+    for line in failures.lines():
+        view.say(f"its runs cannot be executed: {line}")
     return Remarks(
-        {target.label: _remarks(target, done[target.label]) for target in plan.targets},
-        {label: [note] for label, note in sources.items()},
-        _measures(plan, places, executor, view),
-    )
+        {t.label: _remarks(t, done[t.label]) for t in plan.targets if t.label in done},
+        {
+            label: [*filter(None, [sources.get(label)]), *checked.notes, *said.get(label, [])]
+            for label, checked in loaded.items()
+        },
+    ), failures
 
 
 def _remarks(target: Target, found: Summary) -> list[str]:
     """Of a dataset that could not be counted beforehand also what there is of it."""
     if target.info.classes:
         return found.notes
-    counted = f"{found.num_classes} classes, the smallest of {found.smallest_class} images to train and validate on"
+    counted = (
+        f"{found.num_classes} classes, the smallest of {found.smallest_class} images to train and validate on"
+    )
     return [counted, *found.notes]
 
 
-def measures(plan: Plan, places: Places, executor: Executor, view: View) -> dict[str, list[dict[str, Any]]]:
-    """Every measure of transferability, apart from a run: by dataset, an entry per backbone and size.
-
-    Raises `UserError` like `prepare`.
-    """
-    _all(_source_jobs(plan, places), "pretraining", executor, view)
-    _all(_data_jobs(plan, places), "preparing data", executor, view)
-    return _measures(plan, places, executor, view)
+def ready(executor: Executor, view: View) -> None:
+    """Wait until a worker has imported what jobs need."""
+    for event in executor.run([Job("ready", "bench.worker:ready", (), "a worker")]):
+        view.event(event)
+        if isinstance(event, Ended) and event.crash:
+            raise RuntimeError(f"no worker starts:\n{event.crash}")
 
 
-def _measures(plan: Plan, places: Places, executor: Executor, view: View) -> dict[str, list[dict[str, Any]]]:
-    rest = (plan.study.seeds[0], plan.study.train.image_size, places)
-    jobs = {
-        (target.label, backbone.label): Job(
-            f"measures:{target.label}:{backbone.label}",
-            "bench.worker:measure_all",
-            (target.spec, target.images, backbone, *rest),
-            f"{target.label} on {backbone.label}",
-        )
-        for target in plan.targets
-        for backbone in plan.backbones
-    }
-    done = _all(list(jobs.values()), "measuring transferability", executor, view)
-    found: dict[str, list[dict[str, Any]]] = {}
-    for (dataset, _), job in jobs.items():
-        found.setdefault(dataset, []).extend(done[job.key])
-    return found
+def make_data(plan: Plan, places: Places, executor: Executor, view: View) -> Failures:
+    """Images decoded and sources pretrained, for what is measured apart from runs. Raises `UserError` like `prepare`."""
+    failures = Failures()
+    jobs = [*_data_jobs(plan, places, failures), *_source_data(plan, places)]
+    _all("preparing images", jobs, executor, view, failures)
+    _all("pretraining", _source_jobs(plan, places, failures), executor, view, failures)
+    return failures
 
 
 def _check_sizes(plan: Plan, done: dict[str, Summary]) -> None:
     """The images that are left once duplicates are excluded must still be enough."""
+    wrong = []
     for target in plan.targets:
+        if target.label not in done:
+            continue
         wanted = max((n for n in target.images if n != "all"), default=0)
         smallest = done[target.label].smallest_class
         if wanted > smallest:
-            raise UserError(
+            wrong.append(
                 f"{target.label}: {wanted} images per class, but the smallest class has {smallest} to train on "
                 f"({'; '.join(done[target.label].notes)})"
             )
+    if wrong:
+        raise UserError(all_of(wrong))
 
 
-def _source_jobs(plan: Plan, places: Places) -> list[Job]:
+def _of_sources(plan: Plan) -> list[BackboneSpec]:
+    return [b for b in (*plan.backbones, *plan.teachers) if b.source]
+
+
+def _source_data(plan: Plan, places: Places) -> Jobs:
+    """The images that sources are pretrained on: what is wrong with them is told before that."""
+    args = (plan.study.train, places)
     return [
-        Job(
-            b.label,
-            "bench.worker:pretrain_source",
-            (b, plan.study.train, places),
-            f"{b.label} on {b.source.name}",
-        )
-        for b in (*plan.backbones, *plan.teachers)
-        if b.source
+        (Job(f"source:{b.label}", "bench.worker:prepare_source", (b, *args), _source_label(b)), _about(b))
+        for b in _of_sources(plan)
     ]
 
 
-def _data_jobs(plan: Plan, places: Places) -> list[Job]:
-    args = (plan.backbones, plan.study.train, places)
-    return [Job(t.label, "bench.worker:prepare", (t.spec, *args), t.label) for t in plan.targets]
-
-
-def _measurements(plan: Plan, places: Places) -> list[Job]:
-    pairs = {(r.dataset, r.spec.backbone.label): r.spec for r in plan.runs if r.similarity == UNMEASURED}
+def _remark_jobs(plan: Plan, places: Places, failures: Failures) -> Jobs:
+    size = plan.study.train.image_size
     return [
-        Job(f"{dataset}:{backbone}", "bench.worker:measure", (spec, places), f"{dataset} on {backbone}")
+        (Job(b.label, "bench.worker:remarks", (b, size, places), b.label), _about(b))
+        for b in (*plan.backbones, *plan.teachers)
+        if b.checkpoint and not failures.at(**_about(b))
+    ]
+
+
+def _source_jobs(plan: Plan, places: Places, failures: Failures) -> Jobs:
+    args = (plan.study.train, places)
+    return [
+        (Job(b.label, "bench.worker:pretrain_source", (b, *args), _source_label(b)), _about(b))
+        for b in _of_sources(plan)
+        if not failures.at(**_about(b))
+    ]
+
+
+def _source_label(backbone: BackboneSpec) -> str:
+    assert backbone.source
+    return f"{backbone.label} on {backbone.source.name}"
+
+
+def _about(backbone: BackboneSpec) -> dict[str, str]:
+    return {"backbone": backbone.label}
+
+
+def _data_jobs(plan: Plan, places: Places, failures: Failures) -> Jobs:
+    able = [b for b in plan.backbones if not failures.at(**_about(b))]
+    return [
+        (
+            Job(t.label, "bench.worker:prepare", (t.spec, able, plan.study.train, places), t.label),
+            {"dataset": t.label},
+        )
+        for t in plan.targets
+        if able
+    ]
+
+
+def _measurements(plan: Plan, places: Places, failures: Failures) -> Jobs:
+    able, _ = failures.split(r for r in plan.runs if r.similarity == UNMEASURED)
+    pairs = {(r.dataset, r.spec.backbone.label): r.spec for r in able}
+    return [
+        (
+            Job(f"{dataset}:{backbone}", "bench.worker:measure", (spec, places), f"{dataset} on {backbone}"),
+            {"dataset": dataset, "backbone": backbone},
+        )
         for (dataset, backbone), spec in pairs.items()
     ]
 
 
-def _timing_jobs(plan: Plan, places: Places) -> list[Job]:
-    return [
-        Job(b.label, "bench.worker:time_numerics", (Key.of(b, plan.study.train), b, places), b.label)
-        for b in plan.undecided
+def _time(plan: Plan, places: Places, executor: Executor, view: View, failures: Failures) -> None:
+    """Where timing crashes, fp32 is the choice for good: runs that are done must not lose their worth by a later one."""
+    undecided = {b.label: b for b in plan.undecided if not failures.at(**_about(b))}
+    keys = {label: Key.of(b, plan.study.train) for label, b in undecided.items()}
+    jobs: Jobs = [
+        (Job(label, "bench.worker:time_numerics", (keys[label], b, places), label), _about(b))
+        for label, b in undecided.items()
     ]
+    crashes = Failures()
+    timings = _all("timing fp32 and bf16", jobs, executor, view, crashes)
+    for label, key in keys.items():
+        if failure := crashes.at(backbone=label):
+            timings[label] = Timing(0.0, None, 0, last_line(failure.crash))
+            numerics.write(key, timings[label], key.path(places.cache))
+        view.say(f"{label}: numerics {timings[label].choice()}")
 
 
 def untrained(spec: RunSpec) -> RunSpec:
@@ -163,41 +223,55 @@ def _untrained(backbone: BackboneSpec) -> BackboneSpec:
 
 
 def _checks(
-    plan: Plan, classes: set[int], places: Places, on: Callable[[RunSpec], RunSpec] = lambda spec: spec
-) -> list[Job]:
+    plan: Plan,
+    classes: set[int],
+    places: Places,
+    failures: Failures,
+    on: Callable[[RunSpec], RunSpec] = lambda spec: spec,
+) -> Jobs:
     """A job for each backbone and number of classes. on: changes the runs; the key tells whether it did."""
-    jobs = []
+    jobs: Jobs = []
     for backbone in plan.backbones:
-        runs = sorted((r for r in plan.runs if r.spec.backbone == backbone), key=lambda r: r.images_per_class)
+        able, _ = failures.split(r for r in plan.runs if r.spec.backbone == backbone)
+        runs = sorted(able, key=lambda r: r.images_per_class)
         # of each strategy the run with the fewest epochs
         specs = list({r.spec.strategy.label: r.spec for r in runs}.values())
         changed = [on(spec) for spec in specs]
         stand_in = changed != specs
         kind = "first check" if stand_in else "check"
-        for k in classes:
+        for k in sorted(classes) if specs else []:
+            key, label = f"{kind}:{backbone.label}:{k}", f"{backbone.label}, {k} classes"
             jobs.append(
-                Job(
-                    f"{kind}:{backbone.label}:{k}",
-                    "bench.worker:check",
-                    (changed, k, places, stand_in),
-                    f"{backbone.label}, {k} classes",
-                )
+                (Job(key, "bench.worker:check", (changed, k, places, stand_in), label), _about(backbone))
             )
     return jobs
 
 
-def _all(jobs: list[Job], title: str, executor: Executor, view: View) -> dict[str, Any]:
-    """Results by key. The first user error or crash ends it."""
+def _all(title: str, jobs: Jobs, executor: Executor, view: View, failures: Failures) -> dict[str, Any]:
+    """Results by key, of jobs that came to one; the crashes of the others are added to `failures`.
+
+    Raises `UserError` with all that is wrong.
+    """
     results: dict[str, Any] = {}
+    wrong: list[str] = []
+    about = {job.key: of for job, of in jobs}
     if not jobs:
         return results
     with view.progress(title, len(jobs)):
-        for event in executor.run(jobs):
+        for event in executor.run([job for job, _ in jobs]):
             view.event(event)
-            if isinstance(event, Ended):
-                if event.user_error:
-                    raise UserError(event.user_error)
-                if event.crash:
-                    raise RuntimeError(f"{title} {event.job.label} failed:\n{event.crash}")
+            if not isinstance(event, Ended):
+                continue
+            of = about[event.job.key]
+            if event.user_error:
+                wrong.append(event.user_error)
+            elif event.crash:
+                failures.add(title, event.crash, **of)
+            else:
                 results[event.job.key] = event.result
+                if isinstance(event.result, Checked):
+                    for strategy, crash in event.result.crashed.items():
+                        failures.add(title, crash, strategy=strategy, **of)
+        if wrong:
+            raise UserError(all_of(wrong))
     return results

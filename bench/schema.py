@@ -83,6 +83,8 @@ class Metric:
     TEST_CLASS_ACCURACY = "test_mean_class_accuracy"
     TEST_NLL = "test_nll"
     TEST_ECE = "test_ece"
+    # of the network before training, on the same images: nearest class mean on its features (bench.run.unchanged)
+    NCM_TEST_ACCURACY = "ncm_test_accuracy"
 
     # of a search, on its run
     TUNED_VAL_ACCURACY = "tuned_val_accuracy"  # of the chosen trial
@@ -103,6 +105,7 @@ class Metric:
     # computing the activations of frozen layers that this run found in the cache: part of train and eval seconds, as
     # if it had computed them itself, so that a strategy's cost does not depend on who came first; not of the total
     BORROWED_SECONDS = "borrowed_seconds"
+    NCM_SECONDS = "ncm_seconds"  # what the score of the unchanged network took this run; of no other seconds
     IMAGES_PER_SECOND = "train_images_per_second"
     # of runs that train nothing but heads and were trained as one (bench.train.sweep): how many. What each would have done
     # just so by itself counts in full in its seconds, what was done for all at once is divided by them

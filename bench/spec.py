@@ -27,7 +27,9 @@ class DatasetSpec:
 
     name: str
     options: dict[str, Any] = field(default_factory=dict)
-    content: str = ""  # of a folder: digest of its file names and sizes, so that other images are another run
+    content: str = (
+        ""  # of a folder: digest of its files and their names, so that other images are another run
+    )
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,19 @@ class BackboneSpec:
     data_config: dict[str, Any] = field(default_factory=dict)  # overrides: mean, std, crop_pct, interpolation
     label: str = ""  # unique in the study; not part of the identity
     content: str = ""  # of a checkpoint: digest of the file, so that other weights are another run
+    allow_missing: tuple[str, ...] = ()  # regular expressions: tensors that may keep their initial values
+    key: str | None = None  # where in a checkpoint the network's names begin, as "teacher"
+
+    def decisive(self) -> dict[str, Any]:
+        """What decides on its numbers, as plain data. Not so the label, nor what may be missing: it is the weights that
+        decide what is missing, and `allow_missing` only whether they are refused for it. `key` only where it is given,
+        so that what was measured before there was one is found.
+        """
+        content = asdict(replace(self, label=""))
+        del content["allow_missing"]
+        if self.key is None:
+            del content["key"]
+        return content
 
 
 @dataclass(frozen=True)
@@ -141,7 +156,7 @@ class RunSpec:
             "version": SPEC_VERSION,
             "dataset": _without_defaults(self.dataset),
             "n_per_class": self.n_per_class,
-            "backbone": _without_defaults(self.backbone, "label"),
+            "backbone": _without_defaults(self.backbone, "label", "allow_missing"),
             "strategy": _without_labels(self.strategy),
             "seed": self.seed,
             "train": _without_defaults(self.train, "numerics" if self.train.dtype == "fp32" else ""),
@@ -171,10 +186,10 @@ def _without_labels(strategy: StrategySpec) -> dict[str, Any]:
     }
 
 
-def _without_defaults(spec: Any, besides: str = "") -> dict[str, Any]:
+def _without_defaults(spec: Any, *besides: str) -> dict[str, Any]:
     """Not by `asdict` of the whole: that copies each value, and a plan of 10,000 runs asks for 30,000 of these."""
     defaults = _defaults(type(spec))  # type: ignore[arg-type]  # classes are hashable
-    kept = {k: v for k, v in vars(spec).items() if v != defaults[k] and k != besides}
+    kept = {k: v for k, v in vars(spec).items() if v != defaults[k] and k not in besides}
     return {k: asdict(v) if is_dataclass(v) and not isinstance(v, type) else v for k, v in kept.items()}
 
 

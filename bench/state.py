@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from bench import store
 from bench.estimate import Estimator
-from bench.schema import Metric, Purpose, Status, Tag
+from bench.schema import Metric, Purpose, Tag
+from bench.store import outcome
 from bench.study.plan import Plan, PlannedRun
-
-DONE = {Status.FINISHED, Status.DIVERGED, Status.PRUNED}
-"""Results, welcome or not. A failed or killed run is no result: it is tried again."""
 
 WANTED: dict[str, Any] = {
     "tags": [Tag.RUN_ID, Tag.PURPOSE, Tag.STATUS, Tag.TUNING_ID, Tag.BUDGET, Tag.CHOSEN],
@@ -29,7 +26,8 @@ class State:
     """The runs of a plan by what became of them, and an estimator that has seen the finished ones.
 
     plan: with the knobs that finished searches have chosen. `waiting` are runs whose search is not over, and `searches`
-    these searches, each with one of the runs that wait for it.
+    these searches, each with one of the runs that wait for it. `deleted`: MLflow's id of the experiment, where it is
+    deleted there: none of its runs counts.
     """
 
     plan: Plan
@@ -38,6 +36,7 @@ class State:
     waiting: list[PlannedRun]
     searches: list[PlannedRun]
     estimator: Estimator
+    deleted: str | None = None
 
     def remaining(self, workers: int) -> float | None:
         """Expected seconds of wall time; None while nothing has finished."""
@@ -59,16 +58,17 @@ class State:
 
 
 def read(plan: Plan, uri: str) -> State:
-    """Join by the runs' identity. Stored runs that the plan does not ask for are left alone."""
+    """Join by the runs' identity. Stored runs that the plan does not ask for are left alone; deleted ones do not count."""
     runs = store.read_runs(uri, plan.study.name, **WANTED)
-    chosen = choices(runs)
-    searches = {
-        key: run
+    over = outcome.searches(runs)
+    chosen = {
+        key: json.loads(over[key, budget]["tags"][Tag.CHOSEN])
         for key, run in plan.tunings.items()
-        if run.tuning and (key, str(run.tuning.budget)) not in chosen
+        if run.tuning and (key, budget := str(run.tuning.budget)) in over
     }
-    plan = plan.with_choices({key: params for (key, _), params in chosen.items() if key not in searches})
-    stored = {run["tags"][Tag.RUN_ID]: run for run in runs if counts(run)}
+    searches = {key: run for key, run in plan.tunings.items() if key not in chosen}
+    plan = plan.with_choices(chosen)
+    stored = {key: run for key, run in outcome.finals(runs).items() if outcome.has_result(run)}
     estimator = Estimator()
     done = [run for run in plan.runs if run.run_id in stored]
     for run in done:
@@ -78,21 +78,5 @@ def read(plan: Plan, uri: str) -> State:
     missing = [run for run in plan.runs if run.run_id not in stored and not run.waiting]
     distinct = list({run.run_id: run for run in reversed(missing)}.values())[::-1]  # tuned may equal default
     waiting = [run for run in plan.runs if run.waiting]
-    return State(plan, done, distinct, waiting, list(searches.values()), estimator)
-
-
-def counts(run: dict[str, Any]) -> bool:
-    """Whether a stored run is a planned one's result."""
-    tags = run["tags"]
-    over = tags.get(Tag.STATUS) in DONE and run["status"] != "RUNNING"
-    return over and tags.get(Tag.PURPOSE) == Purpose.FINAL
-
-
-def choices(runs: Iterable[dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:
-    """(identity, budget) of the finished searches -> the knobs that they have chosen."""
-    tags = (run["tags"] for run in runs)
-    return {
-        (t[Tag.TUNING_ID], t[Tag.BUDGET]): json.loads(t[Tag.CHOSEN])
-        for t in tags
-        if t.get(Tag.PURPOSE) == Purpose.TUNING and t.get(Tag.STATUS) == Status.FINISHED
-    }
+    deleted = None if runs else store.deleted_experiment(uri, plan.study.name)
+    return State(plan, done, distinct, waiting, list(searches.values()), estimator, deleted)

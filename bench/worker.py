@@ -13,22 +13,24 @@ from typing import Any
 import torch
 
 from bench import store
+from bench.backbones import build
 from bench.data.summary import Summary
-from bench.errors import Diverged, NeedsWeights, StoreAway, UserError
+from bench.errors import Diverged, NeedsWeights, StoreAway, UserError, all_of
 from bench.executors.base import Emit
 from bench.executors.pool import Stopped
+from bench.failures import Checked
 from bench.files import room_for
 from bench.numerics import Key, Timing
 from bench.places import Places
 from bench.run.execute import Outcome, Together, execute, gather
 from bench.run.ingredients import prepare_dataset
-from bench.run.preflight import preflight
-from bench.run.pretrain import pretrain
+from bench.run.preflight import preflight, usable_model
+from bench.run.pretrain import as_published, pretrain
+from bench.run.pretrain import prepare_source as decode_source
 from bench.schema import Status, Tag
 from bench.similarity.measure import measure_dataset, measure_similarity
 from bench.spec import BackboneSpec, DatasetSpec, RunSpec, TrainSpec
-from bench.state import counts
-from bench.store import patience
+from bench.store import outcome, patience
 from bench.tracking.log import RunLog
 from bench.tracking.plain import Tracking
 from bench.tracking.runs import Tracker
@@ -37,14 +39,27 @@ from bench.train.loop import Record
 from bench.tuning.tuning import Tuning
 
 
+def ready(emit: Emit) -> None:
+    """Nothing: a worker that does it has imported what jobs need."""
+
+
 def prepare(
     emit: Emit, dataset: DatasetSpec, backbones: Sequence[BackboneSpec], train: TrainSpec, places: Places
 ) -> Summary:
-    """Decode a dataset at the resolution of each backbone. -> its number of classes, and remarks for the report."""
+    """Decode a dataset at the resolution of each backbone. -> its number of classes, and remarks for the report.
+
+    The weights of none need be made yet.
+    """
     for backbone in backbones:
-        data = prepare_dataset(dataset, backbone, train.image_size, places, train.augment == "crop")
+        own = as_published(backbone, train.image_size)
+        data = prepare_dataset(dataset, own, train.image_size, places, train.augment == "crop")
     counts = data.pool.class_counts(len(data.classes))
     return Summary(len(data.classes), int(counts.min()), data.notes)
+
+
+def prepare_source(emit: Emit, backbone: BackboneSpec, train: TrainSpec, places: Places) -> None:
+    """Decode the images that a backbone is to be pretrained on."""
+    decode_source(backbone, train.image_size, places.base, places.cache)
 
 
 def pretrain_source(emit: Emit, backbone: BackboneSpec, train: TrainSpec, places: Places) -> str:
@@ -72,20 +87,35 @@ def measure_all(
 
 def check(
     emit: Emit, specs: Sequence[RunSpec], num_classes: int, places: Places, stand_in: bool = False
-) -> str:
-    """Preflight of every strategy on one backbone. -> how the backbone's weights were loaded.
+) -> Checked:
+    """Preflight of every strategy on one backbone. Raises `UserError` with all that is wrong with any of them.
 
     stand_in: these weights are not those of the study, and what they do not allow is no error.
     """
     torch.manual_seed(0)
-    model = None
+    if not specs:
+        return Checked()
+    model = usable_model(specs[0].backbone, num_classes, specs[0].train.image_size, places)
+    wrong: list[str] = []
+    crashed: dict[str, str] = {}
     for spec in specs:
         try:
-            model = preflight(spec, num_classes, places, model)
-        except NeedsWeights:
-            if not stand_in:
-                raise
-    return model.load_report.table() if model else ""
+            preflight(spec, num_classes, places, model)
+        except NeedsWeights as error:
+            wrong += [] if stand_in else [str(error)]
+        except UserError as error:
+            wrong.append(str(error))
+        except Exception:
+            crashed[spec.strategy.label] = traceback.format_exc()
+    if wrong:
+        raise UserError(all_of(wrong))
+    report = model.load_report
+    return Checked(report.table() if report.source else "", report.notes(), crashed)
+
+
+def remarks(emit: Emit, backbone: BackboneSpec, image_size: int | None, places: Places) -> list[str]:
+    """What a reader should know of how a checkpoint's images are prepared."""
+    return build.remarks(backbone, image_size, places.base)
 
 
 def time_numerics(emit: Emit, key: Key, backbone: BackboneSpec, places: Places) -> Timing:
@@ -104,6 +134,10 @@ def run(emit: Emit, spec: RunSpec, row: dict[str, Any], places: Places, tracking
 
     Only a broken store raises; whatever happens to the run itself is its status.
     """
+    if over := _done(
+        tracking, [spec.run_id]
+    ):  # an attempt whose worker died when all but its end was written
+        return over[spec.run_id]
     with _store_has_room(tracking):
         log = _tracker(tracking).start(row, spec, tracking.system_metrics)
     with _killed_if_stopped([log]), _store_has_room(tracking):
@@ -148,17 +182,35 @@ def _run_as_one(
         return [_end(log, result) for log, result in zip(logs, results, strict=True)]
 
 
+@patience.granted()
+def fail(
+    emit: Emit,
+    runs: Sequence[tuple[RunSpec, dict[str, Any]]],
+    message: str,
+    crash: str,
+    tracking: Tracking,
+) -> list[dict[str, Any]]:
+    """Log runs that cannot be executed, as what they depend on has crashed. -> as of each `run`, in their order."""
+    results: list[dict[str, Any]] = []
+    for spec, row in runs:
+        with _store_has_room(tracking):
+            log = _tracker(tracking).start(row, spec, system_metrics=False)
+        with _killed_if_stopped([log]), _store_has_room(tracking):
+            results.append(_failed(log, Status.FAILED, message, crash))
+    return results
+
+
 def _done(tracking: Tracking, run_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     """What is over of these runs, by identity: an attempt whose worker died may have come so far with some of them."""
     own = store.read_runs(tracking.uri, tracking.study, params=(), tagged={Tag.RUN_ID: run_ids})
     return {
-        run["tags"][Tag.RUN_ID]: {
-            "status": run["tags"][Tag.STATUS],
+        run_id: {
+            "status": outcome.status(run),
             "error": run["tags"].get(Tag.ERROR),
             "metrics": run["metrics"],
         }
-        for run in own
-        if counts(run)
+        for run_id, run in outcome.finals(own).items()
+        if outcome.has_result(run)
     }
 
 
@@ -196,13 +248,18 @@ def _end(log: RunLog, result: Outcome | Exception) -> dict[str, Any]:
             raise
         except Exception as error:
             result = error
-    status, message = Status.FAILED, str(result)
     if isinstance(result, Diverged):
-        status = Status.DIVERGED
-    elif not isinstance(result, UserError):
+        return _failed(log, Status.DIVERGED, str(result))
+    if isinstance(result, UserError):
+        return _failed(log, Status.FAILED, str(result))
+    crash = "".join(traceback.format_exception(result))
+    return _failed(log, Status.FAILED, f"{type(result).__name__}: {result}", crash)
+
+
+def _failed(log: RunLog, status: Status, message: str, crash: str = "") -> dict[str, Any]:
+    if crash:
         with suppress(OSError):  # a full disk: the message is what matters
-            log.text("".join(traceback.format_exception(result)), "traceback.txt")
-        message = f"{type(result).__name__}: {result}"
+            log.text(crash, "traceback.txt")
     log.finish(status, {}, message)
     return {"status": status, "error": message, "metrics": {}}
 

@@ -60,7 +60,7 @@ class Analysis:
 
     @cached_property
     def searches(self) -> list[Search]:
-        return searches(self.rows, self.study.stored) if self.tune else []
+        return searches(self.rows, self.study.stored, _budget(self.tune)) if self.tune else []
 
     @cached_property
     def on_cpu(self) -> bool:
@@ -90,3 +90,9 @@ class Analysis:
     @property
     def strategies(self) -> Sequence[str]:
         return list(dict.fromkeys(row["strategy"] for row in self.rows))
+
+
+def _budget(tune: dict[str, Any]) -> str:
+    """As `bench.tuning.tuning.Budget` has it: "12 trials"."""
+    units = ("trials", "seconds", "image_steps")
+    return next((f"{tune[u]:g} {u.replace('_', '-')}" for u in units if tune.get(u) is not None), "")

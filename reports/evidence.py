@@ -153,7 +153,7 @@ def dataset_key(entry: Mapping[str, Any]) -> str:
 def backbone_key(entry: Mapping[str, Any]) -> str:
     """Architecture and weights, as in `mobilenetv2_100 (checkpoint 2f93997305206daa)`."""
     source = (entry.get("source") or {}).get("name", "")
-    origin = f"{entry.get('weights', '')} {entry.get('content') or source}".strip()
+    origin = " ".join(filter(None, (entry.get("weights"), entry.get("content") or source, entry.get("key"))))
     return f"{entry['name']} ({origin})"
 
 

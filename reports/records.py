@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from bench.places import store_uri
-from bench.schema import END_METRICS, Metric, Purpose, Status, Tag
-from bench.store import read_runs, study_document
+from bench.schema import END_METRICS, Metric, Tag
+from bench.store import outcome, read_runs, study_document
 
 Row = dict[str, Any]
 
@@ -43,20 +42,6 @@ WHOLE = {
 }
 """Metrics that count something: MLflow stores floats, the rows hold whole numbers."""
 
-_FROM_MLFLOW = {
-    "RUNNING": Status.RUNNING,
-    "SCHEDULED": Status.RUNNING,
-    "KILLED": Status.KILLED,
-    "FAILED": Status.FAILED,
-    "FINISHED": Status.FINISHED,
-}
-
-
-_RANK = {
-    which: i for i, which in enumerate([Status.FINISHED, Status.DIVERGED, Status.PRUNED, Status.RUNNING])
-}
-"""Results first (a run with one is never tried again), then what is under way, then tries that came to nothing."""
-
 
 @dataclass(frozen=True)
 class Study:
@@ -81,37 +66,14 @@ def read(name: str, store: str | None = None) -> Study:
 def join(document: dict[str, Any], runs: Iterable[dict[str, Any]]) -> Study:
     """Plan rows of `document` with the final runs that carry their run id."""
     everything = list(runs)
-    stored: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for run in everything:
-        if run["tags"].get(Tag.PURPOSE) == Purpose.FINAL and Tag.RUN_ID in run["tags"]:
-            stored[run["tags"][Tag.RUN_ID]].append(run)
+    stored = outcome.finals(everything)
     parts = {strategy["label"]: _parts(strategy) for strategy in document["strategies"]}
-    chosen = [_choose(stored[planned["run_id"]]) for planned in document["plan"]]
+    chosen = [stored.get(planned["run_id"]) for planned in document["plan"]]
     rows = [
         _row(planned, parts.get(planned["strategy"], {}), run)
         for planned, run in zip(document["plan"], chosen, strict=True)
     ]
     return Study(document, rows, [run for run in chosen if run], everything)
-
-
-def _choose(runs: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """Of the runs under one identity (leftovers of a kill, retries): by what became of them, then the latest.
-
-    What became of a run is no matter of clocks, which may have been set back between two tries.
-    """
-    return max(
-        runs, key=lambda run: (-_RANK.get(status(run), len(_RANK)), run["start_time"] or 0), default=None
-    )
-
-
-def status(run: dict[str, Any] | None) -> Status:
-    """The run's own word where it had the last word, else MLflow's; missing where nothing is stored."""
-    if run is None:
-        return Status.MISSING
-    own = run["tags"].get(Tag.STATUS)
-    if own in set(Status) and own != Status.RUNNING:  # "running" may be outdated: MLflow's word is newer
-        return Status(own)
-    return _FROM_MLFLOW.get(run["status"], Status.FAILED)
 
 
 def _parts(strategy: dict[str, Any]) -> dict[str, str | None]:
@@ -138,7 +100,7 @@ def _row(planned: Row, parts: dict[str, Any], run: dict[str, Any] | None) -> Row
         "setting": planned.get("setting", "default"),  # studies of old know no other
         **parts,
         **{key: _value(key, metrics.get(key)) for key in END_METRICS},
-        "status": str(status(run)),
+        "status": str(outcome.status(run)),
         "error": run["tags"].get(Tag.ERROR) if run else None,
         "mlflow_run_id": run["mlflow_run_id"] if run else None,
         "tuning_id": planned.get("tuning_id"),

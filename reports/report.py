@@ -20,6 +20,7 @@ from reports.figure_data import MOST
 from reports.html import to_html
 from reports.ranks import MOST as MOST_RANKED
 from reports.records import Study, read
+from reports.unchanged import section as unchanged_section
 from reports.verdict import scratch_label
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -111,6 +112,7 @@ def _context(found: Analysis, figures: dict[str, Path]) -> dict[str, Any]:
         "on_cpu": found.on_cpu,
         "has_memory": any(row[Metric.PEAK_MEMORY] is not None for row in rows),
         "advice": advice_section(document, rows),
+        "unchanged": unchanged_section(rows),
         "max_listed": tables.MAX_LISTED,
         "most_drawn": MOST,
         "transfer": found.transfer,

@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from bench.schema import IMPORTANCE, Metric, Purpose, Status, Tag
+from bench.store import outcome
 from reports.records import Row
 from reports.stats import Mean, mean_of
 from reports.units import rounding_sd, units
@@ -44,17 +45,20 @@ class Search:
         return sum(trial.status in statuses for trial in self.trials)
 
 
-def searches(rows: Sequence[Row], runs: Iterable[dict[str, Any]]) -> list[Search]:
-    """The finished searches that the study's tuned rows rest on, in the rows' order."""
+def searches(rows: Sequence[Row], runs: Iterable[dict[str, Any]], budget: str = "") -> list[Search]:
+    """The finished searches that the study's tuned rows rest on, in the rows' order.
+
+    budget: the study's, as in `Tag.BUDGET`. Of several searches under one identity the one with this budget counts.
+    """
+    everything = list(runs)
     wanted = {row["tuning_id"]: row for row in rows if row.get("tuning_id")}
-    parents: dict[str, dict[str, Any]] = {}
+    found_searches = outcome.searches(everything)
+    parents = {key: run for (key, _), run in found_searches.items()}
+    parents |= {key: run for (key, own), run in found_searches.items() if own == budget}
     trials: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for run in runs:
-        tags = run["tags"]
-        if tags.get(Tag.PURPOSE) == Purpose.TUNING and tags.get(Tag.STATUS) == Status.FINISHED:
-            parents[tags[Tag.TUNING_ID]] = run
-        elif tags.get(Tag.PURPOSE) == Purpose.TRIAL:
-            trials[tags[Tag.PARENT]].append(run)
+    for run in everything:
+        if run["tags"].get(Tag.PURPOSE) == Purpose.TRIAL:
+            trials[run["tags"][Tag.PARENT]].append(run)
     found = ((row, parents[key]) for key, row in wanted.items() if key in parents)
     return [_search(row, parent, trials[parent["mlflow_run_id"]]) for row, parent in found]
 
@@ -62,9 +66,9 @@ def searches(rows: Sequence[Row], runs: Iterable[dict[str, Any]]) -> list[Search
 def _search(row: Row, parent: dict[str, Any], trials: Iterable[dict[str, Any]]) -> Search:
     metrics = parent["metrics"]
     listed = [
-        Trial(int(t["tags"][Tag.TRIAL]), t["tags"][Tag.STATUS], t["metrics"].get(Metric.VAL_ACCURACY))
+        Trial(int(t["tags"][Tag.TRIAL]), outcome.status(t), t["metrics"].get(Metric.VAL_ACCURACY))
         for t in trials
-        if t["tags"].get(Tag.STATUS) != Status.KILLED  # tried again under another number
+        if outcome.status(t) != Status.KILLED  # tried again under another number
     ]
     return Search(
         row["cell"],

@@ -19,7 +19,7 @@ def keep_source_head(name: str, model: Model) -> nn.Module:
     Raises `UserError` where there is none, or where the network, changed by then, gives it no such features.
     """
     head = model.source_head()
-    takes = next(p.shape[1] for p in head.parameters() if p.ndim > 1)
+    takes = model.features_taken(head)
     if takes != model.feature_dim:
         raise UserError(
             f"{name}: the classifier of the pretraining takes {takes} features, the network gives {model.feature_dim}"

@@ -12,7 +12,7 @@ terms see it as it was before the batch. Phases that train the head alone are le
 
 from functools import partial
 
-from bench.api import Batch, Model, Phases, Task, Tensor, Transform, UserError, knob, torch
+from bench.api import Batch, Model, Phases, Task, Tensor, Transform, knob, torch
 from strategies._followers import Follower
 from strategies._keys import PROJECTOR, Keys, divergence, encode, with_one
 
@@ -34,10 +34,7 @@ class BiTuning(Transform):
     dim: int = knob(128)
 
     def phases(self, phases: Phases, model: Model, task: Task) -> Phases:
-        if not isinstance(model.classifier, torch.nn.Linear):
-            raise UserError(
-                f"bi_tuning: the head is a {type(model.classifier).__name__}, but must be one linear layer"
-            )
+        device = model.linear("bi_tuning").weight.device
         keys = None
         for phase in phases:
             if phase.preparation or all(group.is_head for group in phase.train):
@@ -46,7 +43,7 @@ class BiTuning(Transform):
             if keys is None or phase.span[0] == 0:  # phases that go on with a run go on with its keys
                 if PROJECTOR not in model.extra:
                     projector = torch.nn.Linear(model.feature_dim, self.dim)
-                    model.extra[PROJECTOR] = projector.to(model.classifier.weight.device)
+                    model.extra[PROJECTOR] = projector.to(device)
                 keys = Keys(Follower(model, lambda step: self.momentum), self.queue)
             phase = phase.add_group(PROJECTOR, list(model.extra[PROJECTOR].parameters()))
             yield phase.add_term("bi_tuning", partial(self.contrast, keys)).after_step(keys.renew)
@@ -55,8 +52,7 @@ class BiTuning(Transform):
         h, z = encode(model, batch.output(model).features)
         with torch.no_grad():
             _, own_z = keys.make(model, batch)
-            head = model.classifier
-            assert isinstance(head, torch.nn.Linear)
+            head = model.linear("bi_tuning")
             w = with_one(head.weight, head.bias)
         queued_h, queued_z, queued_y = keys.queue
         same = queued_y == batch.y[:, None]

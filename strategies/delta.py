@@ -44,11 +44,12 @@ class Delta(Transform):
             raise UserError(f"delta: timm gives no feature maps of {type(model.net).__name__}")
         importance: dict[str, Tensor] = {}
         if self.attention:
-            head = {name: tensor.clone() for name, tensor in model.classifier.state_dict().items()}
+            names = (*model.head.param_names, *model.head.buffer_names)
+            head = {name: tensor.clone() for name, tensor in model.state_dict().items() if name in names}
             groups = model.groups(self.head_lr, first=len(model.stages))
             yield Phase("attention", self.head_epochs, groups, preparation=True)
             importance = channel_importance(model, task, self.batches)
-            model.classifier.load_state_dict(head)  # the run starts from the head that others start from
+            model.load_state_dict(head, strict=False)  # the run starts from the head that others start from
         start = model.pretrained_copy()
 
         def delta(model: Model, batch: Batch) -> Tensor:
@@ -58,7 +59,7 @@ class Delta(Transform):
                 for n, fm in batch.output(model).maps.items()
             }
             maps = sum((importance.get(n, 1.0) * d.square().mean(1)).sum() for n, d in changes.items())
-            decay = sum(p.square().sum() for p in model.classifier.parameters())
+            decay = sum(p.square().sum() for p in model.stage_parameters(model.head))
             return cast(Tensor, 0.5 * (self.alpha * maps + self.beta * decay))
 
         for phase in phases:

@@ -17,10 +17,14 @@ class FreezeChildren(Strategy):
 
     def phases(self, model: Model, task: Task) -> Phases:
         owners = [child for child in model.net.children() if any(True for _ in child.parameters())]
-        if not 1 <= self.children < len(owners):
+        heads = sum(child in (*model.classifiers, *model.auxiliary) for child in owners)
+        most = len(owners) - max(
+            1, heads
+        )  # a classifier within a child of other layers leaves that one to train
+        if not 1 <= self.children <= most:
             raise UserError(
                 f"freeze_children: children is {self.children}, but {type(model.net).__name__} has {len(owners)} with "
-                f"parameters, the last of them the classifier: use 1..{len(owners) - 1}"
+                f"parameters, the last of them the classifier: use 1..{most}"
             )
         frozen = {id(p) for child in islice(owners, self.children) for p in child.parameters()}
         yield Phase("rest", task.epochs, model.groups(self.lr, only=lambda _, p: id(p) not in frozen))

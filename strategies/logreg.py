@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from bench.api import Model, Phase, Phases, Strategy, Task, UserError, torch
+from bench.api import Model, Phase, Phases, Strategy, Task, torch
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,20 +31,15 @@ class LogReg(Strategy):
     by_gradient = False
 
     def phases(self, model: Model, task: Task) -> Phases:
-        if not isinstance(model.classifier, torch.nn.Linear):
-            raise UserError(
-                f"logreg: the head is a {type(model.classifier).__name__}, but must be one linear layer"
-            )
+        model.linear("logreg")
         yield Phase("logreg", task.epochs, model.groups(0.0, first=len(model.stages)), solve=solve)
 
 
 def solve(model: Model, task: Task) -> None:
-    """Sets the weight [K, D] and bias [K] of the head."""
+    """Sets the weight [K, D] and bias [K] of the head; of several classifiers, as they are together."""
     import numpy as np
     from sklearn.preprocessing import StandardScaler
 
-    head = model.classifier
-    assert isinstance(head, torch.nn.Linear)
     train, val = (task.features(model, images) for images in task.disjoint)
     scaler = StandardScaler().fit(train[0])  # features that are constant here it leaves unscaled
     (x, y), (x_val, y_val) = ((scaler.transform(z), y) for z, y in (train, val))
@@ -54,9 +49,10 @@ def solve(model: Model, task: Task) -> None:
     if task.apart is not None:  # all others train on the validation images as well
         x, y = np.concatenate([x, x_val]), np.concatenate([y, y_val])
     ((weight, bias),) = solutions(x, y, [best])
-    with torch.no_grad():
-        head.weight.copy_(torch.as_tensor(weight / scaler.scale_))
-        head.bias.copy_(torch.as_tensor(bias - weight @ (scaler.mean_ / scaler.scale_)))
+    model.linear("logreg").write(
+        torch.as_tensor(weight / scaler.scale_),
+        torch.as_tensor(bias - weight @ (scaler.mean_ / scaler.scale_)),
+    )
 
 
 def solutions(x: np.ndarray, y: np.ndarray, grid: Iterable[float]) -> Iterator[tuple[np.ndarray, np.ndarray]]:

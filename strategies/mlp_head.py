@@ -3,7 +3,7 @@
 logits = W2 dropout(relu(W1 z + b1)) + b2,   z: [B, D] features
 """
 
-from bench.api import Model, Phases, Task, Transform, UserError, knob, torch
+from bench.api import Model, Phases, Task, Transform, UserError, knob, nn, torch
 
 
 class MLPHead(Transform):
@@ -24,12 +24,14 @@ class MLPHead(Transform):
             raise UserError(
                 f"mlp_head: hidden is {self.hidden}, dropout {self.dropout}: needs at least 1, and less than 1"
             )
-        model.replace_head(
-            torch.nn.Sequential(
-                torch.nn.Linear(model.feature_dim, self.hidden),
-                torch.nn.ReLU(),
-                torch.nn.Dropout(self.dropout),
-                torch.nn.Linear(self.hidden, model.num_classes),
-            )
-        )
+        model.replace_head(lambda head: self.mlp(model.features_taken(head), model.num_classes))
         yield from phases
+
+    def mlp(self, features: int, classes: int) -> nn.Module:
+        """One of two linear layers; networks with several classifiers get as many."""
+        return torch.nn.Sequential(
+            torch.nn.Linear(features, self.hidden),
+            torch.nn.ReLU(),
+            torch.nn.Dropout(self.dropout),
+            torch.nn.Linear(self.hidden, classes),
+        )

@@ -19,6 +19,7 @@ from bench.places import Places
 from bench.processes import alive, process_mark
 from bench.run.execute import execute
 from bench.schema import Metric, Status, Tag
+from bench.store import outcome
 from bench.study import load, plan
 from reports import records
 from tests.conftest import ROOT
@@ -74,7 +75,8 @@ def test_a_study_under_a_jumping_clock_is_done_once_and_reported(
 
 
 def tried(status: Status, start: float, mlflow_status: str = "FAILED") -> dict[str, Any]:
-    return {"status": mlflow_status, "start_time": start, "tags": {Tag.STATUS: str(status)}}
+    tags = {Tag.STATUS: str(status)}
+    return {"status": mlflow_status, "start_time": start, "mlflow_run_id": status, "tags": tags}
 
 
 def test_what_became_of_a_run_is_no_matter_of_start_times() -> None:
@@ -89,7 +91,7 @@ def test_what_became_of_a_run_is_no_matter_of_start_times() -> None:
         ([failed, killed], killed),
     ):
         for order in itertools.permutations(runs):
-            assert records._choose(order) is expected
+            assert outcome.choose(order) is expected
 
 
 def test_the_end_of_a_search_that_was_taken_up_again_is_its_last(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from bench import driver, numerics, preparation, store
+from bench import driver, numerics, store
 from bench.backbones.build import build
 from bench.data.images import ImageSet
 from bench.data.task import Task
@@ -22,6 +22,7 @@ from bench.numerics import Choice, Key, Timing
 from bench.places import Places
 from bench.run.ingredients import prepare_dataset
 from bench.schema import Tag
+from bench.similarity.pending import Measures
 from bench.spec import BackboneSpec, DatasetSpec, PartSpec, RunSpec, StrategySpec, TrainSpec
 from bench.study import load, plan
 from bench.train import precision
@@ -259,7 +260,8 @@ def test_a_study_measures_once_and_its_runs_say_what_they_used(
 ) -> None:
     write_report = driver._report
     monkeypatch.setattr(driver, "_report", lambda *_: None)
-    monkeypatch.setattr(preparation, "_measures", lambda *_: {})  # of similarity, which take most of the time
+    monkeypatch.setattr(Measures, "jobs", lambda *_: [])  # of similarity, which take most of the time
+    monkeypatch.setattr(Measures, "settled", True)
     few = (
         "datasets=[{name: world/fine, options: {pool_per_class: 12, test_per_class: 2}, similarity: similar, "
         "n_per_class: 5}]",

@@ -164,6 +164,7 @@ def test_the_best_snapshot_of_another_structure_is_forgotten() -> None:
     trainer.snapshots = True
     trainer.fit(Phase("first", 1, model.groups(1e-3)))
     before = trainer.best
-    model.replace_head(torch.nn.Sequential(torch.nn.Linear(64, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3)))
+    layers = torch.nn.Sequential(torch.nn.Linear(64, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
+    model.replace_head(lambda head: layers)
     trainer.fit(Phase("second", 1, model.groups(1e-9)))
     assert before and trainer.best and trainer.best is not before and trainer.best.epoch == 2

@@ -41,8 +41,8 @@ class Cached:
             return ""
         if self.prefix.border != CLASSIFIER:
             return self.prefix.border
-        modules = self.prefix.model.net.named_modules()
-        return next(f"{name}:" for name, module in modules if module is self.prefix.model.classifier)
+        first = self.prefix.model.classifiers[0]
+        return next(f"{n}:" for n, module in self.prefix.model.net.named_modules() if module is first)
 
     def rows(self, images: ImageSet, views: Views, looks: int = 1, kind: str = "train") -> Tensor | None:
         """[N * views, ...] by number of the view, unpacked on use; None where computing them would not pay, or cannot.

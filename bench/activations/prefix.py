@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,21 +62,27 @@ class Prefix:
         """x [B, 3, H, W] -> [B, ...] at the border. Within `still()`."""
         found: list[Tensor] = []
 
-        def reached(module: nn.Module, args: Any, output: Any = None) -> None:
-            found.append(args[0] if output is None else output)
+        def reached(activations: Tensor) -> None:
+            found.append(activations)
             raise _Reached
 
-        if self.border == CLASSIFIER:
-            handle = self.model.classifier.register_forward_pre_hook(reached)
-        else:
-            handle = self.model.net.get_submodule(self.border).register_forward_hook(reached)
-        try:
+        with suppress(_Reached), self._met(reached):
             self.model.net(x)
-        except _Reached:
-            pass
+        return found[0]
+
+    @contextmanager
+    def _met(self, reached: Callable[[Tensor], None]) -> Iterator[None]:
+        """While it lasts, `reached` gets the activations at the border of each forward pass."""
+        if self.border == CLASSIFIER:
+            with self.model.features_met(reached):
+                yield
+            return
+        border = self.model.net.get_submodule(self.border)
+        handle = border.register_forward_hook(lambda module, args, output: reached(output))
+        try:
+            yield
         finally:
             handle.remove()
-        return found[0]
 
     def pack(self, activations: Tensor) -> Tensor:
         """As rows to store: channels last where the network computes so."""
@@ -133,9 +139,10 @@ class Prefix:
     def _tensors(self) -> Iterator[tuple[str, Tensor]]:
         """The frozen tensors that are not above the border, and a few that are."""
         trained = {id(p) for p in self.model.parameters() if p.requires_grad}
+        heads = self.model.classifiers
         for name, module in self.model.net.named_modules():
             own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
-            if not any(id(tensor) in trained for _, tensor in own) and module is not self.model.classifier:
+            if not any(id(tensor) in trained for _, tensor in own) and module not in heads:
                 still = (
                     own if not module.training else [(n, t) for n, t in own if isinstance(t, nn.Parameter)]
                 )
@@ -199,7 +206,8 @@ def find(model: Model, x: Tensor, numerics: Numerics) -> Prefix | None:
     """
     if any(parameter.requires_grad for parameter in model.stage_parameters(model.stages[0])):
         return None
-    names = [CLASSIFIER, *reversed(model.map_names())]
+    # an auxiliary classifier takes more than the features
+    names = [*([] if model.auxiliary else [CLASSIFIER]), *reversed(model.map_names())]
     with _undisturbed(model), numerics.autocast():
         trained = _watch(model, x, names)
         with model.in_eval_mode(), torch.no_grad():
@@ -226,13 +234,13 @@ def _watch(model: Model, x: Tensor, names: list[str]) -> _Watched:
         if module in wanted:
             watched.outputs[wanted[module]] = output
 
-    def classified(module: nn.Module, args: Any) -> None:
-        watched.outputs[CLASSIFIER] = args[0]
+    def classified(features: Tensor) -> None:
+        watched.outputs[CLASSIFIER] = features
 
     handles = [module.register_forward_hook(finished) for module in model.net.modules()]
-    handles.append(model.classifier.register_forward_pre_hook(classified))
     try:
-        model.net(x)
+        with model.features_met(classified):
+            model.net(x)
     finally:
         for handle in handles:
             handle.remove()
@@ -265,7 +273,8 @@ def _below(net: nn.Module, border: str, finished: list[nn.Module]) -> list[nn.Mo
 
 def _drops(model: Model, border: str, finished: list[nn.Module]) -> bool:
     """Whether something below the border leaves out parts at random: a few images may not have shown it."""
-    end = finished.index(model.classifier if border == CLASSIFIER else model.net.get_submodule(border))
+    ends = model.classifiers if border == CLASSIFIER else [model.net.get_submodule(border)]
+    end = max(map(finished.index, ends))
     return any("Drop" in type(m).__name__ and m.training and _share(m) > 0 for m in finished[:end])
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,26 +12,20 @@ from typing import Any
 import torch
 from torch import nn
 
-from bench.backbones import names
+from bench.backbones import brought, kwargs, names
+from bench.backbones.classifiers import as_one, share_features
 from bench.backbones.data_config import DataConfig, resolve
+from bench.backbones.hub import withheld
+from bench.backbones.keys import State
 from bench.backbones.model import Model, no_source_head, renew
-from bench.backbones.stages import classifier_modules, classifier_names
-from bench.backbones.weights import LoadReport, load_checkpoint
-from bench.errors import UserError
+from bench.backbones.stages import classifier_modules, classifier_names, head_modules
+from bench.backbones.variant import Variant
+from bench.backbones.weights import LoadReport, load_checkpoint, load_state
+from bench.errors import NeedsWeights, UserError
 from bench.places import place
 from bench.spec import BackboneSpec
 
-RESERVED = {
-    "num_classes": "it comes from the dataset",
-    "img_size": "set image_size",
-    "in_chans": "images have three channels",
-    "pretrained": "set weights",
-    "checkpoint_path": "set checkpoint",
-    "pretrained_cfg": "set weights or checkpoint, and data_config",
-    "pretrained_cfg_overlay": "set weights or checkpoint, and data_config",
-    "features_only": "a classifier is needed",
-    "cache_dir": "set HF_HOME and TORCH_HOME",
-}
+HUB = "timm's weights"
 
 
 def build(
@@ -45,13 +42,21 @@ def build(
     does not fit.
     """
     checkpoint = _checkpoint(spec, base, source_checkpoint)
+    spec = brought.applied(spec, checkpoint) if spec.weights == "checkpoint" and checkpoint else spec
     config = _resolve(spec, image_size, checkpoint)
     create = partial(_create, spec, num_classes, config)
-    net = create(pretrained=spec.weights == "pretrained")
-    report = _load(net, spec, create, checkpoint)
+    with withheld() if spec.weights == "pretrained" else nullcontext({}) as hub:
+        net = create(pretrained=spec.weights == "pretrained")
+    report = _load(net, spec, config, checkpoint, hub.get(net))
     _check_size(net, config)
-    source_head = partial(_source_head, spec, config, checkpoint, report)
-    return Model(net, create, num_classes, config.mean, config.std, config.image_size, report, source_head)
+    if not classifier_modules(net):
+        raise UserError(
+            f"backbone {spec.label or spec.name!r} cannot be used: {type(net).__name__} has no classifier"
+        )
+    shared = share_features(net, classifier_modules(net), config.image_size)
+    source_head = partial(_source_head, spec, config, checkpoint, report, shared)
+    size = config.image_size
+    return Model(net, create, num_classes, config.mean, config.std, size, report, source_head, shared)
 
 
 def resolution(
@@ -63,6 +68,14 @@ def resolution(
     """(image size in pixels, crop_pct, interpolation) that `build` would use, without building."""
     config = _resolve(spec, image_size, _checkpoint(spec, base, source_checkpoint))
     return config.image_size, config.crop_pct, config.interpolation
+
+
+def remarks(spec: BackboneSpec, image_size: int | None, base: Path = Path(".")) -> list[str]:
+    """What a backbone's checkpoint says of its preprocessing, what is assumed, and what the study says otherwise."""
+    checkpoint = _checkpoint(spec, base, None)
+    if checkpoint is None:
+        return []
+    return brought.remarks(spec, checkpoint, vars(_resolve(spec, image_size, checkpoint)))
 
 
 def _resolve(spec: BackboneSpec, image_size: int | None, checkpoint: Path | None) -> DataConfig:
@@ -84,16 +97,16 @@ def _checkpoint(spec: BackboneSpec, base: Path, source_checkpoint: Path | None) 
 def _create(spec: BackboneSpec, num_classes: int, config: DataConfig, pretrained: bool = False) -> nn.Module:
     import timm
 
-    _check_kwargs(spec)
+    kwargs.check(spec.name, spec.kwargs)
     size = {"img_size": config.image_size} if _needs_size(spec.name, config) else {}
-    kwargs = {**spec.kwargs, **size, "num_classes": num_classes}
+    settings = {**spec.kwargs, **size, "num_classes": num_classes}
     try:
-        net = timm.create_model(spec.name, pretrained=pretrained, **kwargs)
+        net = timm.create_model(spec.name, pretrained=pretrained, **settings)
     except TypeError as error:
         raise UserError(f"backbone {spec.name!r}: kwargs {spec.kwargs} do not fit: {error}") from error
     except Exception as error:  # whatever a constructor, or the hub, fails with
         raise UserError(_explain(spec, config, pretrained, error)) from error
-    for module in classifier_modules(net):  # pretrained ones too: timm keeps one that happens to fit
+    for module in head_modules(net):  # pretrained ones too: timm keeps one that happens to fit
         renew(module)
     return net
 
@@ -111,12 +124,6 @@ def _explain(spec: BackboneSpec, config: DataConfig, pretrained: bool, error: Ex
     )
 
 
-def _check_kwargs(spec: BackboneSpec) -> None:
-    for key in spec.kwargs:
-        if key in RESERVED:
-            raise UserError(f"backbone {spec.name!r}: kwargs must not contain {key!r}: {RESERVED[key]}")
-
-
 def _needs_size(name: str, config: DataConfig) -> bool:
     """Whether the net is built for one input size, and that is not its native one."""
     import timm
@@ -126,33 +133,80 @@ def _needs_size(name: str, config: DataConfig) -> bool:
 
 
 def _load(
-    net: nn.Module, spec: BackboneSpec, create: partial[nn.Module], checkpoint: Path | None
+    net: nn.Module, spec: BackboneSpec, config: DataConfig, checkpoint: Path | None, hub: State | None
 ) -> LoadReport:
+    """hub: the tensors that timm would have loaded."""
     everything = list(net.state_dict())
+    variant = Variant(partial(_variant, spec, config), config.image_size, config.native_size)
     if spec.weights == "random":
         return LoadReport(missing=everything, source="random weights")
-    if spec.weights == "pretrained":
+    if spec.weights == "pretrained" and hub is None:  # weights that timm copies by itself, tensor by tensor
         head = classifier_names(net)
         body = [name for name in everything if name not in head]
-        return LoadReport(body, sorted(head), body_share=1.0, source="timm's weights")
-    if checkpoint is None:
-        raise UserError(f"backbone {spec.name!r}: weights are 'source', but there is no source checkpoint")
-    return load_checkpoint(net, checkpoint, spec.rename)
+        return LoadReport(body, sorted(head), body_share=1.0, source=HUB)
+    with _named(spec):
+        if hub is not None:
+            report = load_state(net, hub, HUB, HUB, False, spec.allow_missing, variant)
+        elif checkpoint is None:
+            raise UserError("weights are 'source', but there is no source checkpoint")
+        else:
+            report = load_checkpoint(
+                net, checkpoint, spec.rename, False, spec.allow_missing, variant, spec.key
+            )
+    return replace(report, remarks=_uneven(config)) if report.stems else report
+
+
+def _variant(spec: BackboneSpec, config: DataConfig, **changes: Any) -> nn.Module:
+    """The backbone with a classifier of two classes and the given arguments of `timm.create_model` changed."""
+    import timm
+
+    size = {"img_size": config.image_size} if _needs_size(spec.name, config) else {}
+    net: nn.Module = timm.create_model(spec.name, **{**spec.kwargs, **size, "num_classes": 2, **changes})
+    return net
+
+
+@contextmanager
+def _named(spec: BackboneSpec) -> Iterator[None]:
+    """What does not fit is said with the label of the backbone in the study."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"backbone {spec.label or spec.name!r}: {error}") from error
+
+
+def _uneven(config: DataConfig) -> list[str]:
+    """Grey images are alike in all channels only where they are normalised alike."""
+    if len(set(config.mean)) == len(set(config.std)) == 1:
+        return []
+    means, stds = (", ".join(f"{value:.3g}" for value in values) for values in (config.mean, config.std))
+    return [
+        f"its channels are normalised differently (mean {means}, std {stds}), so that a grey image is not what it was to "
+        "the layer of one channel: `data_config` of three equal means and stds, those it was trained with, puts it right"
+    ]
 
 
 def _source_head(
-    spec: BackboneSpec, config: DataConfig, checkpoint: Path | None, report: LoadReport
+    spec: BackboneSpec, config: DataConfig, checkpoint: Path | None, report: LoadReport, shared: bool
 ) -> nn.Module:
-    """The classifier that the weights were pretrained with. Raises `UserError` where there is none."""
+    """The classifier that the weights were pretrained with. Raises `UserError` where there is none, or not all of it."""
     if spec.weights == "pretrained":
         import timm
 
-        return classifier_modules(timm.create_model(spec.name, pretrained=True, **spec.kwargs))[0]
+        return as_one(
+            classifier_modules(timm.create_model(spec.name, pretrained=True, **spec.kwargs)), shared
+        )
     if checkpoint is None or not report.source_classes:
         return no_source_head()
     net = _create(spec, report.source_classes, config)
-    load_checkpoint(net, checkpoint, spec.rename, keep_head=True)
-    return classifier_modules(net)[0]
+    variant = Variant(partial(_variant, spec, config), config.image_size, config.native_size)
+    report = load_checkpoint(net, checkpoint, spec.rename, True, spec.allow_missing, variant, spec.key)
+    owned = {name for name, _ in net.named_parameters()} & classifier_names(net)
+    if lacking := sorted(owned - set(report.loaded)):
+        raise NeedsWeights(
+            f"the classifier that the backbone was pretrained with is not whole: {checkpoint.name} has no "
+            f"{', '.join(lacking[:4])} that fits"
+        )
+    return as_one(classifier_modules(net), shared)
 
 
 def _check_size(net: nn.Module, config: DataConfig) -> None:

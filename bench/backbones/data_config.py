@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.backbones.reading import read_data_config
+from bench.backbones import brought
+from bench.backbones.foreign import INTERPOLATIONS
 from bench.errors import UserError, nearest
 from bench.spec import BackboneSpec
 
-INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
 KEYS = ("mean", "std", "crop_pct", "interpolation", "image_size")
 
 
@@ -35,7 +35,7 @@ def resolve(spec: BackboneSpec, image_size: int | None, checkpoint: Path | None)
     """
     timm_config = _of_timm(spec.name)
     size = {"image_size": image_size} if image_size is not None else {}
-    stored = read_data_config(checkpoint) if checkpoint is not None else {}
+    stored = brought.read_data_config(checkpoint) if checkpoint is not None else {}
     for source, overrides in (
         (f"data_config of {spec.name}", spec.data_config),
         (f"checkpoint {checkpoint}: data_config", stored),

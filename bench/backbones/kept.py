@@ -28,7 +28,7 @@ def intact(path: Path) -> bool:
         stat = path.stat()
     except OSError:
         return False
-    return _intact(path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    return _intact(path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
 
 
 def agree(weights: Mapping[str, Tensor], metadata: Mapping[str, str] | None) -> bool:
@@ -38,7 +38,7 @@ def agree(weights: Mapping[str, Tensor], metadata: Mapping[str, str] | None) -> 
 
 
 @lru_cache(maxsize=256)
-def _intact(path: Path, size: int, changed: int, inode: int) -> bool:
+def _intact(path: Path, size: int, written: int, changed: int, inode: int) -> bool:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata()

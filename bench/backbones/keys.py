@@ -4,31 +4,43 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
 from bench.errors import UserError
 
-PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.", "encoder.", "net.")
-MAX_DEPTH = 4
+WRAPPERS = re.compile(
+    r"(^|\.)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|_forward_module|_fpw_module)(?=\.)"
+)
+"""What `torch.compile`, FSDP, activation checkpointing and Lightning put into names, at any depth."""
+
+ANY_WRAPPER = re.compile(r"(^|\.)module(?=\.)")
+"""What (Distributed)DataParallel puts around parts of a network; a network may have a part of that name itself."""
 State = dict[str, Tensor]
 Shapes = Mapping[str, "tuple[int, ...]"]
 
 
 def remap(state: State, shapes: Shapes, rename: Mapping[str, str]) -> State:
-    """`state` under the network's names, as far as they can be found.
+    """`state` under the network's names, as far as they can be found: the first of its `readings`."""
+    return readings(state, shapes, rename)[0][1]
+
+
+def readings(state: State, shapes: Shapes, rename: Mapping[str, str]) -> list[tuple[str, State]]:
+    """(prefix that was removed, `state` under the network's names) for each network in it that fits, best first.
 
     shapes: of the network's tensors by name. rename: regular expression -> replacement, applied in order.
     Patterns may be written against the keys as they are in the file or without their wrapper prefixes: what
     fits more tensors is taken. Raises `UserError` on a broken or unused pattern, or two keys that become one.
     """
     if not rename:
-        return strip(state, shapes)
+        return _stripped(state, shapes)
     patterns = [_compile(pattern, replacement) for pattern, replacement in rename.items()]
-    starts = [strip(state, shapes), _without_wrappers(state), state]
+    starts = [_stripped(state, shapes)[0][1], _without_wrappers(state), state]
     _refuse_unused(patterns, starts)
-    return max((strip(_rename(start, patterns), shapes) for start in starts), key=lambda s: score(s, shapes))
+    found = (_stripped(_rename(start, patterns), shapes) for start in starts)
+    return max(found, key=lambda readings: score(readings[0][1], shapes))
 
 
 def score(state: State, shapes: Shapes) -> tuple[int, int]:
@@ -37,13 +49,56 @@ def score(state: State, shapes: Shapes) -> tuple[int, int]:
     return sum(tuple(state[name].shape) == tuple(shapes[name]) for name in known), len(known)
 
 
-def strip(state: State, shapes: Shapes, depth: int = MAX_DEPTH) -> State:
-    """Removes the chain of known prefixes after which most tensors fit; the fewest prefixes win a tie."""
-    candidates = [state]
-    if depth:
-        present = [prefix for prefix in PREFIXES if any(name.startswith(prefix) for name in state)]
-        candidates += [strip(_without(state, prefix), shapes, depth - 1) for prefix in present]
-    return max(candidates, key=lambda s: score(s, shapes))
+def _stripped(state: State, shapes: Shapes) -> list[tuple[str, State]]:
+    """The state without each prefix that makes its names the network's: the best, and those that offer half the same names.
+
+    Names that are the network's as they stand win over any prefix, where as many fit. Where nothing fits, what all names
+    begin with is removed if it is a wrapper's, for other layouts are found by names too.
+    """
+    cleaned = _unwrapped(state, WRAPPERS)
+    cleaned = max([cleaned, _unwrapped(cleaned, ANY_WRAPPER)], key=lambda s: _most(s, shapes))
+    fits = _prefixes(cleaned, shapes)
+    if not fits:
+        return [("", _without_wrappers(cleaned))]
+    best, *rest = sorted(fits, key=lambda p: (-len(fits[p]), len(p)))
+    rivals = [p for p in rest if best and 2 * len(fits[p] & fits[best]) >= len(fits[best])]
+    return [(prefix, _without(cleaned, prefix)) for prefix in (best, *rivals)]
+
+
+def _prefixes(state: State, shapes: Shapes) -> dict[str, set[str]]:
+    """The network's names that fit without each prefix that ends in a dot, or without any ("").
+
+    Not by chance, as `norm.weight` of some block does: half the names behind a prefix, or a fifth of the network's.
+    """
+    fits: dict[str, set[str]] = {}
+    behind: Counter[str] = Counter()
+    for name, tensor in state.items():
+        start = 0
+        while True:
+            behind[name[:start]] += 1
+            if shapes.get(name[start:]) == tuple(tensor.shape):
+                fits.setdefault(name[:start], set()).add(name[start:])
+            start = name.find(".", start) + 1
+            if not start:
+                break
+    return {
+        prefix: found
+        for prefix, found in fits.items()
+        if not prefix or 2 * len(found) >= behind[prefix] or 5 * len(found) >= len(shapes)
+    }
+
+
+def _most(state: State, shapes: Shapes) -> tuple[int, int]:
+    """How well names fit behind their best prefix: tensors that would load, then names that are at least known."""
+    fits = _prefixes(state, shapes)
+    best = max(fits, key=lambda prefix: len(fits[prefix]), default="")
+    return len(fits.get(best, ())), score(_without(state, best), shapes)[1]
+
+
+def _unwrapped(state: State, wrapper: re.Pattern[str]) -> State:
+    """Without `wrapper` anywhere in the names, unless two would become one."""
+    renamed = {wrapper.sub("", name).removeprefix("."): tensor for name, tensor in state.items()}
+    return renamed if len(renamed) == len(state) else state
 
 
 def convert(state: State, net: nn.Module) -> State:
@@ -60,9 +115,16 @@ def convert(state: State, net: nn.Module) -> State:
 
 
 def _without(state: State, prefix: str) -> State:
-    """Without `prefix` where a name starts with it; a name that is there already is not overwritten."""
-    stripped = {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
-    return {**stripped, **{name: t for name, t in state.items() if not name.startswith(prefix)}}
+    """Without `prefix`, or as much of it as a name begins with; a name that is there already is not overwritten."""
+    parts = prefix.split(".")[:-1]
+    starts = [".".join(parts[:n]) + "." for n in range(len(parts), 0, -1)]
+    of_name = {name: next((s for s in starts if name.startswith(s)), "") for name in state}
+    stripped: State = {}
+    for start in starts:
+        for name, tensor in state.items():
+            if of_name[name] == start:
+                stripped.setdefault(name.removeprefix(start), tensor)
+    return {**stripped, **{name: tensor for name, tensor in state.items() if not of_name[name]}}
 
 
 def _without_wrappers(state: State) -> State:

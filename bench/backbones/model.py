@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from bench.backbones import passes
+from bench.backbones import classifiers, passes
 from bench.backbones.report import LoadReport
-from bench.backbones.stages import Stage, classifier_modules, split
+from bench.backbones.stages import Stage, auxiliary_modules, classifier_modules, split
 from bench.backbones.strided import without_strides
 from bench.backbones.types import Group, Output
 from bench.errors import NeedsWeights, UserError
@@ -64,8 +64,12 @@ class Model(nn.Module):
         image_size: int,
         load_report: LoadReport,
         source_head: Callable[[], nn.Module] = no_source_head,
+        shared_features: bool = True,
     ) -> None:
-        """`create` builds another net of the same architecture with fresh random weights."""
+        """`create` builds another net of the same architecture with fresh random weights.
+
+        shared_features: where `net` has several classifiers, whether all take the same features.
+        """
         super().__init__()
         self.net = net
         self.extra = nn.ModuleDict()
@@ -74,6 +78,7 @@ class Model(nn.Module):
         self.num_classes = num_classes
         self.mean, self.std, self.image_size = mean, std, image_size
         self.load_report = load_report
+        self.shared_features = shared_features
         self.on_new_head: Callable[[Model], None] | None = None  # applied to every head drawn from now on
         self.restructured()
         self._remember()
@@ -129,11 +134,9 @@ class Model(nn.Module):
             return hook
 
         handles = [self.net.get_submodule(name).register_forward_hook(tap(name)) for name in self.map_names()]
-        handles.append(
-            self.classifier.register_forward_pre_hook(lambda module, args: features.append(args[0]))
-        )
         try:
-            yield
+            with self.features_met(features.append):
+                yield
         finally:
             for handle in handles:
                 handle.remove()
@@ -156,17 +159,53 @@ class Model(nn.Module):
         )
         return self((x * other_std + other_mean - mean) / std)
 
+    def features_met(self, then: Callable[[Tensor], None]) -> AbstractContextManager[None]:
+        """While it lasts, `then` gets what the classifier takes, of each forward pass, as soon as it is there."""
+        return classifiers.met(self.classifiers, self.shared_features, then)
+
+    @property
+    def classifiers(self) -> list[nn.Module]:
+        """The network's own modules whose outputs are logits: one, or several whose mean the network gives."""
+        return classifier_modules(self.net)
+
+    @property
+    def auxiliary(self) -> list[nn.Module]:
+        """Classifiers beside those, whose outputs the network puts to a use of its own. They are head, as those are."""
+        return auxiliary_modules(self.net)
+
     @property
     def classifier(self) -> nn.Module:
-        """The module that turns features into logits."""
-        return classifier_modules(self.net)[0]
+        """What turns features into logits: [B, D] -> [B, K]; a `Joint` of the classifiers where there are several.
+
+        Raises `UserError` where features alone do not decide the logits.
+        """
+        self._refuse_auxiliary()
+        return classifiers.as_one(self.classifiers, self.shared_features)
+
+    def linear(self, name: str) -> classifiers.LinearMap:
+        """The classifier as one linear map of the features.
+
+        Raises `UserError`, in the name of a strategy, where it is another one or features alone do not decide the logits.
+        """
+        self._refuse_auxiliary()
+        found = classifiers.LinearMap.of(self.classifiers, self.shared_features)
+        if found is None:
+            kinds = " and a ".join(type(head).__name__ for head in self.classifiers)
+            raise UserError(f"{name}: the head is a {kinds}, but must be one linear layer with a bias")
+        return found
+
+    def _refuse_auxiliary(self) -> None:
+        if auxiliary := self.auxiliary:
+            names = ", ".join(name for name, module in self.net.named_modules() if module in auxiliary)
+            raise UserError(
+                f"{type(self.net).__name__} makes its logits of more than its classifier's features: {names} looks at "
+                "all tokens and adds to them. kwargs {use_aux_head: false} builds a network without it"
+            )
 
     @property
     def feature_dim(self) -> int:
         """D, the number of features that the classifier takes."""
-        return next(
-            m.weight.shape[1] for m in self.classifier.modules() if isinstance(m, nn.Linear | nn.Conv2d)
-        )
+        return classifiers.width(classifiers.as_one(self.classifiers, self.shared_features))
 
     @torch.no_grad()
     def eval_output(self, x: Tensor) -> Output:
@@ -197,13 +236,18 @@ class Model(nn.Module):
     def source_head(self) -> nn.Module:
         """The frozen classifier of the pretraining, on features: [B, D] -> [B, source classes].
 
-        Raises `UserError` where the weights came without one.
+        Raises `UserError` where the weights came without one, or features do not decide its logits.
         """
+        self._refuse_auxiliary()
         head = self._load_source_head().requires_grad_(False).eval()
         return head.to(next(self.parameters()).device)
 
     def stage_parameters(self, stage: Stage) -> list[nn.Parameter]:
         return [self.get_parameter(name) for name in stage.param_names]
+
+    def fresh(self) -> nn.Module:
+        """Another net of the same architecture with new random weights, as it was before anything changed it."""
+        return self._create()
 
     def groups(
         self, lr: float, first: int = 0, only: Callable[[str, nn.Parameter], bool] | None = None
@@ -237,7 +281,8 @@ class Model(nn.Module):
         fresh = self._create()
         tensors = dict([*self.named_parameters(), *self.named_buffers()])
         fresh_tensors = dict([*fresh.named_parameters(prefix="net"), *fresh.named_buffers(prefix="net")])
-        renew(self.classifier)
+        for head in (*self.classifiers, *self.auxiliary):
+            renew(head)
         for stage in (*self.stages[first:], self.head):
             for name in (*stage.param_names, *stage.buffer_names):
                 own, drawn = tensors[name], fresh_tensors.get(name)
@@ -247,14 +292,25 @@ class Model(nn.Module):
         if self.on_new_head:
             self.on_new_head(self)
 
-    def replace_head(self, head: nn.Module) -> None:
-        """Puts `head` ([B, D] -> [B, K]) in the classifier's place."""
-        name = next(name for name, module in self.net.named_modules() if module is self.classifier)
-        parent, _, attribute = name.rpartition(".")
-        setattr(self.net.get_submodule(parent), attribute, head.to(next(self.parameters()).device))
+    def replace_head(self, make: Callable[[nn.Module], nn.Module]) -> None:
+        """Puts make(head) ([B, d] -> [B, K]) in the place of each classifier, which takes d features.
+
+        Raises `UserError` where features alone do not decide the logits.
+        """
+        self._refuse_auxiliary()
+        device = next(self.parameters()).device
+        names = {id(module): name for name, module in self.net.named_modules()}
+        for head in self.classifiers:
+            new = classifiers.in_place_of(head, make(head)).to(device)
+            self.net.set_submodule(names[id(head)], new)
         self.restructured()
         if self.on_new_head:
             self.on_new_head(self)
+
+    @staticmethod
+    def features_taken(head: nn.Module) -> int:
+        """The number of features that a classifier takes, of this network or of its pretraining."""
+        return classifiers.width(head)
 
     def _check_first(self, first: int) -> None:
         if not 0 <= first <= len(self.stages):

@@ -26,6 +26,11 @@ def exists(name: str) -> bool:
     return architecture in _registered_in_source() or _known_to_timm(architecture)
 
 
+def is_registered(architecture: str) -> bool:
+    """Whether timm's source names it: deprecated names do not count. timm is not imported."""
+    return architecture in _registered_in_source()
+
+
 def check(name: str) -> None:
     """Raises `UserError` with the nearest names where timm has no such model."""
     if not exists(name):

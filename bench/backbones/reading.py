@@ -1,12 +1,12 @@
-"""Reads the named tensors of a local checkpoint, and what it says of its preprocessing. Runs no pickled code."""
+"""Reads the named tensors of a local checkpoint. Runs no pickled code."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import pickle
+import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,51 +15,41 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from bench.backbones import kept
+from bench.backbones import inert, kept, salvage
 from bench.backbones.files import refuse_others
 from bench.backbones.keys import State
 from bench.errors import UserError, shortened
 
-WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model", "model_state_dict", "net", "weights")
-"""Where training scripts put the weights; averaged ones first, as timm does."""
-
-MAX_WRAPPERS = 8  # within each other; a mapping may even hold itself
+MAX_DEPTH = 8  # of mappings within each other; one may even hold itself
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".pyth", ".tar")
 
+Keys = tuple[Any, ...]
 
-def read_state(path: Path) -> State:
-    """The named tensors of a .safetensors file or a torch checkpoint, out of their wrappers, on the CPU."""
+SHARD = re.compile(r"-\d{5}-of-(\d{5})\.")
+
+
+def read_groups(path: Path) -> dict[str, State]:
+    """The mappings of names to tensors in a .safetensors file or a torch checkpoint, on the CPU.
+
+    -> by the keys on the way to each, joined with dots; "" is the outermost. The state of an optimiser is none of them.
+    Raises `UserError` for a file that is missing, unreadable, holds code, or no named tensors.
+    """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"checkpoint {path}: {'not a file' if path.exists() else 'no such file'}")
     if path.suffix not in SUFFIXES:
         raise UserError(f"checkpoint {path}: unknown kind {path.suffix!r}; known: {', '.join(SUFFIXES)}")
     refuse_others(path)
+    if shard := SHARD.search(path.name):
+        raise UserError(
+            f"checkpoint {path}: is one of {int(shard[1])} parts of a network; give one file with all of it"
+        )
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-    state = _unwrap(content)
-    if not state:
-        keys = ", ".join(shortened(key) for key in list(content)[:5]) if isinstance(content, Mapping) else ""
-        held = keys or (type(content).__name__ if content else "nothing")
-        raise UserError(f"checkpoint {path}: holds no named tensors, but {held}")
-    return state
-
-
-def read_data_config(path: Path) -> dict[str, Any]:
-    """mean, std, image_size as the harness writes them into its own checkpoints' metadata; {} elsewhere."""
-    if Path(path).suffix != ".safetensors" or not Path(path).is_file():
-        return {}
-    refuse_others(Path(path))
-    try:
-        with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get("data_config", "{}")
-    except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"checkpoint {path}: cannot be read: {error}") from error
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"checkpoint {path}: its data_config is no JSON: {error}") from error
-    return found if isinstance(found, dict) else {}
+    groups = {".".join(map(str, keys)): state for keys, state in _groups(content, ())}
+    if not groups:
+        raise UserError(f"checkpoint {path}: holds no named tensors, but {_held(content)}")
+    return groups
 
 
 def _read_safetensors(path: Path) -> State:
@@ -80,31 +70,84 @@ def _read_torch(path: Path) -> Any:
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings(action="ignore"):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise UserError(_refusal(path)) from error
+        return _read_beside_objects(path, error)
     except Exception as error:  # a damaged archive fails in many ways
         if "TorchScript" in str(error):
-            raise UserError(_refusal(path)) from error
+            raise UserError(
+                f"checkpoint {path}: is a program of TorchScript, not a plain file of weights; pickled code is refused, "
+                f"since loading would run it. {_recipe(path, 'torch.jit.load(PATH)', 'dict(m.state_dict())')}"
+            ) from error
         raise UserError(f"checkpoint {path}: cannot be read: {error}") from error
 
 
-def _refusal(path: Path) -> str:
+def _read_beside_objects(path: Path, cause: Exception) -> Any:
+    """Weights beside objects that torch does not take for data: the objects are left out, without being made."""
+    try:
+        pickled = inert.read(path)
+        content = salvage.load(path, pickled)
+        modules = pickled.modules()
+    except inert.Unreadable:
+        raise UserError(f"checkpoint {path}: cannot be read: {cause}") from cause
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        raise UserError(f"checkpoint {path}: damaged: {error}") from error
+    weights = [keys for keys, _ in _groups(content, ())]
+    if not pickled.code and (weights or not modules):
+        return content
+    what = f"holds {', '.join(pickled.code[:3])}" if pickled.code else "holds a whole network"
+    raise UserError(
+        f"checkpoint {path}: {what}, and is not a plain file of weights; pickled code is refused, since loading would run "
+        f"it.{_conversion(path, weights, modules)}"
+    ) from cause
+
+
+def _conversion(path: Path, weights: Sequence[Keys], modules: Sequence[Keys]) -> str:
+    """How to get a file of the weights alone; empty where there are none."""
+    parts = {keys: f"m{_subscript(keys)}.state_dict()" for keys in modules} or {
+        keys: f"m{_subscript(keys)}" if keys else "{k: v for k, v in m.items() if torch.is_tensor(v)}"
+        for keys in weights
+    }
+    if not parts:
+        return ""
+    several = ", ".join(f"{'.'.join(map(str, keys))!r}: {part}" for keys, part in parts.items())
+    saved = f"{{{several}}}" if len(parts) > 1 else next(iter(parts.values()))
+    load = "torch.load(PATH, map_location='cpu', weights_only=False)"
+    return f" {_recipe(path, load, saved)}"
+
+
+def _subscript(keys: Keys) -> str:
+    return "".join(f"[{key!r}]" for key in keys)
+
+
+def _recipe(path: Path, load: str, weights: str) -> str:
+    """Python that writes the weights alone. Whoever runs it trusts the file."""
+    target = f"{path.stem}-weights.pth"
     return (
-        f"checkpoint {path}: is not a plain file of weights; pickled code is refused, since loading would "
-        "run it. If you trust its origin, convert it once, where you can afford that: "
-        "`from safetensors.torch import save_file; m = torch.load(PATH, weights_only=False); "
-        "save_file(m.state_dict(), 'weights.safetensors')`"
+        "If you trust its origin, convert it once, where you can afford that and the code that it needs is installed: "
+        f"`import torch; m = {load.replace('PATH', repr(str(path)))}; torch.save({weights}, {target!r})`"
     )
 
 
-def _unwrap(content: Any, depth: int = 0) -> State:
-    """The innermost mapping of names to tensors."""
-    if not isinstance(content, Mapping) or depth > MAX_WRAPPERS:
-        return {}
-    for wrapper in WRAPPERS:
-        inner = _unwrap(content.get(wrapper), depth + 1)
-        if inner:
-            return inner
-    return {name: value.detach() for name, value in content.items() if _is_weight(name, value)}
+def _groups(content: Any, keys: Keys) -> Iterator[tuple[Keys, State]]:
+    """Every mapping that holds named tensors, from the outermost in."""
+    if isinstance(content, list | tuple):
+        content = dict(enumerate(content))
+    if not isinstance(content, Mapping) or len(keys) > MAX_DEPTH or "param_groups" in content:
+        return
+    if state := {name: value.detach() for name, value in content.items() if _is_weight(name, value)}:
+        yield keys, state
+    for key, value in content.items():
+        yield from _groups(value, (*keys, key))
+
+
+def _held(content: Any) -> str:
+    """What is in a file without weights, in words."""
+    if not isinstance(content, Mapping):
+        return type(content).__name__ if content else "nothing"
+    if "param_groups" in content or any(
+        isinstance(v, Mapping) and "param_groups" in v for v in content.values()
+    ):
+        return "the state of an optimiser, which is no network"
+    return ", ".join(shortened(key) for key in list(content)[:5]) or "nothing"
 
 
 def _is_weight(name: Any, value: Any) -> bool:

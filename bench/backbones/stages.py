@@ -57,16 +57,51 @@ def split(net: nn.Module, prefix: str = "") -> tuple[tuple[Stage, ...], Stage]:
 
 
 def classifier_modules(net: nn.Module) -> list[nn.Module]:
-    """The modules of `net.get_classifier()`, which gives one or several."""
-    found: object = net.get_classifier()  # type: ignore[operator]
-    modules = found if isinstance(found, tuple | list) else [found]
-    return [module for module in modules if isinstance(module, nn.Module)]
+    """The modules of `net.get_classifier()`, which gives one, or several in tuples and lists. Empty without one."""
+    get = getattr(net, "get_classifier", None)
+    return list(_modules(get())) if get else []
+
+
+def _modules(found: object) -> Iterator[nn.Module]:
+    if isinstance(found, tuple | list | nn.ModuleList):
+        for part in found:
+            yield from _modules(part)
+    elif _is_distilled(found):  # RepViT's and iFormer's, one module of two
+        yield from (found.head, found.head_dist)  # type: ignore[attr-defined]
+    elif isinstance(found, nn.Module):
+        yield found
+
+
+def _is_distilled(module: object) -> bool:
+    heads = [getattr(module, name, None) for name in ("head", "head_dist")]
+    return all(isinstance(head, nn.Module) and any(True for _ in head.parameters()) for head in heads)
+
+
+def auxiliary_modules(net: nn.Module) -> list[nn.Module]:
+    """What timm's configuration names as classifier and `get_classifier` leaves out: VOLO's `aux_head`."""
+    config = getattr(net, "pretrained_cfg", None) or {}
+    names = config.get("classifier") or ()
+    known = {id(inner) for module in classifier_modules(net) for inner in module.modules()}
+    modules = dict(net.named_modules())
+    named = [modules[name] for name in ([names] if isinstance(names, str) else names) if name in modules]
+    return [module for module in named if id(module) not in known and any(True for _ in module.parameters())]
+
+
+def head_modules(net: nn.Module) -> list[nn.Module]:
+    """All that depends on the number of classes: the classifiers, and auxiliary ones."""
+    return [*classifier_modules(net), *auxiliary_modules(net)]
 
 
 def classifier_names(net: nn.Module) -> set[str]:
-    """Names of the tensors in `net.get_classifier()`."""
-    own = {id(tensor) for module in classifier_modules(net) for _, tensor in _tensors(module)}
+    """Names of the tensors of `head_modules`."""
+    own = {id(tensor) for module in head_modules(net) for _, tensor in _tensors(module)}
     return {name for name, tensor in _tensors(net) if id(tensor) in own}
+
+
+def output_layer(head: nn.Module) -> nn.Linear | nn.Conv2d | None:
+    """The layer of a classifier that gives a number per class: the last one."""
+    layers = [layer for layer in head.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
+    return layers[-1] if layers else None
 
 
 def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -1,83 +1,96 @@
-"""Reads a local checkpoint into a timm network and says what became of each tensor. Runs no pickled code."""
+"""Reads weights into a timm network and says what became of each tensor. Runs no pickled code."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import nn
 
-from bench.backbones.keys import State, convert, remap
-from bench.backbones.reading import read_data_config, read_state
-from bench.backbones.report import LoadReport
+from bench.backbones import nesting
+from bench.backbones.fitting import compare, refuse_incomplete
+from bench.backbones.keys import State, convert
+from bench.backbones.reading import read_groups
+from bench.backbones.report import LoadReport, percent
 from bench.backbones.stages import classifier_names
+from bench.backbones.stems import spread
+from bench.backbones.variant import Variant
 from bench.errors import UserError
 
-__all__ = ["LoadReport", "load_checkpoint", "read_data_config", "read_state"]
+__all__ = ["LoadReport", "load_checkpoint", "load_state"]
 
 ENOUGH = 0.5
 """Share of the body's weights that must fit: with less, what is fine-tuned is mostly the network's random start."""
 
 
 def load_checkpoint(
-    net: nn.Module, path: Path, rename: Mapping[str, str] | None = None, keep_head: bool = False
+    net: nn.Module,
+    path: Path,
+    rename: Mapping[str, str] | None = None,
+    keep_head: bool = False,
+    allow_missing: Sequence[str] = (),
+    variant: Variant | None = None,
+    key: str | None = None,
 ) -> LoadReport:
     """Loads what fits from `path` into `net`. The checkpoint's classifier is left out unless `keep_head`.
 
-    Raises `UserError` where the file is missing, unreadable or holds code, a weight is not finite, a pattern
-    of `rename` is wrong, or less than half of the body's weights fit.
+    allow_missing: regular expressions; tensors of the body that may keep their initial values. variant: how `net` was
+    built; without it first layers of one channel are not adapted, and no buffer passes for computed. key: where the
+    network's names begin, in a file that holds several. Raises `UserError` where the file is missing, unreadable or
+    holds code, a weight cannot be one, a pattern is wrong, `key` is none or is needed, less than half of the body's
+    weights fit, or a tensor that is not allowed to would keep its initial value. `net` is then as it was.
     """
+    found = nesting.find(Path(path), read_groups(path), net, rename or {}, key)
+    source = found.source(Path(path).name)
+    return load_state(net, found.state, path, source, keep_head, allow_missing, variant)
+
+
+def load_state(
+    net: nn.Module,
+    raw: State,
+    path: object,
+    source: str,
+    keep_head: bool = False,
+    allow_missing: Sequence[str] = (),
+    variant: Variant | None = None,
+) -> LoadReport:
+    """The same for tensors under the network's names. path: where they come from, for messages; source: for reports."""
     own, classifier = net.state_dict(), classifier_names(net)
-    state = remap(read_state(path), {name: tuple(tensor.shape) for name, tensor in own.items()}, rename or {})
-    state = convert(state, net)
-    body = {name: p.numel() for name, p in net.named_parameters() if name not in classifier}
-    report = _compare(state, own, classifier, keep_head, body, Path(path).name)
+    state, stems = convert(raw, net), []
+    if variant:
+        try:
+            state, stems = spread(state, {name: tuple(t.shape) for name, t in own.items()}, variant)
+        except UserError as error:
+            raise UserError(f"checkpoint {path}: {error}") from None
+    report = compare(raw, state, net, classifier, keep_head, source, stems, variant)
     if report.body_share < ENOUGH:
-        part = f"only {report.body_share:.1%}" if report.body_share else "no weight"
+        part = f"only {percent(report.body_share)}" if report.body_share else "no weight"
         raise UserError(
             f"checkpoint {path}: {part} of the body fits {type(net).__name__}; is it of another architecture? "
             f"{_both_keys(state, own)}"
         )
     _refuse_other_kinds({name: state[name] for name in report.loaded}, own, path)
     fitting = {name: state[name].to(own[name].dtype) for name in report.loaded}
-    _refuse_nonfinite(fitting, path)
+    _refuse_impossible(fitting, path)
+    refuse_incomplete(report, net, path, allow_missing, variant)
     net.load_state_dict(fitting, strict=False)
     return report
 
 
-def _classes(state: State, classifier: set[str]) -> int:
-    """How many classes the checkpoint's own classifier tells apart; 0 where it has none."""
-    return next((len(state[name]) for name in sorted(classifier) if name in state and state[name].ndim), 0)
+def _both_keys(state: State, own: State) -> str:
+    """Examples of what does not fit: names that only one of them has, or whose shapes differ."""
 
+    def some(names: State, others: State) -> str:
+        unfit = [n for n in names if n not in others or names[n].shape != others[n].shape] or list(names)
+        return ", ".join(f"{name} {list(names[name].shape)}" for name in unfit[:4])
 
-def _compare(
-    state: State, own: State, classifier: set[str], keep_head: bool, body: dict[str, int], source: str
-) -> LoadReport:
-    left_out = set() if keep_head else classifier
-    shared = [name for name in own if name in state]
-    fits = [name for name in shared if state[name].shape == own[name].shape]
-    loaded = [name for name in fits if name not in left_out]
-    wrong = [(n, tuple(state[n].shape), tuple(own[n].shape)) for n in shared if n not in set(fits)]
-    return LoadReport(
-        loaded=loaded,
-        missing=[name for name in own if name not in state],
-        unexpected=[name for name in state if name not in own],
-        mismatched=wrong,
-        head=[name for name in fits if name in left_out],
-        source_classes=_classes(state, classifier),
-        body_share=sum(body.get(name, 0) for name in loaded) / max(1, sum(body.values())),
-        source=source,
+    return (
+        f"The checkpoint has {some(state, own)}, ...; the network has {some(own, state)}, ... "
+        "(`rename` maps names, `key` says where in the file they begin)"
     )
 
 
-def _both_keys(state: State, own: State) -> str:
-    def some(names: Mapping[str, Tensor]) -> str:
-        return ", ".join(f"{name} {list(names[name].shape)}" for name in list(names)[:4])
-
-    return f"The checkpoint has {some(state)}, ...; the network has {some(own)}, ... (`rename` maps names)"
-
-
-def _refuse_other_kinds(state: State, own: State, path: Path) -> None:
+def _refuse_other_kinds(state: State, own: State, path: object) -> None:
     """Whole and complex numbers are no weights, though torch would convert them without a word."""
     for name, tensor in state.items():
         if tensor.is_complex() or (own[name].is_floating_point() and not tensor.is_floating_point()):
@@ -85,7 +98,13 @@ def _refuse_other_kinds(state: State, own: State, path: Path) -> None:
             raise UserError(f"checkpoint {path}: {name} holds {kinds[0]}, where the network has {kinds[1]}")
 
 
-def _refuse_nonfinite(state: State, path: Path) -> None:
+def _refuse_impossible(state: State, path: object) -> None:
+    """Values that no training leaves: the network would give the same for every image, or nothing at all."""
     for name, tensor in state.items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise UserError(f"checkpoint {path}: {name} holds values that are not finite")
+        if name.endswith("running_var") and bool((tensor < 0).any()):
+            raise UserError(f"checkpoint {path}: {name} holds negative variances")
+    matrices = [tensor for tensor in state.values() if tensor.is_floating_point() and tensor.ndim > 1]
+    if matrices and not any(bool(tensor.any()) for tensor in matrices):
+        raise UserError(f"checkpoint {path}: all its weights are zero")

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from bench.data import ranges
+from bench.data.damaged import Damaged
+from bench.data.identity import Unreadable, cores, sha256_of
+from bench.data.pixels import deep_values, has_more_than_8_bits, is_grey, upright
+from bench.data.ranges import Range
 from bench.data.sniff import FORMATS
 from bench.errors import UserError, nearest, shown
 
@@ -20,36 +25,65 @@ CHUNK = 128  # images held in memory at a time
 # Pillow refuses twice as many pixels; this warning, at 89 million, would meet photographs that are fine
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
-_ORIENTATION = 0x0112  # EXIF tag
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
-def read_files(paths: Sequence[Path], sides: Sequence[int], interpolation: str) -> Iterator[list[np.ndarray]]:
-    """The images in order, in chunks: for each side [b, 3, side, side] uint8. Raises UserError naming a damaged file."""
-    resample = resampling_filter(interpolation)
-    return in_parallel(lambda path: _read(path, sides, resample), paths)
+class Decoded(NamedTuple):
+    """Some of the items: positions of those that could be decoded, their arrays stacked, and why others could not."""
+
+    kept: list[int]
+    images: list[np.ndarray]
+    failed: dict[int, str]
 
 
-def in_parallel(
-    decode: Callable[[Item], Sequence[np.ndarray]], items: Sequence[Item]
+def read_files(
+    paths: Sequence[Path], sides: Sequence[int], interpolation: str, grey: Range | None = None
 ) -> Iterator[list[np.ndarray]]:
-    """decode(item) of all items in order, its arrays stacked in chunks. Pillow releases the GIL, so threads suffice."""
-    with ThreadPoolExecutor(
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-    ) as threads:
+    """The images in order, in chunks: for each side [b, 3, side, side] uint8.
+
+    grey: what is black and white where pixels have more than 8 bits; None: found over these files. Raises UserError at
+    the end, naming all that are damaged.
+    """
+    resample = resampling_filter(interpolation)
+    if grey is None:
+        members = [found for found in in_threads(levels_of, paths) if found]
+        grey = ranges.find({0: members}) if members else None
+    damaged = Damaged(skip=False)
+    for chunk in in_parallel(lambda path: read_file(path, sides, resample, grey), paths):
+        for i, reason in chunk.failed.items():
+            damaged.add(str(paths[i]), reason, test=False)
+        if chunk.kept:
+            yield chunk.images
+    damaged.settle()
+
+
+def in_threads(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+    """function(item) of all items in order, on all cores. Pillow releases the GIL, so threads suffice."""
+    with ThreadPoolExecutor(cores()) as threads:
         for start in range(0, len(items), CHUNK):
-            decoded = threads.map(decode, items[start : start + CHUNK])
-            yield [np.stack(same_side) for same_side in zip(*decoded, strict=True)]
+            yield from threads.map(function, items[start : start + CHUNK])
+
+
+def in_parallel(decode: Callable[[Item], Sequence[np.ndarray]], items: Sequence[Item]) -> Iterator[Decoded]:
+    """decode(item) of all items in order, in chunks. Where it raises `Unreadable` the item is left out."""
+
+    def attempt(item: Item) -> Sequence[np.ndarray] | Unreadable:
+        try:
+            return decode(item)
+        except Unreadable as error:
+            return error
+
+    with ThreadPoolExecutor(cores()) as threads:
+        for start in range(0, len(items), CHUNK):
+            kept, good, failed = [], [], {}
+            for i, result in enumerate(threads.map(attempt, items[start : start + CHUNK]), start):
+                if isinstance(result, Unreadable):
+                    failed[i] = str(result)
+                else:
+                    kept.append(i)
+                    good.append(result)
+            yield Decoded(kept, [np.stack(same_side) for same_side in zip(*good, strict=True)], failed)
 
 
 def short_side(path: Path) -> int:
@@ -61,6 +95,26 @@ def short_side(path: Path) -> int:
         return 0
 
 
+def is_deep(path: Path) -> bool:
+    """Whether pixels have more than 8 bits, by the image's header; False of a damaged file."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            return has_more_than_8_bits(image)
+    except Exception:  # Pillow's decoders raise anything
+        return False
+
+
+def levels_of(path: Path) -> ranges.Levels | None:
+    """What decides the range of an image with more than 8 bits a channel; None of others, and of damaged ones."""
+    try:
+        with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
+            return ranges.levels(deep_values(image, file)) if has_more_than_8_bits(image) else None
+    except MemoryError:
+        raise
+    except Exception:  # Pillow's decoders raise anything
+        return None
+
+
 def resampling_filter(name: str) -> Image.Resampling:
     """Pillow's filter of that name. Raises UserError."""
     try:
@@ -70,12 +124,65 @@ def resampling_filter(name: str) -> Image.Resampling:
         raise UserError(f"unknown interpolation {name!r}{nearest(name, known)}") from None
 
 
-def squares(image: Image.Image, sides: Sequence[int], resample: Image.Resampling) -> list[np.ndarray]:
-    """For each side [3, side, side] uint8: the central square of the image, resized with antialiasing.
+def squares(
+    image: Image.Image, sides: Sequence[int], resample: Image.Resampling, grey: Range | None = None
+) -> list[np.ndarray]:
+    """For each side [3, side, side] uint8: the central square of the image, upright, resized with antialiasing.
 
-    Same as resizing the short side and cropping the centre, without rounding the crop to whole pixels.
+    Same as resizing the short side and cropping the centre, without rounding the crop to whole pixels. grey: what is
+    black and white where pixels have more than 8 bits; None: all 16 of them. Raises `Unreadable`, or what Pillow raises.
     """
-    image = _upright(_eight_bit(image)).convert("RGB")
+    if is_grey(image):
+        image = _scaled(np.asarray(upright(image)), grey)
+    return _squares(upright(image), sides, resample)
+
+
+def read_file(
+    path: Path, sides: Sequence[int], resample: Image.Resampling, grey: Range | None = None, sha256: str = ""
+) -> list[np.ndarray]:
+    """`squares` of a file. sha256: of its bytes as they were, "" for any.
+
+    Raises `Unreadable` with the reason, and UserError where the file is not what it was.
+    """
+    far_above = 2 * max(sides)
+    with unreadable(path), _unchanged(path, sha256) as file, Image.open(file, formats=FORMATS) as image:
+        if has_more_than_8_bits(image):
+            return _squares(_scaled(deep_values(image, file), grey), sides, resample)
+        image.draft(None, (far_above, far_above))  # JPEG: decode at a fraction of the size
+        return squares(image, sides, resample)
+
+
+@contextmanager
+def _unchanged(path: Path, sha256: str) -> Iterator[IO[bytes]]:
+    try:
+        with path.open("rb") as file:
+            same = not sha256 or sha256_of(file) == sha256
+            file.seek(0)
+            if same:
+                yield file
+                return
+    except FileNotFoundError:
+        if not sha256:
+            raise
+    raise UserError(f"{shown(path)}: was changed while the dataset was being read; run again")
+
+
+@contextmanager
+def unreadable(path: Path | None = None) -> Iterator[None]:
+    """Around the reading of an image: whatever fails becomes `Unreadable`, but for what says more than that."""
+    try:
+        yield
+    except (MemoryError, UserError, Unreadable):
+        raise
+    except UnidentifiedImageError as error:
+        raise Unreadable(f"not an image, or none of {', '.join(FORMATS)}") from error
+    except Exception as error:  # Pillow's decoders raise anything from OSError to IndexError
+        reason = shown(str(error).replace(repr(str(path)), "the file")) or type(error).__name__
+        raise Unreadable(f"not a readable image ({reason})") from error
+
+
+def _squares(image: Image.Image, sides: Sequence[int], resample: Image.Resampling) -> list[np.ndarray]:
+    image = image.convert("RGB")
     return [np.asarray(_square(image, side, resample)).transpose(2, 0, 1) for side in sides]
 
 
@@ -87,31 +194,11 @@ def _square(image: Image.Image, side: int, resample: Image.Resampling) -> Image.
     return image.resize((side, side), resample, box=(left, top, left + short, top + short))
 
 
-def _read(path: Path, sides: Sequence[int], resample: Image.Resampling) -> list[np.ndarray]:
-    far_above = 2 * max(sides)
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            image.draft(None, (far_above, far_above))  # JPEG: decode at a fraction of the size
-            return squares(image, sides, resample)
-    except MemoryError:
-        raise
-    except UnidentifiedImageError as error:
-        raise UserError(f"{shown(path)}: not an image, or none of {', '.join(FORMATS)}") from error
-    except Exception as error:  # Pillow's decoders raise anything from OSError to IndexError
-        reason = str(error).replace(repr(str(path)), "the file")
-        raise UserError(f"{shown(path)}: not a readable image ({reason or type(error).__name__})") from error
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """Turned as the camera's EXIF note says."""
-    turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
-    return image if turn is None else image.transpose(turn)
-
-
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """16-bit greys scaled to 8 bit: Pillow's own conversion would clip them at 255."""
-    if image.mode in ("F", "I"):
-        raise ValueError("its pixels have 32 bits, and no range that is known; save it with 8 or 16")
-    if not image.mode.startswith("I;16"):
-        return image
-    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+def _scaled(values: np.ndarray, grey: Range | None) -> Image.Image:
+    """8-bit grey or RGB."""
+    if grey is None and (values.dtype.itemsize > 2 or values.dtype.kind == "f"):
+        raise Unreadable(
+            "not a readable image (its pixels have 32 bits, and no training image tells their range; "
+            "give `options: {range: [low, high]}`)"
+        )
+    return Image.fromarray((grey or ranges.SIXTEEN).eight_bit(values))

@@ -18,18 +18,21 @@ class _Group:
 
     count: int = 0
     relabelled: int = 0  # of these, how many have another class than the image they repeat
+    plain: int = 0  # of these, how many are of one colour throughout
     examples: list[str] = field(default_factory=list)
 
-    def add(self, name: str, relabelled: bool) -> None:
+    def add(self, name: str, relabelled: bool, plain: bool) -> None:
         self.count += 1
         self.relabelled += relabelled
+        self.plain += plain
         if len(self.examples) < EXAMPLES:
             self.examples.append(name)
 
     def note(self, what: str) -> str:
         dots = ", ..." if self.count > len(self.examples) else ""
         under = f", {self.relabelled} of them under another class" if self.relabelled else ""
-        return f"{what}: {self.count}{under} ({', '.join(self.examples)}{dots})"
+        plain = f", {self.plain} of them of a single colour (all black, say)" if self.plain else ""
+        return f"{what}: {self.count}{under}{plain} ({', '.join(self.examples)}{dots})"
 
 
 class Seen:
@@ -42,9 +45,9 @@ class Seen:
 
     def test(self, chunk: Chunk) -> np.ndarray:
         """[b] bool, which images to keep: all, for a test set is given."""
-        for name, label, digest in _digests(chunk):
+        for name, label, digest, plain in _digests(chunk):
             if digest in self._test:
-                self._within_test.add(name, self._test[digest] != label)
+                self._within_test.add(name, self._test[digest] != label, plain)
             self._test.setdefault(digest, label)
         return np.ones(len(chunk.labels), dtype=bool)
 
@@ -61,17 +64,27 @@ class Seen:
         ]
         return [group.note(what) for group, what in found if group.count]
 
-    def _keep(self, name: str, label: int, digest: bytes) -> bool:
+    def _keep(self, name: str, label: int, digest: bytes, plain: bool) -> bool:
         for earlier, group in ((self._test, self._leaked), (self._pool, self._repeated)):
             if digest in earlier:
-                group.add(name, earlier[digest] != label)
+                group.add(name, earlier[digest] != label, plain)
                 return False
         self._pool[digest] = label
         return True
 
 
-def _digests(chunk: Chunk) -> list[tuple[str, int, bytes]]:
+def _digests(chunk: Chunk) -> list[tuple[str, int, bytes, bool]]:
+    """Name, label, digest of the pixels, and whether they all have one colour."""
     return [
-        (name, label, hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest())
+        (
+            name,
+            label,
+            hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest(),
+            _plain(image),
+        )
         for name, label, image in zip(chunk.names, chunk.labels, chunk.images, strict=True)
     ]
+
+
+def _plain(image: np.ndarray) -> bool:
+    return bool((image == image[:, :1, :1]).all())

@@ -15,14 +15,18 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.data.damaged import SKIP, Damaged
 from bench.data.family import Chunk, DatasetInfo, Family, Request, Resolution, Stream
-from bench.data.options import Option
+from bench.data.identity import Unreadable
+from bench.data.options import RANGE, Option
 from bench.errors import UserError, nearest
 from bench.places import place
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image, Resampling
+
+    from bench.data.ranges import Range
 
 # torch/ names of timm beside its table: folders go by `folder:PATH`
 _MORE_TORCH_NAMES = ("imagenet", "inaturalist", "inat", "places365", "qmnist")
@@ -63,6 +67,8 @@ class External(Family):
             "train_split": Option(str, "train", "the split to train and validate on"),
             "test_split": Option(str, kind.test_split, "the split to test on"),
             "label": Option(str, None, "the field that holds the label, where it is not timm's default"),
+            "range": RANGE,
+            "skip_damaged": SKIP,
         }
 
     def inspect(self, request: Request) -> DatasetInfo:
@@ -77,7 +83,12 @@ class External(Family):
         self._check(request)
         root = request.options["root"] and str(_given_root(request).resolve())
         options = {**request.options, "root": root}
-        return {"name": request.name, "options": options, "resolution": resolution.content()}
+        return {
+            "name": request.name,
+            "options": options,
+            "decoding": DECODING,
+            "resolution": resolution.content(),
+        }
 
     def open(self, request: Request, resolution: Resolution, cache: Path) -> Stream:
         from bench.data.store import locked
@@ -87,10 +98,14 @@ class External(Family):
         root = _root(request, cache)
         with locked(cache / "downloads" / ".lock"):  # two processes must not unpack into one folder
             test, pool = (_create(request, split, root) for split in ("test_split", "train_split"))
-        test_chunks = _read(test, "test", request, resolution)
-        return Stream(
-            _class_names(pool), test_chunks, _read(pool, "train", request, resolution, resolution.crops)
-        )
+        damaged, found = Damaged(request.options["skip_damaged"]), list[str]()
+
+        def to_the_end() -> Iterator[Chunk]:
+            yield from _read(pool, "train", request, resolution, damaged, resolution.crops)
+            found.extend(damaged.settle(f"dataset {request.name!r}, "))
+
+        test_chunks = _read(test, "test", request, resolution, damaged)
+        return Stream(_class_names(pool), test_chunks, to_the_end(), found=found)
 
     def _check(self, request: Request) -> None:
         package = self._kind.package
@@ -115,6 +130,9 @@ def _refuse_code(request: Request, package: str) -> None:
                     "pip install 'datasets>=4'"
                 )
 
+
+DECODING = 2
+"""Raise it when images would be made squares of pixels differently than before."""
 
 EXTERNALS: list[Family] = [External(kind) for kind in _KINDS]
 
@@ -144,7 +162,10 @@ def _create(request: Request, split_option: str, root: Path) -> Any:
     split, label = request.options[split_option], request.options["label"]
     field = {"target_key": label} if label else {}
     try:
-        return timm.data.create_dataset(request.name, root=str(root), split=split, download=True, **field)
+        dataset = timm.data.create_dataset(request.name, root=str(root), split=split, download=True, **field)
+        if request.name.startswith("hfids/"):  # else greys of 16 bits come clipped at 255
+            dataset.reader.input_img_mode = None
+        return dataset
     except (OSError, RuntimeError, ValueError, KeyError, ImportError, AssertionError) as error:
         where = f"dataset {request.name!r}, {split_option} {split!r}"
         raise UserError(f"{where}: {error or type(error).__name__} (folder: {root})") from error
@@ -160,34 +181,95 @@ def _class_names(dataset: Any) -> list[str] | None:
 
 
 def _read(
-    dataset: Any, split: str, request: Request, resolution: Resolution, crops: bool = False
+    dataset: Any,
+    split: str,
+    request: Request,
+    resolution: Resolution,
+    damaged: Damaged,
+    crops: bool = False,
 ) -> Iterator[Chunk]:
+    from bench.data import ranges
     from bench.data.decode import CHUNK, in_parallel, resampling_filter
 
     resample = resampling_filter(resolution.interpolation)
-    pairs = _pairs(dataset)
+    grey = ranges.given(request.options["range"])
+    decode = partial(_squares, resample=resample, grey=grey, dataset=request.name)
+    pairs = _pairs(dataset, split)
     sides, done = [resolution.stored], 0
     while chunk := list(islice(pairs, CHUNK)):
-        names = [f"{split} image {done + i}" for i in range(len(chunk))]
-        labels = [_label(label, name, request) for name, (_, label) in zip(names, chunk, strict=True)]
         if done == 0 and crops:
-            sides = resolution.sides(max(min(image.size) for image, _ in chunk))
-        images = next(in_parallel(partial(_squares, sides=sides, resample=resample), chunk))
-        yield Chunk(names, labels, *images)
+            sizes = [image.size for image, _ in chunk if not isinstance(image, Unreadable)]
+            sides = resolution.sides(max(map(min, sizes), default=0))
+        found = next(in_parallel(partial(decode, sides=sides), chunk))
+        names = [f"{split} image {done + i}" for i in range(len(chunk))]
+        for i, reason in found.failed.items():
+            damaged.add(names[i], reason, split == "test")
+        if found.kept:
+            labels = [_label(chunk[i][1], names[i], request) for i in found.kept]
+            yield Chunk([names[i] for i in found.kept], labels, *found.images)
         done += len(chunk)
 
 
-def _squares(pair: tuple[Image, Any], sides: list[int], resample: Resampling) -> list[np.ndarray]:
-    from bench.data.decode import squares
+def _squares(
+    pair: tuple[Image | Unreadable, Any],
+    sides: list[int],
+    resample: Resampling,
+    grey: Range | None,
+    dataset: str,
+) -> list[np.ndarray]:
+    from bench.data.decode import is_grey, squares, unreadable
 
-    return squares(pair[0], sides, resample)
+    image = pair[0]
+    if isinstance(image, Unreadable):
+        raise image
+    if grey is None and is_grey(image):
+        raise UserError(
+            f"dataset {dataset!r}: its greys have more than 8 bits; say which values are black and white by "
+            "`options: {range: [low, high]}`, [0, 65535] for all of 16 bits"
+        )
+    with unreadable():
+        return squares(image, sides, resample, grey)
 
 
-def _pairs(dataset: Any) -> Iterator[tuple[Image, Any]]:
-    """(image, label) of a dataset that is indexed, or else iterated."""
-    if hasattr(dataset, "__iter__"):
-        return iter(dataset)
-    return (dataset[i] for i in range(len(dataset)))
+def _pairs(dataset: Any, split: str) -> Iterator[tuple[Image | Unreadable, Any]]:
+    """(image, or why there is none; label) of a dataset that is indexed, or else iterated.
+
+    Raises UserError where iterating fails: there is no going on behind that.
+    """
+    if not hasattr(dataset, "__iter__"):
+        yield from (_at(dataset, i) for i in range(len(dataset)))
+        return
+    images, done = iter(dataset), 0
+    while True:
+        try:
+            pair = next(images)
+        except StopIteration:
+            return
+        except (OSError, ValueError, SyntaxError) as error:
+            raise UserError(
+                f"{split} image {done}: cannot be read ({error or type(error).__name__})"
+            ) from error
+        yield pair
+        done += 1
+
+
+def _at(dataset: Any, i: int) -> tuple[Image | Unreadable, Any]:
+    """Not by timm's own indexing, which takes the next image for a damaged one, and clips greys of 16 bits at 255."""
+    from timm.data import ImageDataset
+
+    from bench.data.decode import unreadable
+
+    try:
+        with unreadable():
+            if isinstance(dataset, ImageDataset):
+                from PIL import Image
+
+                file, label, *_ = dataset.reader[i]
+                return Image.open(file), label
+            image, label = dataset[i][:2]
+            return image, label
+    except Unreadable as error:
+        return error, None
 
 
 def _label(label: Any, name: str, request: Request) -> int:

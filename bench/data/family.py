@@ -22,7 +22,7 @@ class DatasetInfo:
     """What is known of a dataset before its images are read; None: only once it is downloaded.
 
     pool_counts: images per class to draw training and validation from, duplicates still among them.
-    content: of a folder, a digest of its file names and sizes; "" where the name and options say it all.
+    content: of a folder, a digest of its files, names and classes; "" where the name and options say it all.
     """
 
     classes: list[str] | None
@@ -68,12 +68,18 @@ class Resolution:
 
 @dataclass(frozen=True)
 class Request:
-    """A dataset as asked for. argument: what follows the family's prefix. options: all of them, checked."""
+    """A dataset as asked for. argument: what follows the family's prefix. options: all of them, checked.
+
+    cache: where digests of files are remembered, None: nowhere. content: what `DatasetInfo.content` was when the study
+    was planned, "" for whatever it is now.
+    """
 
     name: str
     argument: str
     options: dict[str, Any]
     base: Path
+    cache: Path | None = None
+    content: str = ""
 
 
 class Chunk(NamedTuple):
@@ -90,12 +96,17 @@ class Chunk(NamedTuple):
 
 @dataclass(frozen=True)
 class Stream:
-    """A dataset being read. classes None: as many as the labels turn out to have."""
+    """A dataset being read: first `test`, then `pool`, each once.
+
+    classes None: as many as the labels turn out to have. notes: what was known before. found: what reading them shows,
+    complete once both have been read.
+    """
 
     classes: list[str] | None
     test: Iterable[Chunk]
     pool: Iterable[Chunk]
     notes: list[str] = field(default_factory=list)
+    found: list[str] = field(default_factory=list)
 
 
 class Family(ABC):
@@ -112,7 +123,7 @@ class Family(ABC):
 
     @abstractmethod
     def inspect(self, request: Request) -> DatasetInfo:
-        """Checks the request and counts, without torch and without reading images. Raises UserError."""
+        """Checks the request and counts, without torch and without decoding images. Raises UserError."""
 
     @abstractmethod
     def fingerprint(self, request: Request, resolution: Resolution) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`folder:PATH`: an ImageFolder tree of the user's own. Torch-free, and no image is opened here.
+"""`folder:PATH`: an ImageFolder tree of the user's own. Torch-free, and no image is decoded here.
 
 PATH/<class>/... or PATH/train/<class>/... with PATH/test/<class>/... beside it, as `bench.data.detect` finds them. Where
 there is no test folder, a share of every class is held out, the same images for every run.
@@ -6,22 +6,22 @@ there is no test folder, a share of every class is held out, the same images for
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench.data.family import Chunk, DatasetInfo, Family, Request, Resolution, Stream
+from bench.data import identity
+from bench.data.damaged import SKIP, Damaged
+from bench.data.family import DatasetInfo, Family, Request, Resolution, Stream
 from bench.data.layout import Choice, Listing, list_images
-from bench.data.options import Option
-from bench.data.tree import status
+from bench.data.options import RANGE, Option
 from bench.errors import UserError
 from bench.places import place
 
 __all__ = ["Folder", "Listing", "list_images"]
 
-SAMPLE = 64
-"""So many images are asked how large they are."""
+DECODING = 2
+"""Raise it when files would be decoded differently than before."""
 
 
 class Folder(Family):
@@ -38,40 +38,94 @@ class Folder(Family):
             "auto",
             "auto: training and test folders are found by name; classes: all folders in PATH are classes",
             choices=("auto", "classes"),
+            in_identity_at_default=False,
         ),
-        "train": Option(str, None, "the folder in PATH that holds the classes to train on; none: found"),
+        "train": Option(
+            str,
+            None,
+            "the folder in PATH that holds the classes to train on; none: found",
+            in_identity_at_default=False,
+        ),
         "test": Option(
             str,
             None,
             "the folder in PATH that holds the test images; `none` holds a share out instead; none given: found",
+            in_identity_at_default=False,
         ),
+        "range": RANGE,
+        "skip_damaged": SKIP,
     }
 
     def inspect(self, request: Request) -> DatasetInfo:
-        listing = _listed(request)
+        listing, sha256 = _identified(request)
         return DatasetInfo(
-            listing.classes, listing.pool_counts(), len(listing.test), listing.notes, listing.content()
+            listing.classes,
+            listing.pool_counts(),
+            len(listing.test),
+            listing.notes,
+            _content(listing, sha256),
         )
 
     def fingerprint(self, request: Request, resolution: Resolution) -> dict[str, Any]:
-        listing = _listed(request)
-        lines = [f"{path}\0{label}\0{_state(path)}" for path, label in [*listing.pool, *listing.test]]
-        content = "\n".join([str(len(listing.pool)), *lines]).encode("utf-8", "surrogateescape")
-        return {"files": hashlib.sha256(content).hexdigest(), "resolution": resolution.content()}
+        content = _content(*_identified(request))
+        if request.content not in ("", content):
+            raise UserError(
+                f"dataset {request.name!r}: its images have changed since the study was planned; run again"
+            )
+        options = {name: request.options[name] for name in ("range", "skip_damaged")}
+        return {"files": content, "decoding": DECODING, "resolution": resolution.content(), **options}
 
     def open(self, request: Request, resolution: Resolution, cache: Path) -> Stream:
-        listing = _listed(request)
-        sides = resolution.sides(_largest(listing.pool) if resolution.crops else 0)
-        test = _read(listing.test, listing.root, sides[:1], resolution.interpolation)
-        pool = _read(listing.pool, listing.root, sides, resolution.interpolation)
-        return Stream(listing.classes, test, pool)  # what `inspect` notes is true of today's folder
+        from bench.data import pictures, ranges
+
+        damaged = Damaged(request.options["skip_damaged"])
+        given = ranges.given(request.options["range"])
+        return pictures.stream(*_identified(request), resolution, given, damaged)
 
 
-def _listed(request: Request) -> Listing:
+def _identified(request: Request) -> tuple[Listing, dict[Path, str]]:
+    """The images, and the SHA-256 of each file. Raises UserError naming those that cannot be read, or leaves them out."""
+    root = _root(request)
     given = request.options
-    return list_images(
-        _root(request), given["test_share"], Choice(given["layout"], given["train"], given["test"])
+    listing = list_images(root, given["test_share"], Choice(given["layout"], given["train"], given["test"]))
+    paths = [path for path, _ in (*listing.pool, *listing.test)]
+    digests = dict(zip(paths, identity.digests(root, paths, request.cache), strict=True))
+    damaged = Damaged(request.options["skip_damaged"])
+    pool, test = (
+        _readable(part, root, digests, damaged, part is listing.test) for part in (listing.pool, listing.test)
     )
+    notes = damaged.settle(f"{root}/")
+    if notes:
+        listing = replace(listing, pool=pool, test=test, notes=[*listing.notes, *notes])
+        _refuse_empty(listing, notes[0])
+    return listing, {path: digest.sha256 for path, digest in digests.items()}
+
+
+def _readable(
+    files: list[tuple[Path, int]],
+    root: Path,
+    digests: dict[Path, identity.Digest],
+    damaged: Damaged,
+    test: bool,
+) -> list[tuple[Path, int]]:
+    for path, _ in files:
+        if reason := digests[path].reason:
+            damaged.add(str(path.relative_to(root)), reason, test)
+    return [(path, label) for path, label in files if not digests[path].reason]
+
+
+def _refuse_empty(listing: Listing, note: str) -> None:
+    for name, count in zip(listing.classes, listing.pool_counts(), strict=True):
+        if not count:
+            raise UserError(f"{listing.root}: class {name!r} has no images left to train on; {note}")
+    if not listing.test:
+        raise UserError(f"{listing.root}: no test images are left; {note}")
+
+
+def _content(listing: Listing, sha256: dict[Path, str]) -> str:
+    files = [*listing.pool, *listing.test]
+    lines = ((str(path.relative_to(listing.root)), label, sha256[path]) for path, label in files)
+    return identity.content(lines, len(listing.pool))
 
 
 def _root(request: Request) -> Path:
@@ -85,27 +139,3 @@ def _root(request: Request) -> Path:
     except UserError as error:
         problem = str(error)
     raise UserError(f"dataset {request.name!r}: {problem}")
-
-
-def _state(path: Path) -> str:
-    found = status(path)
-    return f"{found.st_size} {found.st_mtime_ns}"
-
-
-def _read(files: list[tuple[Path, int]], root: Path, sides: list[int], interpolation: str) -> Iterator[Chunk]:
-    from bench.data.decode import read_files
-
-    paths, labels = [path for path, _ in files], [label for _, label in files]
-    done = 0
-    for images in read_files(paths, sides, interpolation):
-        part = slice(done, done + len(images[0]))
-        names = [str(path.relative_to(root)) for path in paths[part]]
-        yield Chunk(names, labels[part], *images)
-        done = part.stop
-
-
-def _largest(files: list[tuple[Path, int]]) -> int:
-    """The longest short side of a sample of images, in pixels."""
-    from bench.data.decode import short_side
-
-    return max(short_side(path) for path, _ in files[:: max(1, len(files) // SAMPLE)])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.data.detect import AUTO, Choice, detect
 from bench.data.layout_words import under
-from bench.data.tree import Tree, status, told
+from bench.data.tree import Tree, told
 from bench.errors import UserError, nearest, shown
 
 __all__ = ["Choice", "Listing", "list_images"]
@@ -38,15 +38,6 @@ class Listing:
         for _, label in self.pool:
             counts[label] += 1
         return counts
-
-    def content(self) -> str:
-        """Digest of names, labels and sizes; not of times, so that a copy of the folder is the same data."""
-        lines = [
-            f"{path.relative_to(self.root)}\0{label}\0{_size(path)}"
-            for path, label in [*self.pool, *self.test]
-        ]
-        content = "\n".join([str(len(self.pool)), *lines]).encode("utf-8", "surrogateescape")
-        return hashlib.sha256(content).hexdigest()[:16]
 
 
 def list_images(root: Path, test_share: float, choice: Choice = AUTO) -> Listing:
@@ -143,7 +134,3 @@ def _untested(classes: list[str], test: list[tuple[Path, int]], folder: Path) ->
     missing = [name for k, name in enumerate(classes) if k not in tested]
     more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
     return [f"no test images of class {', '.join(missing[:_NAMED])}{more}"] if missing else []
-
-
-def _size(path: Path) -> int:
-    return status(path).st_size

@@ -55,7 +55,7 @@ def prepare(spec: DatasetSpec, resolution: Resolution, base: Path, cache: Path) 
 
     base: where relative `folder:` paths start. Raises UserError for wrong names, options and images.
     """
-    family, request = find(spec, base)
+    family, request = find(spec, base, cache)
     target = cache / "data" / key(family, request, resolution)
     if intact(target):
         return used(target)
@@ -105,14 +105,14 @@ def _write(stream: Stream, name: str, folder: Path) -> None:
     # test first: what the pool shares with it is left out of the pool
     test = _write_part(stream.test, folder / "test", seen.test)
     pool = _write_part(stream.pool, folder / "pool", seen.pool)
+    found = "; ".join([*seen.notes(), *stream.found])
     for part, labels in (("test", test), ("training", pool)):
         if len(labels) == 0:
-            raise UserError(f"dataset {name!r}: no {part} images. {'; '.join(seen.notes())}")
+            raise UserError(f"dataset {name!r}: no {part} images. {found}")
     classes = _classes(stream.classes, pool, test, name)
     for k in np.flatnonzero(np.bincount(pool, minlength=len(classes)) == 0)[:1]:
-        notes = "; ".join(seen.notes())
-        raise UserError(f"dataset {name!r}: no training images of class {classes[k]!r}. {notes}".rstrip())
-    meta = {"dataset": name, "classes": classes, "notes": [*stream.notes, *seen.notes()]}
+        raise UserError(f"dataset {name!r}: no training images of class {classes[k]!r}. {found}".rstrip())
+    meta = {"dataset": name, "classes": classes, "notes": [*stream.notes, *stream.found, *seen.notes()]}
     write_text(folder / _META, json.dumps(meta, indent=2))
 
 

@@ -9,11 +9,11 @@ from bench.data.external import EXTERNALS
 from bench.data.family import DatasetInfo, Family, Request
 from bench.data.folder import Folder
 from bench.data.generated import WORLDS, Digits
-from bench.data.options import resolve
+from bench.data.options import identifying, resolve
 from bench.errors import UserError, nearest
 from bench.spec import DatasetSpec
 
-__all__ = ["DatasetInfo", "describe", "find", "inspect"]
+__all__ = ["DatasetInfo", "describe", "find", "identified", "inspect"]
 
 FAMILIES: list[Family] = [*WORLDS, Digits(), Folder(), *EXTERNALS]
 
@@ -30,24 +30,33 @@ def describe() -> list[dict[str, Any]]:
     ]
 
 
-def inspect(spec: DatasetSpec, base: Path) -> DatasetInfo:
-    """Classes and counts of the dataset, as far as they are known without reading or downloading images.
+def inspect(spec: DatasetSpec, base: Path, cache: Path | None = None) -> DatasetInfo:
+    """Classes and counts of the dataset, as far as they are known without decoding or downloading images.
 
-    base: the folder that a relative `folder:` path starts from. Raises UserError for whatever is wrong with
-    the name, the options or the folder.
+    base: the folder that a relative `folder:` path starts from. cache: where digests of files are remembered, if
+    anywhere. Raises UserError for whatever is wrong with the name, the options or the folder.
     """
-    family, request = find(spec, base)
+    family, request = find(spec, base, cache)
     return family.inspect(request)
 
 
-def find(spec: DatasetSpec, base: Path) -> tuple[Family, Request]:
+def identified(
+    name: str, options: dict[str, Any], base: Path, cache: Path | None = None
+) -> tuple[DatasetSpec, DatasetInfo]:
+    """The spec of a dataset with its content in it, as runs are told apart by it. Raises as `inspect` does."""
+    family, request = find(DatasetSpec(name, options), base, cache)
+    info = family.inspect(request)
+    return DatasetSpec(name, identifying(family.options, options), info.content), info
+
+
+def find(spec: DatasetSpec, base: Path, cache: Path | None = None) -> tuple[Family, Request]:
     """The family behind a name, and the request with all options resolved. Raises UserError."""
     for family in FAMILIES:
         argument = spec.name.removeprefix(family.prefix)
         # a family of one dataset takes its exact name, the others need something after the prefix
         if spec.name.startswith(family.prefix) and bool(argument) == (family.name != family.prefix):
             options = resolve(spec.name, family.options, spec.options)
-            return family, Request(spec.name, argument, options, base)
+            return family, Request(spec.name, argument, options, base, cache, spec.content)
     raise UserError(f"unknown dataset {spec.name!r}{_suggestion(spec.name, base)}")
 
 

@@ -9,7 +9,9 @@ import threading
 import time
 import traceback
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -50,14 +52,16 @@ class LocalPool:
     Where there are GPUs, each worker sees one of them, in turn.
     """
 
-    def __init__(self, workers: int, threads: int, preload: str = "bench.worker") -> None:
+    def __init__(self, workers: int, threads: int, preload: str = "bench.preload") -> None:
         self.workers, self.threads = workers, threads
         self._gpus = devices.cuda_devices()
         self._context = mp.get_context("forkserver")
         self._context.set_forkserver_preload([preload])
         os.environ.update({k: v for k, v in MALLOC.items() if k not in os.environ})
         os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # read when the fork server imports torch
-        self._pool = [self._start(i) for i in range(workers)]
+        self._pool: list[Worker] = []
+        with suppress(EOFError, ConnectionError):  # killed as it starts: `_start` starts it again
+            forkserver.ensure_running()  # its imports take seconds, which the caller has for its own
 
     def _start(self, number: int) -> Worker:
         ours, theirs = self._context.Pipe()
@@ -80,6 +84,8 @@ class LocalPool:
 
     def run(self, jobs: Iterable[Job]) -> Iterator[Event]:
         waiting = Waiting(jobs)
+        if waiting and not self._pool:
+            self._pool = [self._start(i) for i in range(self.workers)]
         while waiting or any(w.job for w in self._pool):
             for worker in self._pool:
                 if worker.job is None and waiting:

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
 from bench import compose
 from bench.activations.store import ActivationStore, limit
 from bench.backbones.model import Model
+from bench.backbones.stages import output_layer
 from bench.data.images import ImageSet
 from bench.data.prepare import Prepared, load_test
 from bench.data.task import Task
@@ -20,7 +22,9 @@ from bench.errors import CutShort
 from bench.parts import SILENT, Parts
 from bench.places import Places
 from bench.run.ingredients import find_teacher, make_model, make_task, prepare_for, train_teacher
+from bench.run.kept_run import describe
 from bench.run.together import possible
+from bench.run.unchanged import Unchanged
 from bench.schema import Metric
 from bench.seeds import derive
 from bench.spec import RunSpec, TrainSpec
@@ -55,8 +59,11 @@ def execute(
     """
     trained = _train(spec, places, record, keep, parts)
     with trained.clock("total"), trained.clock("eval"):
-        scores = _val_scores(trained.trainer) | _test_scores(trained.trainer, _test_images(trained.prepared))
-    return trained.outcome(scores, keep)
+        images = _test_images(trained.prepared)
+        scores = _val_scores(trained.trainer) | _test_scores(trained.trainer, images)
+    outcome = trained.outcome(scores, keep)
+    outcome.metrics |= trained.unchanged.scores(images)  # outside the clocks and meters of the run
+    return outcome
 
 
 def try_out(spec: RunSpec, places: Places, record: Record) -> Outcome:
@@ -104,7 +111,16 @@ class Together:
         self._sweep.run(records)
         with self._sweep.clock("eval"):
             images = _test_images(self._made.prepared)
-        return self._results(lambda trainer: _val_scores(trainer) | _test_scores(trainer, images))
+        found = self._results(lambda trainer: _val_scores(trainer) | _test_scores(trainer, images))
+        if not any(isinstance(outcome, Outcome) for outcome in found):
+            return found
+        unchanged = self._made.unchanged.scores(images)
+        if Metric.NCM_SECONDS in unchanged:
+            unchanged[Metric.NCM_SECONDS] /= len(found)
+        for outcome in found:
+            if isinstance(outcome, Outcome):
+                outcome.metrics |= unchanged
+        return found
 
     def _results(self, judge: Callable[[Trainer], dict[str, float]]) -> list[Outcome | CutShort]:
         """judge: scores a run whose training is over."""
@@ -133,6 +149,9 @@ class _Made:
     memory: MemoryMeter
     energy: EnergyMeter
     teacher: Teacher | None
+    unchanged: Unchanged
+    spec: RunSpec
+    places: Places
 
     def outcome(self, scores: dict[str, float], keep: str) -> Outcome:
         trainer = self.trainer
@@ -140,7 +159,10 @@ class _Made:
         if self.teacher:  # which knows only now how long it took: it was made when first asked
             cost[Metric.TEACHER_SECONDS] = self.teacher.seconds
         device = _device_name(trainer.numerics.device)
-        return Outcome(scores | cost, device, trainer.model.load_report.table(), _kept(trainer, keep))
+        snapshots = _kept(trainer, keep)
+        for snapshot in snapshots.values():
+            snapshot.record = describe(snapshot, trainer.model, self.spec, self.prepared.classes, self.places)
+        return Outcome(scores | cost, device, trainer.model.load_report.table(), snapshots)
 
 
 def _train(spec: RunSpec, places: Places, record: Record, keep: str, parts: Parts = SILENT) -> _Made:
@@ -181,7 +203,8 @@ def _make(spec: RunSpec, places: Places, record: Record, keep: str, parts: Parts
         trainer = Trainer(
             model, task, spec.train, numerics, clock, order, record, snapshots=wanted, activations=activations
         )
-    return _Made(trainer, prepared, clock, memory, energy, teacher)
+    unchanged = Unchanged(spec, places, task, numerics, prepared.path.name)
+    return _Made(trainer, prepared, clock, memory, energy, teacher, unchanged, spec, places)
 
 
 def _val_scores(trainer: Trainer) -> dict[str, float]:
@@ -240,15 +263,21 @@ def _kept(trainer: Trainer, keep: str) -> dict[str, Snapshot]:
 
 def _init_head_bias(model: Model, task: Task, train: TrainSpec) -> None:
     """Zero, or the log of the class prior: with unbalanced labels the head then starts at the base rates."""
-    # of the output layer alone, where the head has others too
-    biases = [p for p in model.stage_parameters(model.head) if p.shape == (model.num_classes,)]
-    if train.head_bias == "default" or not biases:
+    if train.head_bias == "default":
         return
     counts = task.class_counts.float().clamp(min=0.5)
-    prior = (counts / counts.sum()).log().to(biases[0])
-    for bias in biases:
-        with torch.no_grad():
+    prior = (counts / counts.sum()).log()
+    with torch.no_grad():
+        for bias in _output_biases(model.classifiers):
             bias.copy_(prior) if train.head_bias == "prior" else bias.zero_()
+        for bias in _output_biases(model.auxiliary):
+            bias.zero_()  # it is added to logits that start at the prior already
+
+
+def _output_biases(heads: Sequence[nn.Module]) -> list[nn.Parameter]:
+    """Of the output layers alone, where a head has others too."""
+    layers = [output_layer(head) for head in heads]
+    return [layer.bias for layer in layers if layer is not None and layer.bias is not None]
 
 
 def _device_name(device: torch.device) -> str:

@@ -33,7 +33,7 @@ def prepare_dataset(
     crops: whether random crops will be drawn from them.
     """
     size, crop_pct, interpolation = resolution(
-        backbone, image_size, places.base, _source(backbone, image_size, places)
+        backbone, image_size, places.base, source_of(backbone, image_size, places)
     )
     stored = Resolution(size, max(size, round(size / crop_pct)), interpolation, crops)
     return load(prepare(dataset, stored, places.base, places.cache))
@@ -41,10 +41,11 @@ def prepare_dataset(
 
 def make_model(backbone: BackboneSpec, num_classes: int, image_size: int | None, places: Places) -> Model:
     """The backbone with its weights and a fresh head. The caller seeds torch."""
-    return build(backbone, num_classes, image_size, places.base, _source(backbone, image_size, places))
+    return build(backbone, num_classes, image_size, places.base, source_of(backbone, image_size, places))
 
 
-def _source(backbone: BackboneSpec, image_size: int | None, places: Places) -> Path | None:
+def source_of(backbone: BackboneSpec, image_size: int | None, places: Places) -> Path | None:
+    """The file of the weights that the harness pretrains itself, trained now if no earlier study has."""
     return pretrain(backbone, image_size, places.base, places.cache).path if backbone.source else None
 
 
@@ -94,7 +95,7 @@ def find_teacher(spec: RunSpec, task: Task, numerics: Numerics, places: Places) 
         spec.backbone,
         spec.train.image_size,
         places.base,
-        _source(spec.backbone, spec.train.image_size, places),
+        source_of(spec.backbone, spec.train.image_size, places),
     )
     torch.manual_seed(derive(spec.seed, "teacher"))
     model = make_model(spec.teacher.backbone, task.num_classes, size, places)

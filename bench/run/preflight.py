@@ -7,38 +7,86 @@ import copy
 import torch
 
 from bench import compose, freeze
+from bench.api import Phase
+from bench.backbones import usable
 from bench.backbones.model import Model
 from bench.data.images import ImageSet
 from bench.data.task import Task
 from bench.errors import UserError
 from bench.places import Places
 from bench.run.ingredients import make_model
-from bench.spec import RunSpec
+from bench.spec import BackboneSpec, RunSpec
 from bench.train.loop import epoch_budget
 from bench.train.optim import make_optimizer
+
+FAILURES = (
+    RuntimeError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    AssertionError,
+    NotImplementedError,
+)
+"""What networks fail with that a strategy is not made for."""
+
+
+def usable_model(backbone: BackboneSpec, num_classes: int, image_size: int | None, places: Places) -> Model:
+    """The network of a backbone. Raises `UserError` where it is no classifier of images."""
+    model = make_model(backbone, num_classes, image_size, places)
+    usable.check(model, backbone.label)
+    return model
 
 
 def preflight(spec: RunSpec, num_classes: int, places: Places, model: Model | None = None) -> Model:
     """Draws the first phase of the strategy on a few random images; raises `UserError` for what could never train.
 
-    Found here: nothing trainable, overlapping groups, knobs that do not fit the backbone, unknown optimisers, no
-    unlabelled images, a teacher that cannot be built. Returns the untouched model, so that the next strategy of the
-    same backbone need not load it again.
+    Found here: networks that are no classifiers, nothing trainable, overlapping groups, hyperparameters that do not fit the
+    backbone, unknown optimisers, no unlabelled images, a teacher that cannot be built. Returns the untouched model, so that
+    the next strategy of the same backbone need not load it again.
     """
-    model = model or make_model(spec.backbone, num_classes, spec.train.image_size, places)
+    model = model or usable_model(spec.backbone, num_classes, spec.train.image_size, places)
     if spec.teacher:
-        make_model(spec.teacher.backbone, num_classes, model.image_size, places)
+        teacher = usable_model(spec.teacher.backbone, num_classes, model.image_size, places)
+        _note(model, teacher, spec)
     trial = copy.deepcopy(model)
     try:
         strategy = compose.build(spec.strategy)
-        phase = next(strategy.phases(trial, _rehearsal(spec, trial)))
+        task = _rehearsal(spec, trial)
+        phase = next(strategy.phases(trial, task))
         freeze.check(trial, phase)
         make_optimizer(phase, spec.train)
         if phase.unlabeled and spec.n_per_class == "all":
             raise UserError('it learns from unlabelled images, and n_per_class "all" leaves none')
+        if spec.train.batch_size == 1:
+            _check_single(trial, phase)
     except UserError as error:
         raise type(error)(f"strategy {spec.strategy.label!r} on {spec.backbone.label}: {error}") from None
+    except torch.OutOfMemoryError:
+        raise
+    except FAILURES as error:
+        what = f"{type(error).__name__}: {error}"
+        raise UserError(f"strategy {spec.strategy.label!r} fails on {spec.backbone.label}: {what}") from error
     return model
+
+
+def _note(model: Model, teacher: Model, spec: RunSpec) -> None:
+    """What became of the weights of a teacher stands with those of its student."""
+    assert spec.teacher
+    if (label := spec.teacher.backbone.label) != spec.backbone.label:
+        notes = [f"teacher {label}: {note}" for note in teacher.load_report.notes()]
+        model.load_report.remarks.extend(note for note in notes if note not in model.load_report.remarks)
+
+
+def _check_single(model: Model, phase: Phase) -> None:
+    """Raises `UserError` where the network, frozen as in this phase, cannot be trained on one image at a time."""
+    freeze.apply(model, phase)
+    try:
+        model(torch.zeros(1, 3, model.image_size, model.image_size))
+    except ValueError as error:  # BatchNorm's
+        raise UserError(
+            f"train.batch_size is 1, which this network cannot be trained with: {error}"
+        ) from error
 
 
 def _rehearsal(spec: RunSpec, model: Model) -> Task:

@@ -14,10 +14,10 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors import safe_open
 
 from bench import compose
-from bench.backbones import kept
+from bench.backbones import kept, record
 from bench.backbones.build import build, resolution
 from bench.data.images import ImageSet
-from bench.data.prepare import Resolution, load, load_test, prepare
+from bench.data.prepare import Prepared, Resolution, load, load_test, prepare
 from bench.data.task import Task
 from bench.device import choose, placed
 from bench.errors import Diverged, UserError, nearest
@@ -40,6 +40,9 @@ RECIPE = {
 """Measured on the embedded world: 6 epochs reach about .95 on its 40 source classes. `source_train` overrides."""
 
 VERSION = 2
+
+CROP_PCT = 1.0
+"""Sources are seen whole, so what is fine-tuned from them is."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,27 @@ def pretrain(spec: BackboneSpec, image_size: int | None, base: Path, cache: Path
     return Pretrained(path, facts["accuracy"], facts["seconds"], facts["classes"])
 
 
+def as_published(spec: BackboneSpec, image_size: int | None) -> BackboneSpec:
+    """The backbone as images are decoded for it, told before its weights are made."""
+    if not spec.source:
+        return spec
+    size, _, _ = resolution(spec, image_size)
+    config = {"crop_pct": CROP_PCT, "image_size": size, **spec.data_config}
+    return dataclasses.replace(spec, weights="random", source=None, source_train={}, data_config=config)
+
+
+def prepare_source(spec: BackboneSpec, image_size: int | None, base: Path, cache: Path) -> Prepared:
+    """The decoded images that `pretrain` needs. Raises `UserError` as it does before it trains."""
+    _, train = _settings(spec, _recipe(spec))
+    size, _, _ = resolution(spec, image_size)
+    return _images(spec, size, train, base, cache)
+
+
+def _images(spec: BackboneSpec, size: int, train: TrainSpec, base: Path, cache: Path) -> Prepared:
+    assert spec.source
+    return load(prepare(spec.source, Resolution(size, size, crops=train.augment == "crop"), base, cache))
+
+
 def _recipe(spec: BackboneSpec) -> dict[str, Any]:
     known = {*RECIPE, *TrainSpec.__dataclass_fields__} - {"val_share", "evaluate", "image_size"}
     for key in spec.source_train:
@@ -107,7 +131,11 @@ def _settings(spec: BackboneSpec, recipe: dict[str, Any]) -> tuple[compose.Compo
 def _data_config(images: ImageSet) -> dict[str, Any]:
     """Mean and spread of the source's pixels: what is published with any weights."""
     pixels = images.at(slice(2000)).float().div(255)
-    return {"mean": pixels.mean((0, 2, 3)).tolist(), "std": pixels.std((0, 2, 3)).tolist(), "crop_pct": 1.0}
+    return {
+        "mean": pixels.mean((0, 2, 3)).tolist(),
+        "std": pixels.std((0, 2, 3)).tolist(),
+        "crop_pct": CROP_PCT,
+    }
 
 
 def _train(
@@ -115,7 +143,7 @@ def _train(
 ) -> None:
     assert spec.source
     strategy, train = _settings(spec, recipe)
-    data = load(prepare(spec.source, Resolution(size, size, crops=train.augment == "crop"), base, cache))
+    data = _images(spec, size, train, base, cache)
     test = load_test(data.path)
     config = _data_config(data.pool)
     random = dataclasses.replace(spec, weights="random", data_config={**config, **spec.data_config})
@@ -137,6 +165,7 @@ def _train(
     seconds = time.perf_counter() - start
     accuracy = score(predict(model, test, numerics), test.y).accuracy
     facts = {"accuracy": accuracy, "seconds": seconds, "classes": len(data.classes)}
-    metadata = {"source": json.dumps(facts), "data_config": json.dumps({**config, "image_size": size})}
+    used_config = {**random.data_config, "image_size": size}
+    metadata = record.metadata(spec, used_config, len(data.classes), data.classes, source=facts)
     with room_for(f"the weights of {spec.label}", path.parent):
         kept.save(model.net.state_dict(), path, metadata)

@@ -10,7 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from bench import compose
-from bench.backbones import kept
+from bench.backbones import kept, record
 from bench.backbones.model import Model
 from bench.data.store import locked
 from bench.data.task import Task
@@ -66,4 +66,11 @@ class Teacher:
             raise Diverged(f"its teacher, {self.spec.backbone.label}: {error}") from None
         seconds = repr(time.perf_counter() - start)
         with room_for(f"the weights of the teacher {self.spec.backbone.label}", path.parent):
-            kept.save(model.net.state_dict(), path, {"seconds": seconds})
+            kept.save(model.net.state_dict(), path, self._record(seconds))
+
+    def _record(self, seconds: str) -> dict[str, str]:
+        model, backbone = self.model, self.spec.backbone
+        fed = {"mean": model.mean, "std": model.std, "image_size": model.image_size}
+        config = {**backbone.data_config, **fed}
+        more = {"run_id": self.spec.run_id, "strategy": self.spec.strategy.label, "seconds": seconds}
+        return record.metadata(backbone, config, model.num_classes, **more)

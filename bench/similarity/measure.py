@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from bench.backbones import usable
 from bench.backbones.model import Model
 from bench.data.images import ImageSet
 from bench.data.splits import k_shot
@@ -73,7 +74,7 @@ def _measure(
 ) -> dict[Any, dict[str, Any]]:
     """-> images, classes, values and missing, by size."""
     torch.manual_seed(0)
-    model = placed(make_model(backbone, 2, image_size, places).eval(), _device())
+    model = _made(backbone, image_size, places).eval()
     limit = min(IMAGES, int(FLOPS / max(1, forward_flops(model))))
     images = prepare_dataset(dataset, backbone, image_size, places).pool
     subsets = {n: first_of_each_class(images, n, seed, limit) for n in sizes}
@@ -88,6 +89,12 @@ def _measure(
         n: asdict(measure(target.at(np.searchsorted(union, chosen)), source, pool, why))
         for n, chosen in subsets.items()
     }
+
+
+def _made(backbone: BackboneSpec, image_size: int | None, places: Places) -> Model:
+    model = make_model(backbone, 2, image_size, places)
+    usable.check(model, backbone.label)
+    return placed(model, _device())
 
 
 def _source_head(model: Model) -> tuple[Any, str]:
@@ -121,7 +128,7 @@ def measure_similarity(spec: RunSpec, places: Places) -> float:
     """Distance of the run's dataset from the source of its backbone, measured on that backbone and recorded."""
     backbone, size = spec.backbone, spec.train.image_size
     assert backbone.source
-    model = placed(make_model(backbone, 2, size, places))
+    model = _made(backbone, size, places)
     source, target = (
         prepare_dataset(d, backbone, size, places).pool for d in (backbone.source, spec.dataset)
     )

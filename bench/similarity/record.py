@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,12 @@ class MeasuresKey:
     image_size: int | None
 
     def path(self, cache: Path) -> Path:
-        own = replace(self, backbone=replace(self.backbone, label=""))
-        content = ["measures", MEASURES_VERSION, asdict(own)]
+        content = ["measures", MEASURES_VERSION, {**asdict(self), "backbone": self.backbone.decisive()}]
         return cache / "similarity" / f"{content_hash(content)}.json"
 
 
 def path_of(dataset: DatasetSpec, backbone: BackboneSpec, image_size: int | None, cache: Path) -> Path:
-    content = [VERSION, asdict(dataset), asdict(replace(backbone, label="")), image_size]
+    content = [VERSION, asdict(dataset), backbone.decisive(), image_size]
     return cache / "similarity" / f"{content_hash(content)}.json"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from bench.errors import UserError, all_of
 from bench.schema import MEASURES
 
 if TYPE_CHECKING:
@@ -16,14 +17,28 @@ if TYPE_CHECKING:
 def of_study(plan: Plan, executor: Executor, view: View) -> list[dict[str, Any]]:
     """One entry per dataset, backbone and size: dataset, backbone, n_per_class, images, classes, values, missing.
 
-    Sources are pretrained and images decoded first where no earlier call has. Raises `UserError` for bad input.
+    Sources are pretrained and images decoded first where no earlier call has. What crashes on one backbone or dataset is
+    missing there, with the reason. Raises `UserError` for bad input.
     """
     from bench import preparation
+    from bench.executors.base import Ended
     from bench.places import Places
+    from bench.similarity.pending import Measures
 
     places = Places(plan.base.absolute(), plan.cache)
-    found = preparation.measures(plan, places, executor, view)
-    return [{"dataset": dataset, **entry} for dataset, entries in found.items() for entry in entries]
+    failures = preparation.make_data(plan, places, executor, view)
+    measures = Measures.of(plan, places)
+    jobs, wrong = measures.jobs(failures), []
+    if jobs:
+        with view.progress("measuring transferability", len(jobs)):
+            for event in executor.run(jobs):
+                view.event(event)
+                if isinstance(event, Ended):
+                    measures.over(event)
+                    wrong += [event.user_error] if event.user_error else []
+    if wrong:
+        raise UserError(all_of(wrong))
+    return measures.entries()
 
 
 def tables(entries: list[dict[str, Any]]) -> Iterator[tuple[str, list[dict[str, Any]], list[str]]]:

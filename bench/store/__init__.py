@@ -55,6 +55,25 @@ def experiment_ids(uri: str) -> dict[str, str]:
 
 
 @patient
+def deleted_experiment(uri: str, name: str) -> str | None:
+    """MLflow's id of the experiment of this name where it is deleted: in MLflow's trash, its runs with it.
+
+    Raises `UserError` where the store cannot be read.
+    """
+    if _is_sql(uri):
+        with _database(uri) as select:
+            return sql.experiment_ids(select, "deleted").get(name)
+    with _client(uri) as client:
+        found = client.get_experiment_by_name(name)
+        return found.experiment_id if found and found.lifecycle_stage == "deleted" else None
+
+
+def restoring(uri: str, experiment_id: str) -> str:
+    """The command that brings a deleted experiment back."""
+    return f"MLFLOW_TRACKING_URI={redacted(uri)} mlflow experiments restore --experiment-id {experiment_id}"
+
+
+@patient
 def read_runs(
     uri: str,
     experiment: str,
@@ -106,9 +125,9 @@ def study_document(uri: str, experiment: str, runs: Sequence[dict[str, Any]] | N
     studies = [run for run in runs if run["tags"].get(Tag.PURPOSE) == Purpose.STUDY]
     if not studies:
         known = experiments(uri)
-        why = "holds no study run" if experiment in known else "is unknown"
         others = [name for name in known if name not in (experiment, "Default")]
-        raise UserError(f"study {experiment!r} {why} in store {redacted(uri)}{nearest(experiment, others)}")
+        why = _why_no_study(uri, experiment, known) or f"is unknown in store {redacted(uri)}"
+        raise UserError(f"study {experiment!r} {why}{nearest(experiment, others)}")
     latest = max(studies, key=lambda run: run["start_time"] or 0)
     try:
         document: dict[str, Any] = json.loads(_artifact(uri, latest["artifact_uri"], ARTIFACT_STUDY))
@@ -116,6 +135,21 @@ def study_document(uri: str, experiment: str, runs: Sequence[dict[str, Any]] | N
     except (OSError, ValueError) as error:
         where = f"{ARTIFACT_STUDY} of MLflow run {latest['mlflow_run_id']}"
         raise UserError(f"study {experiment!r}: {where} is unreadable: {error}") from error
+
+
+def _why_no_study(uri: str, experiment: str, known: Sequence[str]) -> str:
+    """'' where there is no trace of it."""
+    if experiment in known:
+        return (
+            f"holds no study run in store {redacted(uri)}: it was never begun, or that run is deleted in MLflow "
+            "(`bench run` with its study file writes it anew)"
+        )
+    number = deleted_experiment(uri, experiment)
+    return (
+        f"is deleted in MLflow, in store {redacted(uri)}; to bring it back: {restoring(uri, number)}"
+        if number
+        else ""
+    )
 
 
 @contextmanager

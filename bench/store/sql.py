@@ -36,9 +36,9 @@ class Wanted:
     status: str | None = None
 
 
-def experiment_ids(select: Select) -> dict[str, str]:
-    """The ids of the active experiments, by name."""
-    found = select("SELECT name, experiment_id FROM experiments WHERE lifecycle_stage = 'active'", [])
+def experiment_ids(select: Select, stage: str = "active") -> dict[str, str]:
+    """The ids of the experiments that are active, or "deleted", by name."""
+    found = select("SELECT name, experiment_id FROM experiments WHERE lifecycle_stage = ?", [stage])
     return {name: str(number) for name, number in found}
 
 

@@ -5,37 +5,43 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from pathlib import Path
 
-from bench.backbones import names
+from bench.backbones import brought, kwargs, names
 from bench.data import registry
 from bench.errors import UserError
 from bench.places import place
-from bench.spec import BackboneSpec, DatasetSpec
+from bench.spec import BackboneSpec
 from bench.study.model import BackboneEntry
 
 
 def resolve(
-    entry: BackboneEntry, base: Path, at: Callable[[str], AbstractContextManager[object]]
+    entry: BackboneEntry,
+    base: Path,
+    at: Callable[[str], AbstractContextManager[object]],
+    cache: Path | None = None,
 ) -> BackboneSpec:
     """base: what its paths refer to. at: field -> a context that says in a `UserError` where that field stands.
+    cache: where digests of files are remembered, if anywhere.
 
     Raises `UserError` for networks, sources and files that there are not.
     """
     with at("name"):
         names.check(entry.name)
+    with at("kwargs"):
+        kwargs.check(entry.name, entry.kwargs)
     source = None
     if entry.source:
         with at("source"):
-            source = DatasetSpec(entry.source.name, entry.source.options)
-            source = replace(source, content=registry.inspect(source, base).content)
+            source, _ = registry.identified(entry.source.name, entry.source.options, base, cache)
     with at("checkpoint"):
         content = _digest(place(base, entry.checkpoint)) if entry.checkpoint else ""
-    return BackboneSpec(
+        path = place(base, entry.checkpoint) if entry.checkpoint else None
+    spec = BackboneSpec(
         entry.name, entry.weights, entry.checkpoint, entry.rename, source, entry.source_train, entry.kwargs,
-        entry.data_config, entry.label or entry.name, content,
+        entry.data_config, entry.label or entry.name, content, tuple(entry.allow_missing), entry.key,
     )  # fmt: skip
+    return brought.applied(spec, path) if path else spec
 
 
 def _digest(path: Path) -> str:
@@ -46,3 +52,8 @@ def _digest(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror})") from None
+
+
+def remarks(spec: BackboneSpec, base: Path) -> list[str]:
+    """What its checkpoint says of its preprocessing, and what is assumed; numbers of timm's are not known here."""
+    return brought.remarks(spec, place(base, spec.checkpoint)) if spec.checkpoint else []

@@ -126,13 +126,34 @@ class BackboneEntry(Entry):
     checkpoint: str | None = Field(
         None, description="a local .safetensors or .pth file, relative to the study file"
     )
+    key: str | None = Field(
+        None,
+        min_length=1,
+        description="where in the checkpoint the network is, if it holds several: teacher, or state_dict.module.encoder_q",
+    )
     source: SourceEntry | None = Field(None, description="a dataset the harness pretrains it on, once")
     random: bool = Field(False, description="no weights at all: only to measure what transfer is worth")
     rename: dict[str, str] = Field({}, description="regular expression -> replacement, on checkpoint keys")
     source_train: dict[str, Any] = Field({}, description="changes to the recipe of the source pretraining")
     kwargs: dict[str, Any] = Field({}, description="passed to timm.create_model")
     data_config: dict[str, Any] = Field({}, description="overrides of mean, std, crop_pct, interpolation")
+    allow_missing: list[str] = Field(
+        [],
+        max_length=100,
+        description="regular expressions: the network's tensors that may keep their initial values where the weights "
+        "lack them or have them in another shape; without it such weights are refused",
+    )
     label: Label = Field("", description="name in tables and tags; default: the name")
+
+    @field_validator("allow_missing")
+    @classmethod
+    def _patterns(cls, value: list[str]) -> list[str]:
+        for pattern in value:
+            try:
+                re.compile(pattern)
+            except (re.error, RecursionError, OverflowError) as error:
+                raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
+        return value
 
     @model_validator(mode="after")
     def _one_origin(self) -> BackboneEntry:
@@ -143,6 +164,8 @@ class BackboneEntry(Entry):
                 "pretrained: true (timm's), checkpoint: FILE, source: DATASET (pretrained here), "
                 "or random: true if untrained weights are what you want to fine-tune"
             )
+        if self.key and not self.checkpoint:
+            raise ValueError("`key` says where in a checkpoint the network is: it goes with `checkpoint`")
         return self
 
     @property

@@ -170,9 +170,9 @@ def make(study: Study, path: Path, cache: Path) -> Plan:
     `cache`: where similarities and numerics measured by earlier calls are found.
     """
     strategies, left_out = _strategies(study, path)
-    made = [targets.make(entry, study, path, i) for i, entry in enumerate(study.datasets)]
-    backbones = [_backbone(b, path, "backbones", i) for i, b in enumerate(study.backbones)]
-    teachers = [_backbone(b, path, "teachers", i) for i, b in enumerate(study.teachers)]
+    made = [targets.make(entry, study, path, i, cache) for i, entry in enumerate(study.datasets)]
+    backbones = [_backbone(b, path, "backbones", i, cache) for i, b in enumerate(study.backbones)]
+    teachers = [_backbone(b, path, "teachers", i, cache) for i, b in enumerate(study.teachers)]
     _refuse_twins([target.label for target in made], path, "datasets")
     _refuse_twins([b.label for b in [*backbones, *teachers]], path, "backbones and teachers")
     _refuse_twins([s.label for s in strategies], path, "strategies")
@@ -281,8 +281,8 @@ def _expand(
             left_out[error.label] = error.reason
 
 
-def _backbone(entry: BackboneEntry, path: Path, section: str, i: int) -> BackboneSpec:
-    return resolve(entry, path.parent, lambda field: located(path, section, i, field))
+def _backbone(entry: BackboneEntry, path: Path, section: str, i: int, cache: Path) -> BackboneSpec:
+    return resolve(entry, path.parent, lambda field: located(path, section, i, field), cache)
 
 
 def _teacher(

@@ -49,11 +49,13 @@ class Target:
         return f"{'; '.join(words)}; similar is at most {study.matrix.similar_at_most}"
 
 
-def make(entry: DatasetEntry, study: Study, path: Path, i: int) -> Target:
-    """Check one dataset entry against what is known of the dataset. Raises `UserError` with its place in the file."""
+def make(entry: DatasetEntry, study: Study, path: Path, i: int, cache: Path | None = None) -> Target:
+    """Check one dataset entry against what is known of the dataset. Raises `UserError` with its place in the file.
+
+    cache: where digests of files are remembered, if anywhere.
+    """
     with located(path, "datasets", i, "name"):
-        info = registry.inspect(DatasetSpec(entry.name, entry.options), path.parent)
-    spec = DatasetSpec(entry.name, entry.options, info.content)
+        spec, info = registry.identified(entry.name, entry.options, path.parent, cache)
     images = {}
     for j, n in enumerate(entry.n_per_class):
         with located(path, "datasets", i, "n_per_class", j):

@@ -3,37 +3,63 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import RunStatus, ViewType
+from mlflow.entities import Experiment, RunStatus, ViewType
 
 from bench import store
 from bench.files import created
 from bench.schema import ARTIFACT_STUDY, Purpose, Tag
 from bench.store.client import MlflowClient
-from bench.store.patience import patient
+from bench.store.patience import patient, patiently
 from bench.tracking import note, provenance
 from bench.tracking.plain import UNPLANNED, as_stored
 from bench.tracking.views import all_views
 
 
-@patient
-def open_store(uri: str, study: str) -> str:
-    """Create or find the study's experiment, and return its id."""
-    _make_database(uri)
+def open_store(uri: str, study: str, say: Callable[[str], None] = lambda message: None) -> str:
+    """Create or find the study's experiment, and return its id. One that is deleted in MLflow begins anew: `say` tells."""
+    patiently(lambda: _make_database(uri))
     client = MlflowClient(uri)
-    experiment = client.get_experiment_by_name(study)
-    if experiment is None:
-        training = {
-            "mlflow.experimentKind": "custom_model_development"
-        }  # the UI opens on training runs, not on GenAI
-        return client.create_experiment(
-            study, artifact_location=_artifact_location(uri, study), tags=training
+    found = client.get_experiment_by_name(study)
+    if found and found.lifecycle_stage == "deleted":
+        aside = _set_aside(client, found)
+        say(
+            f"experiment {study!r} was deleted in MLflow: it begins anew, and its earlier runs stay deleted, "
+            f"as experiment {aside!r}"
         )
-    if experiment.lifecycle_stage == "deleted":
-        client.restore_experiment(experiment.experiment_id)
-    return experiment.experiment_id
+    return patiently(lambda: _found_or_made(client, uri, study))
+
+
+def _found_or_made(client: MlflowClient, uri: str, study: str) -> str:
+    found = client.get_experiment_by_name(study)
+    if found:
+        return found.experiment_id
+    training = {
+        "mlflow.experimentKind": "custom_model_development"
+    }  # the UI opens on training runs, not on GenAI
+    return client.create_experiment(study, artifact_location=_artifact_location(uri, study), tags=training)
+
+
+def _set_aside(client: MlflowClient, experiment: Experiment) -> str:
+    """Give a deleted experiment another name, which it keeps in MLflow's trash. -> that name
+
+    A name is taken as long as an experiment has it, deleted or not, and MLflow renames none that is deleted. So it is
+    restored, renamed, and deleted again.
+    """
+    number, aside = experiment.experiment_id, f"{experiment.name} (deleted {experiment.experiment_id})"
+
+    def deleted() -> bool:
+        return bool(client.get_experiment(number).lifecycle_stage == "deleted")
+
+    patiently(lambda: client.restore_experiment(number) if deleted() else None)
+    try:
+        patiently(lambda: client.rename_experiment(number, aside))
+    finally:
+        patiently(lambda: None if deleted() else client.delete_experiment(number))
+    return aside
 
 
 def _make_database(uri: str) -> None:

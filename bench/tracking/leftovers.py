@@ -1,28 +1,33 @@
-"""Runs that a dead process left RUNNING: found by the process that wrote them, and marked killed."""
+"""Runs that a dead process left RUNNING: found by the process that wrote them, and marked killed.
+
+One that had said how it ended, and was cut off before MLflow's own status followed, keeps its word (`bench.store.outcome`).
+"""
 
 from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mlflow.entities import RunTag
 
 from bench import store
 from bench.processes import alive
 from bench.schema import Purpose, Status, Tag
+from bench.store import outcome
 from bench.store.client import MlflowClient
+from bench.tracking.log import MLFLOW_STATUS
 from bench.tracking.plain import Tracking
 
 
 def reap(uri: str, study: str, alone: bool = False, patience: float = 10.0) -> int:
-    """Mark as killed the runs that a dead process left RUNNING. Returns how many.
+    """Mark as killed the runs that a dead process left RUNNING. Returns how many; those that had ended are not counted.
 
     alone: this driver holds the study and has no worker at the moment, so every such run is a leftover, whatever
     machine wrote it. Otherwise only those of this machine are, whose process is gone; a writer that is just dying gets
     `patience` seconds to go.
     """
-    tags = [Tag.HOST, Tag.PID, Tag.PURPOSE]
+    tags = [Tag.HOST, Tag.PID, Tag.PURPOSE, Tag.STATUS]
     running = store.read_runs(uri, study, tags=tags, params=(), metrics=(), status="RUNNING")
     if not running:
         return 0  # a store that does not exist yet is not made
@@ -32,8 +37,7 @@ def reap(uri: str, study: str, alone: bool = False, patience: float = 10.0) -> i
         if run["tags"].get(Tag.PURPOSE) == Purpose.DRIVER:
             continue
         if alone or _is_dead_here(run["tags"], patience):
-            _kill(client, run["mlflow_run_id"], {})
-            count += 1
+            count += _end(client, run["mlflow_run_id"], run["tags"], {})
     return count
 
 
@@ -52,10 +56,16 @@ def abandon(tracking: Tracking, run_ids: Sequence[str], cause: str) -> None:
     for run_id in run_ids:
         mine = f"tags.`{Tag.RUN_ID}` = '{run_id}' AND attributes.status = 'RUNNING'"
         for run in client.search_runs([tracking.experiment_id], mine):
-            _kill(client, run.info.run_id, {Tag.ERROR: f"its worker was lost: {cause}"[:5000]})
+            lost = {Tag.ERROR: f"its worker was lost: {cause}"[:5000]}
+            _end(client, run.info.run_id, run.data.tags, lost)
 
 
-def _kill(client: MlflowClient, mlflow_run_id: str, tags: dict[str, str]) -> None:
-    tags = {Tag.STATUS: Status.KILLED, **tags}
-    client.log_batch(mlflow_run_id, tags=[RunTag(key, str(value)) for key, value in tags.items()])
-    client.set_terminated(mlflow_run_id, "KILLED")
+def _end(client: MlflowClient, mlflow_run_id: str, told: Mapping[str, str], tags: dict[str, str]) -> bool:
+    """End a run in MLflow: as its tags tell, or as killed, with these `tags`. -> whether it was killed"""
+    status = told.get(Tag.STATUS)
+    killed = status not in outcome.OVER
+    if killed:
+        new = {Tag.STATUS: Status.KILLED, **tags}
+        client.log_batch(mlflow_run_id, tags=[RunTag(key, str(value)) for key, value in new.items()])
+    client.set_terminated(mlflow_run_id, MLFLOW_STATUS[Status.KILLED if killed else Status(status)])
+    return killed

@@ -20,7 +20,7 @@ from bench.tracking.plain import UNPLANNED
 VIEW_TAG = "mlflow.sharedViewState."
 
 _PLANNED = f'tags.{Tag.PURPOSE} = "{Purpose.FINAL}" and tags.{Tag.SETTING} != "{UNPLANNED}"'
-COUNTED = f'attributes.status = "FINISHED" and {_PLANNED}'
+COUNTED = f'tags."{Tag.STATUS}" = "{Status.FINISHED}" and {_PLANNED}'
 """Filter: the runs that the report counts."""
 
 TUNED = f'{COUNTED} and tags.{Tag.SETTING} = "tuned"'
@@ -140,7 +140,7 @@ EVERYWHERE = (
         "Results, run by run",
         "Which runs count, and how good are they?",
         COUNTED,
-        (*SCORES, *IDENTITY),
+        (*SCORES, *_metrics(Metric.NCM_TEST_ACCURACY), *IDENTITY),
         SCORES[0],
     ),
     View(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from bench.files import replaced
 
 @dataclass
 class Snapshot:
-    """A model and its optimiser at the end of an epoch, held in host memory."""
+    """A model and its optimiser at the end of an epoch, held in host memory. record: what travels with the weights."""
 
     epoch: int
     phase: str
@@ -24,6 +24,7 @@ class Snapshot:
     optimizer: dict[str, Any]
     accuracy: float
     nll: float
+    record: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def take(
@@ -51,7 +52,8 @@ class Snapshot:
 
     def save(self, folder: Path) -> None:
         """`model.safetensors` and `optimizer.pt` (loads with weights_only=True)."""
-        metadata = {"epoch": str(self.epoch), "phase": self.phase, "val_accuracy": repr(self.accuracy)}
+        own = {"epoch": str(self.epoch), "phase": self.phase, "val_accuracy": repr(self.accuracy)}
+        metadata = {**self.record, **own}
         kept.save(self.weights, folder / "model.safetensors", metadata)
         state = {"optimizer": self.optimizer, "epoch": self.epoch, "phase": self.phase}
         # a file of Python's: torch's own says nothing of a full disk

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +14,7 @@ from torch.nn import functional as F
 from bench.backbones.build import build, resolution
 from bench.data.store import locked
 from bench.device import Numerics, placed
-from bench.files import room_for, write_document
-from bench.numerics import Key, Timing, read
-from bench.places import used
+from bench.numerics import MARGIN, Key, Timing, read, write
 from bench.spec import BackboneSpec
 from bench.train.kernels import faster_on_cpu
 
@@ -25,10 +22,14 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 ROUNDS, SECONDS = 8, 2.0
 """A round is a step of each; after the second none is begun once so many seconds are spent."""
 
+CLEAR, LEAST = 1.25, 3
+"""Nor once so many rounds are done, each of which, the first (in new memory) apart, says the same of bf16, and by this
+factor more than its margin: four more would not change the answer."""
+
 PAIR_SECONDS, GROWTH = 1.0, 4
 """Batches grow until they are a run's own, or a step of each takes so long: they keep the device busy with fewer images too.
 Not judged by the step of two images: most of that is what any step costs, and bf16 can win there and lose at thirty-two
-(mobileone_s0, 1.3 and .65 times as fast)."""
+(mobileone_s0, 1.3 and .65 times as fast). Where a run's own batch takes less than that, as steps so far say, it is next."""
 
 PILOT, HOPELESS = 2, 4.0
 """So many images first (BatchNorm needs two); where bf16 is slower by this factor, that is the answer."""
@@ -68,6 +69,8 @@ def compare(step: Step, batch_size: int) -> Timing:
         timing = _fastest(step, PILOT, 3)
         while timing.images < batch_size and not _decided(timing):
             images = min(batch_size, timing.images * GROWTH)
+            if timing.images > PILOT and _pair(timing) * batch_size <= PAIR_SECONDS * timing.images:
+                images = batch_size
             timing = _fastest(step, images, ROUNDS if images == batch_size else 3)
     except torch.OutOfMemoryError:  # says nothing of the formats
         if timing is None:
@@ -77,22 +80,29 @@ def compare(step: Step, batch_size: int) -> Timing:
     return timing
 
 
+def _pair(timing: Timing) -> float:
+    """Seconds of a step of each."""
+    return timing.fp32 + (timing.bf16 or 0.0)
+
+
 def _decided(timing: Timing) -> bool:
-    fp32, bf16 = timing.fp32, timing.bf16 or 0.0
-    return bf16 > HOPELESS * fp32 or fp32 + bf16 > PAIR_SECONDS
+    return (timing.bf16 or 0.0) > HOPELESS * timing.fp32 or _pair(timing) > PAIR_SECONDS
 
 
 def _fastest(step: Step, images: int, rounds: int) -> Timing:
     """The first round is slower: the first step meets memory that was never touched, the second finds it."""
-    fp32 = bf16 = math.inf
-    spent = 0.0
-    for number in range(rounds):
-        if number >= 2 and spent > SECONDS:
-            break
-        now = step("fp32", images), step("bf16", images)
-        fp32, bf16 = min(fp32, now[0]), min(bf16, now[1])
-        spent += sum(now)
+    seen: list[tuple[float, float]] = []
+    while len(seen) < rounds and not _enough(seen):
+        seen.append((step("fp32", images), step("bf16", images)))
+    fp32, bf16 = (min(seconds) for seconds in zip(*seen, strict=True))
     return Timing(fp32, bf16, images)
+
+
+def _enough(seen: list[tuple[float, float]]) -> bool:
+    if len(seen) >= 2 and sum(map(sum, seen)) > SECONDS:
+        return True
+    ratios = [fp32 / bf16 for fp32, bf16 in seen[1:]]
+    return len(seen) >= LEAST and (min(ratios) > MARGIN * CLEAR or max(ratios) < MARGIN / CLEAR)
 
 
 def make_step(model: nn.Module, size: int, device: torch.device) -> Step:
@@ -118,8 +128,4 @@ def make_step(model: nn.Module, size: int, device: torch.device) -> Step:
 
 
 def _write(key: Key, timing: Timing, path: Path) -> None:
-    """With what was measured beside it for whoever looks."""
-    threads = torch.get_num_threads()
-    content = {"timing": dataclasses.asdict(timing), "of": dataclasses.asdict(key), "threads": threads}
-    with room_for("the measured numerics", path.parent):
-        write_document(used(path), content)
+    write(key, timing, path, threads=torch.get_num_threads())

@@ -90,6 +90,8 @@ SIGNED_AFTER = 60.0
 
 KILLED = "killed"
 MARK, HOST, SPENT = "process", "host", "spent"
+OWNER = "mlflow_run"
+"""Attribute of an Optuna study: the MLflow run of the search that its trials belong to."""
 
 
 @dataclass(frozen=True)
@@ -141,21 +143,24 @@ def check(tuning: Tuning) -> None:
 class Search:
     """One search, from this process. Ask for trials until there are no more; tell what became of each."""
 
-    def __init__(self, tuning: Tuning, storage: str, name: str, facts: Mapping[str, Any]) -> None:
+    def __init__(
+        self, tuning: Tuning, storage: str, name: str, facts: Mapping[str, Any], owner: str = ""
+    ) -> None:
+        """owner: MLflow's id of the search's run. Trials of another one, which was deleted there, are left alone."""
         self.tuning = tuning
         self._open: dict[int, optuna.Trial] = {}  # asked for here, and not told yet
         several = tuning.method.objective != "accuracy"
         opened = open_storage(storage)
         wanted: dict[str, Any] = {
-            "study_name": name,
             "storage": opened,
             "directions": ["maximize", "minimize"] if several else ["maximize"],
             "pruner": _pruner(tuning.method.pruner, tuning.method.pruner_options),
         }
-        try:
-            self.study = optuna.create_study(**wanted, load_if_exists=True)
-        except optuna.exceptions.DuplicatedStudyError:  # another worker was faster
-            self.study = optuna.load_study(study_name=name, storage=opened, pruner=wanted["pruner"])
+        self.study = _study(name, wanted)
+        if owner and self.study.user_attrs.get(OWNER, owner) != owner:
+            self.study = _study(f"{name} ({owner})", wanted)
+        if owner and OWNER not in self.study.user_attrs:
+            self.study.set_user_attr(OWNER, owner)
         if not self.study.trials:
             for key, value in facts.items():
                 self.study.set_user_attr(key, value)
@@ -289,6 +294,14 @@ class Search:
             return dict(optuna.importance.get_param_importances(self.study, target=target))
         except (ValueError, RuntimeError, ZeroDivisionError):  # too few trials, or all the same
             return {}
+
+
+def _study(name: str, wanted: dict[str, Any]) -> optuna.Study:
+    """The study of this name, made where it is new."""
+    try:
+        return optuna.create_study(**wanted, study_name=name, load_if_exists=True)
+    except optuna.exceptions.DuplicatedStudyError:  # another worker was faster
+        return optuna.load_study(study_name=name, storage=wanted["storage"], pruner=wanted["pruner"])
 
 
 def _distribution(knob: Searched) -> BaseDistribution:

@@ -119,7 +119,7 @@ def run(
     tracker = Tracker(tracking.uri, tracking.experiment_id)
     parent = tracker.open_search(row, tuning)
     facts = {key: row[key] for key in ("cell", "dataset", "n_per_class", "backbone", "strategy")}
-    search = Search(tuning, tracking.optuna, study_name(tracking.study, row, tuning), facts)
+    search = Search(tuning, tracking.optuna, study_name(tracking.study, row, tuning), facts, parent)
     at_most = AT_MOST if alone and possible(tuning.spec) else 1
 
     def begin(trial: Any, beside: int) -> Attempt:

@@ -24,7 +24,7 @@ def cut(model: Model, scores: Scores, target: float) -> None:
     """
     heads = [m for m in model.net.modules() if hasattr(m, "num_heads") and m is not model.net]
     lots: list[tuple[float, list[Unit]]] = []
-    for units in couplings(model.net, blank(model), [model.classifier, *heads]):
+    for units in couplings(model.net, blank(model), [*model.classifiers, *model.auxiliary, *heads]):
         scored = sorted(((score(unit, scores), unit) for unit in units), key=lambda pair: pair[0])
         size = next((lot for lot in LOTS if 4 * lot <= len(scored)), 1)
         for i in range(0, len(scored) // 2 - size + 1, size):

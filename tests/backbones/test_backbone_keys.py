@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.backbones.keys import PREFIXES, remap
+from bench.backbones.keys import readings, remap
 from bench.errors import UserError
 
 OWN = {"stem.weight": (2, 3), "blocks.0.weight": (4,), "blocks.1.weight": (4,), "head.weight": (5, 4)}
@@ -14,12 +14,44 @@ def state(*names: str, **shapes: tuple[int, ...]) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize(
-    "prefix", ["", *PREFIXES, "module._orig_mod.", "module.model.backbone.", "state.module."]
+    "prefix",
+    [
+        "",
+        "module.",
+        "_orig_mod.",
+        "model.",
+        "encoder.",
+        "module._orig_mod.",
+        "module.model.backbone.",
+        "any.one.",
+    ],
 )
 def test_prefixes(prefix: str) -> None:
-    known = not prefix.startswith("state")
     found = remap(state(*(prefix + name for name in OWN)), OWN, {})
-    assert list(found) == [name if known else prefix + name for name in OWN]
+    assert list(found) == list(OWN)
+
+
+@pytest.mark.parametrize(
+    "wrapper", ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "module"]
+)
+@pytest.mark.parametrize("outer", ["", "module.", "model.backbone."])
+def test_wrappers_within_names(wrapper: str, outer: str) -> None:
+    wrapped = [
+        name.replace("blocks.0.", f"blocks.0.{wrapper}.").replace("head.", f"{wrapper}.head.") for name in OWN
+    ]
+    found = remap(state(*(outer + name for name in wrapped)), OWN, {})
+    assert set(found) == set(OWN)
+
+
+def test_names_beside_the_wrapped_part_lose_what_they_share_with_it() -> None:
+    names = ["module.backbone.stem.weight", "module.backbone.blocks.0.weight", "module.head.weight"]
+    assert set(remap(state(*names), OWN, {})) == {"stem.weight", "blocks.0.weight", "head.weight"}
+
+
+def test_every_network_in_one_mapping_is_a_reading() -> None:
+    given = state(*(f"{part}.{name}" for part in ("module.encoder_q", "module.encoder_k") for name in OWN))
+    assert [prefix for prefix, _ in readings(given, OWN, {})] == ["module.encoder_q.", "module.encoder_k."]
+    assert [prefix for prefix, _ in readings({**given, **state(*OWN)}, OWN, {})] == [""]
 
 
 def test_a_prefix_that_belongs_to_the_network_stays() -> None:
@@ -67,7 +99,25 @@ def test_wrong_patterns(rename: dict[str, str], message: str) -> None:
         remap(state(*OWN), OWN, rename)
 
 
-words = st.sampled_from([*PREFIXES, "stem", "blocks", "head", ".", "weight", "0", "1", "", "é", "\n"])
+words = st.sampled_from(
+    [
+        "module.",
+        "_orig_mod.",
+        "model.",
+        "backbone.",
+        "net.",
+        "stem",
+        "blocks",
+        "head",
+        ".",
+        "weight",
+        "0",
+        "1",
+        "",
+        "é",
+        "\n",
+    ]
+)
 keys = st.lists(words, max_size=6).map("".join)
 patterns = st.one_of(keys, st.text(alphabet="s.*+?()[]\\dgkP<1>|^$", max_size=8))
 tensors = st.sampled_from([(), (0,), (4,), (2, 3), (5, 4)]).map(torch.zeros)

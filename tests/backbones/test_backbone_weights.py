@@ -6,8 +6,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from bench.backbones.brought import read_data_config
 from bench.backbones.report import LoadReport
-from bench.backbones.weights import load_checkpoint, read_data_config
+from bench.backbones.weights import load_checkpoint
 from bench.errors import UserError
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "weights"

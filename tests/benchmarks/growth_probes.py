@@ -58,8 +58,10 @@ class Stops(NoWork):
 def resume(study: str, uri: str, *sets: str) -> None:
     """`bench run` up to its first job, or up to the report where nothing is missing; data and networks are not prepared."""
     from bench import cli, console, driver, preparation, state
+    from bench.failures import Failures
 
-    preparation.prepare = lambda *_: preparation.Remarks()
+    preparation.ready = lambda *_: None
+    preparation.prepare = lambda *_: (preparation.Remarks(), Failures())
     driver._report = lambda *_: Path()
     plan, uri = cli._plan(Path(study), list(sets), uri)
     console.show_plan(cli.out, state.read(plan, uri), 2)
@@ -79,10 +81,11 @@ def schedule(study: str, uri: str, way: str) -> None:
     """The driver's work from the first job to the last, all runs missing; prints milliseconds of wall and of processor time per run."""
     from rich.console import Console
 
-    from bench import cli, console, driver
+    from bench import cli, console
     from bench.estimate import Estimator
     from bench.executors.pool import LocalPool
     from bench.places import Places
+    from bench.running import Queue
     from bench.state import State
     from bench.tracking import leftovers  # noqa: F401, the driver's own import of MLflow is paid once
     from bench.tracking.plain import Tracking
@@ -96,7 +99,7 @@ def schedule(study: str, uri: str, way: str) -> None:
     tracking = Tracking(uri, "1", False, "all")  # with checkpoints no runs are trained as one: a job each
     counts: Counter[str] = Counter()
     start = time.perf_counter(), time.process_time()
-    driver._execute(now, executor, Places(Path(), Path()), tracking, view, counts)
+    Queue(executor, Places(Path(), Path()), tracking, view, counts).execute(now)
     wall, cpu = time.perf_counter() - start[0], time.process_time() - start[1]
     executor.close()
     assert counts["finished"] == len(plan.runs)

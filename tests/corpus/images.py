@@ -16,11 +16,17 @@ from tests.corpus.case import Bad, Maker, Odd, picture, study
 
 FILE = Path("images", "cat", "3.png")
 
+GO_ON = (
+    "1 damaged image. Repair or remove it; or leave it out by `options: {skip_damaged: true}` on the dataset, "
+    "say --set datasets.0.options.skip_damaged=true"
+)
+
 
 def damaged(name: str, write: Callable[[Path], object], message: str, as_name: str = "3.png") -> Bad:
     """message: about the file, or all of it, where planning finds it. One of sixteen images is written by `write`."""
-    where = "" if message.startswith("study.yaml") else f"DIR/images/cat/{shown(as_name)}: "
-    return Bad(name, _with(write, as_name), where + message)
+    if not message.startswith("study.yaml"):
+        message = f"DIR/images/cat/{shown(as_name)}: {message}\n{GO_ON}"
+    return Bad(name, _with(write, as_name), message)
 
 
 def odd(
@@ -111,6 +117,10 @@ def grey16(path: Path) -> None:
     Image.fromarray(np.full((16, 20), 200 << 8, dtype=np.uint16)).save(path)
 
 
+def grey12(path: Path) -> None:
+    Image.fromarray(np.full((16, 20), 2048, dtype=np.uint16)).save(path)
+
+
 def palette_with_transparency(path: Path) -> None:
     image = Image.new("P", (20, 16), 1)
     image.putpalette([0, 0, 0, 10, 200, 30])
@@ -133,8 +143,6 @@ BAD: list[Bad] = [
     damaged("a bomb of text", text_bomb, "not a readable image (…)"),
     damaged("a vector graphic", data(b"<svg xmlns='http://www.w3.org/2000/svg'/>"), "not an image, or none of JPEG, PNG, PPM, BMP, TIFF, WEBP, GIF, JPEG2000, AVIF"),
     damaged("PostScript, which is code", data(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n"), "not an image, or none of JPEG, PNG, PPM, BMP, TIFF, WEBP, GIF, JPEG2000, AVIF"),
-    damaged("a picture of floats", saved("F", 0.5, "TIFF"), "not a readable image (its pixels have 32 bits, and no range that is known; save it with 8 or 16)", "3.tif"),
-    damaged("a picture of 32-bit integers", saved("I", 70_000, "TIFF"), "not a readable image (its pixels have 32 bits, and no range that is known; save it with 8 or 16)", "3.tif"),
 
     damaged("a named pipe", os.mkfifo, "study.yaml:4: datasets.0.name: images/cat/3.png: not a regular file"),
     damaged("a link to nothing", lambda path: path.symlink_to("nothing.png"), "study.yaml:4: datasets.0.name: images/cat/3.png: cannot be read (…)"),
@@ -146,7 +154,10 @@ BAD: list[Bad] = [
 ]  # fmt: skip
 
 ODD: list[Odd] = [
-    odd("16-bit grey PNG", grey16, "its upper eight bits", (200, 200, 200)),
+    odd("16-bit grey PNG", grey16, "by the bits that the training images use", (200, 200, 200)),
+    odd("16-bit grey TIFF of 12 bits", grey12, "by the bits that the training images use", (128, 128, 128), "3.tif"),
+    odd("a picture of floats", saved("F", 0.5, "TIFF"), "0 to 1 as black to white", (128, 128, 128), "3.tif"),
+    odd("a picture of 32-bit integers", saved("I", 70_000, "TIFF"), "by the bits that the training images use", (136, 136, 136), "3.tif"),
     odd("CMYK JPEG", saved("CMYK", (0, 255, 255, 0), "JPEG", quality=95), "converted to RGB", (254, 0, 0), "3.jpg"),
     odd("palette PNG", saved("P", 0), "its colours", (0, 0, 0)),
     odd("palette PNG with transparency", palette_with_transparency, "its colours, opaque", (10, 200, 30)),

@@ -99,7 +99,7 @@ def test_an_image_is_decoded_once_for_both_sizes(
     load_pixels = JpegImageFile.load
 
     def counted(image: JpegImageFile) -> object:
-        loaded.extend([str(image.filename)] if image.tile else [])
+        loaded.extend([str(image.fp.name)] if image.tile else [])
         return load_pixels(image)
 
     monkeypatch.setattr(JpegImageFile, "load", counted)

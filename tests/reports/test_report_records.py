@@ -12,7 +12,8 @@ from report_samples import Store
 import reports
 from bench.errors import UserError
 from bench.schema import Status
-from reports.records import COLUMNS, join, status
+from bench.store.outcome import status
+from reports.records import COLUMNS, join
 
 
 def test_rows_are_json_with_the_contracts_keys(store: Store) -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from bench import cli, preparation
+from bench import cli
+from bench.executors.base import Ended
 from bench.executors.inline import InlineExecutor
+from bench.failures import Failures
 from bench.places import Places
-from bench.preparation import Remarks
 from bench.schema import MEASURES, Measure
 from bench.similarity import study as similarity
+from bench.similarity.pending import Measures
 from bench.study import load, plan
 from tests.conftest import TINY_STUDY
 
@@ -45,23 +48,57 @@ def made(folder: Path) -> plan.Plan:
     return plan.make(load.load(path), path, folder / "cache")
 
 
-def test_preparation_puts_them_into_the_document(made: plan.Plan) -> None:
-    remarks = preparation.prepare(made, Places(made.base, made.cache), InlineExecutor(), Quiet())
+def test_they_enter_the_document_and_are_found_again(made: plan.Plan) -> None:
+    places = Places(made.base, made.cache)
+    entries = similarity.of_study(made, InlineExecutor(), Quiet())
+    measures = Measures.of(made, places)
     document = made.document()
-    remarks.enter(document)
+    measures.enter(document)
     document = json.loads(json.dumps(document, allow_nan=False))
     fine, glyph = (entry["measures"] for entry in document["datasets"])
-    places = {(r["dataset"], r["n_per_class"], r["backbone"]) for r in document["plan"]}
     labels = [entry["label"] for entry in document["datasets"]]
-    found = [(labels[0], m["n_per_class"], m["backbone"]) for m in fine]
-    found += [(labels[1], m["n_per_class"], m["backbone"]) for m in glyph]
-    assert set(found) == places and len(found) == 3
-    assert all(set(m["values"]) == set(MEASURES) for m in [*fine, *glyph])
+    assert [{"dataset": labels[0], **m} for m in fine] + [
+        {"dataset": labels[1], **m} for m in glyph
+    ] == entries
+    places_found = {(e["dataset"], e["n_per_class"], e["backbone"]) for e in entries}
+    assert places_found == {(r["dataset"], r["n_per_class"], r["backbone"]) for r in document["plan"]}
+    assert len(entries) == 3 and all(set(m["values"]) == set(MEASURES) for m in [*fine, *glyph])
     assert fine[0]["values"][Measure.FRECHET_STEM] < glyph[0]["values"][Measure.FRECHET_STEM]
+
+    elsewhere = replace(places, cache=made.cache.with_name("another"))
     again = made.document()
-    Remarks.of(document).enter(again)  # nothing was missing, so nothing was prepared
-    assert [e["measures"] for e in again["datasets"]] == [fine, glyph]
-    assert Remarks.of({**document, "datasets": [{"label": "old", "notes": []}]}).measures == {"old": []}
+    found = Measures.of(made, elsewhere, document)  # of the stored study, where the cache is gone
+    found.enter(again)
+    assert found.settled and [e["measures"] for e in again["datasets"]] == [fine, glyph]
+    nothing = Measures.of(made, elsewhere)
+    assert len(nothing.missing) == 2 and not nothing.settled
+    other = plan.make(load.load(made.path, ["train.image_size=16"]), made.path, made.cache)
+    assert len(Measures.of(other, elsewhere, document).missing) == 2, (
+        "those of other images are not taken for them"
+    )
+
+
+def test_what_does_not_allow_it_is_final_and_what_crashes_is_tried_again(
+    made: plan.Plan, tmp_path: Path
+) -> None:
+    places = Places(made.base, tmp_path)
+    first = Measures.of(made, places)
+    one, other = first.jobs(Failures())
+    first.over(Ended(one, 0, user_error="no features"))
+    first.over(Ended(other, 0, crash="Traceback ...\nMemoryError: too much"))
+    document = made.document()
+    first.enter(document)
+    again = Measures.of(made, places, json.loads(json.dumps(document)))
+    assert [m.why for m in again.missing.values()] == [
+        "no features",
+        "measuring failed: MemoryError: too much",
+    ]
+    assert [job.key for job in again.jobs(Failures())] == [one.key, other.key] and not again.settled
+    again.missing.pop(next(pair for pair, missing in again.missing.items() if not missing.final))
+    assert again.settled, "what a network does not allow is no reason to start workers"
+    failures = Failures()
+    failures.add("pretraining", "MemoryError", backbone="test_resnet")
+    assert not Measures.of(made, places).jobs(failures), "what has failed before fails no second time"
 
 
 def test_the_command_prints_tables_and_json(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

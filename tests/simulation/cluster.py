@@ -26,11 +26,12 @@ from unittest.mock import patch
 
 from tabulate import tabulate
 
-from bench import driver, order
+from bench import order
 from bench.estimate import Estimator
 from bench.executors.base import Ended, Event, Job, Started
 from bench.executors.waiting import Waiting
 from bench.places import Places
+from bench.running import Queue
 from bench.schema import Metric, Status
 from bench.state import State
 from bench.study import load as loading
@@ -189,12 +190,12 @@ def simulate(
     start = time.process_time()
     with (
         patch("bench.tracking.leftovers.abandon", lambda tracking, ids, cause: lost.extend(ids)),
-        patch("bench.driver.grouped", lambda found: [[run] for run in found]),
-        patch("bench.driver.longest_first", order.longest_first if ordered else lambda found, _: found),
+        patch("bench.running.grouped", lambda found: [[run] for run in found]),
+        patch("bench.running.longest_first", order.longest_first if ordered else lambda found, _: found),
     ):
         counts: Counter[str] = Counter()
         tracking = Tracking("", "0", False, "none")
-        driver._execute(now, executor, Places(Path(), Path()), tracking, Quiet(), counts)
+        Queue(executor, Places(Path(), Path()), tracking, Quiet(), counts).execute(now)
     own = time.process_time() - start
     assert len(lost) == executor.losses, "the driver marks every lost attempt"
     return Trial(

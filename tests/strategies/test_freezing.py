@@ -154,7 +154,7 @@ def test_logreg_is_scikit_learns_optimum_on_standardised_features(classes: int, 
     model, task = make_model("test_resnet"), make_task()
     keep = lambda images: images.subset((images.y < classes).nonzero().flatten())  # noqa: E731
     task = type(task)(keep(task.train), keep(task.val), classes, task.epochs, task.batch_size)
-    model.replace_head(nn.Linear(model.feature_dim, classes))
+    model.replace_head(lambda head: nn.Linear(model.feature_dim, classes))
     x, y = task.features(model, task.train)
     x_val, y_val = task.features(model, task.val)
     mean, spread = x.mean(0), np.where(x.std(0) < 1e-9, 1, x.std(0))
@@ -175,6 +175,6 @@ def test_logreg_is_scikit_learns_optimum_on_standardised_features(classes: int, 
 
 def test_logreg_refuses_a_head_of_several_layers() -> None:
     model = make_model("test_vit")
-    model.replace_head(nn.Sequential(nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 3)))
+    model.replace_head(lambda head: nn.Sequential(nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 3)))
     with pytest.raises(UserError, match="must be one linear layer"):
         first_phase("logreg", model)

@@ -1,0 +1,166 @@
+"""What of a checkpoint fits a network, what of the network it leaves as it was initialised, and whether that will do.
+
+A backbone that is in part at its random start is no pretrained one, though its report says "99.9 % loaded": the part may
+be what mixes tokens, or the statistics that every image is normalised with. So a part is refused unless the study asks for
+it by name (`allow_missing`). Harmless are only buffers that the constructor computes, and counters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from torch import Tensor, nn
+
+from bench.backbones.keys import State
+from bench.backbones.report import Change, LoadReport, Share, is_statistic, summarised
+from bench.backbones.stages import classifier_modules, output_layer
+from bench.backbones.variant import Variant
+from bench.errors import UserError
+
+MOST_PATTERNS = 6  # that a message proposes
+
+
+class Incomplete(UserError):
+    """Weights that leave a part of the network at its random start."""
+
+
+def compare(
+    raw: State, state: State, net: nn.Module, classifier: set[str], keep_head: bool, source: str,
+    stems: Sequence[Change], variant: Variant | None,
+) -> LoadReport:  # fmt: skip
+    """raw: the checkpoint's tensors under the network's names. state: the same, converted for this network."""
+    own = net.state_dict()
+    left_out = set() if keep_head else classifier
+    shared = [name for name in own if name in state]
+    fits = [name for name in shared if state[name].shape == own[name].shape]
+    loaded = [name for name in fits if name not in left_out]
+    fitting = set(fits)
+    body = {name: p.numel() for name, p in net.named_parameters() if name not in classifier}
+    absent = [name for name in own if name not in fitting and name not in classifier]
+    initial = _initial(net, absent, fitting, variant)
+    changed = {name for name, _, _ in stems}
+    return LoadReport(
+        loaded=loaded,
+        missing=[name for name in own if name not in state],
+        unexpected=[name for name in state if name not in own],
+        mismatched=[(n, tuple(state[n].shape), tuple(own[n].shape)) for n in shared if n not in fitting],
+        head=[name for name in fits if name in left_out],
+        source_classes=_classes(state, net),
+        body_share=sum(body.get(name, 0) for name in loaded) / max(1, sum(body.values())),
+        source=source,
+        initial=initial,
+        resized=[
+            (n, tuple(raw[n].shape), tuple(own[n].shape))
+            for n in loaded
+            if n in raw and raw[n].shape != own[n].shape and n not in changed
+        ],
+        stems=list(stems),
+        network=_of_network(own, classifier, initial),
+        file=_of_file(raw, state, classifier, [name for name in loaded if name not in classifier]),
+    )
+
+
+def refuse_incomplete(
+    report: LoadReport, net: nn.Module, path: object, allowed: Sequence[str], variant: Variant | None
+) -> None:
+    """Raises `Incomplete` where a tensor would keep its initial value that no pattern of `allowed` names."""
+    _refuse_unknown(allowed, net, path)
+    left = [name for name in report.initial if not any(re.search(pattern, name) for pattern in allowed)]
+    if not left:
+        return
+    wrong = {name: theirs for name, theirs, _ in report.mismatched if name in left}
+    size = variant.size_for(wrong) if variant and wrong else None
+    at = f" at image_size {variant.image_size}" if variant else ""
+    fit = f" They fit at image_size {size}." if size else ""
+    hint = _hint(left, wrong, variant)
+    raise Incomplete(
+        f"checkpoint {path}: {len(left)} of the {report.network.of_tensors} tensors of {type(net).__name__}'s body{at} "
+        f"would keep their initial values: {summarised(left, report.mismatched)}.{fit}{hint} "
+        f"If it is to be fine-tuned like this: `allow_missing: {list(_patterns(left))}` in the backbone's entry"
+    )
+
+
+def _hint(left: Sequence[str], wrong: dict[str, tuple[int, ...]], variant: Variant | None) -> str:
+    if all(map(is_statistic, left)):
+        return " The file has no running statistics (was it saved with `named_parameters()`?): save `state_dict()`."
+    if not wrong:
+        return " The file lacks them; is it of another variant (`kwargs`)?"
+    return ""
+
+
+def _initial(net: nn.Module, absent: Sequence[str], fitting: set[str], variant: Variant | None) -> list[str]:
+    """Those of the `absent` tensors that the network computes with and does not compute."""
+    tensors = net.state_dict(keep_vars=True)
+    there = {id(tensors[name]) for name in fitting}  # one tensor may have several names
+    absent = [name for name in absent if id(tensors[name]) not in there]
+    params = {name for name, _ in net.named_parameters(remove_duplicate=False)}
+    buffers = [name for name in absent if name not in params and not _is_counter(name, tensors[name])]
+    unclear = [name for name in buffers if not is_statistic(name)]
+    computed = variant.computed(net, unclear) if variant else set()
+    wanted = {name for name in absent if name in params} | (set(buffers) - computed)
+    return [name for name in absent if name in wanted]
+
+
+def _is_counter(name: str, tensor: Tensor) -> bool:
+    """BatchNorm's: of no use where its momentum is a number, as in all of timm's networks."""
+    return name.endswith("num_batches_tracked") and not tensor.is_floating_point()
+
+
+def _classes(state: State, net: nn.Module) -> int:
+    """How many classes the checkpoint's own classifier tells apart; 0 where it has none."""
+    outputs = {output_layer(head) for head in classifier_modules(net)}
+    names = [f"{name}.weight" for name, module in net.named_modules() if module in outputs]
+    weights = [state[name] for name in names if name in state]
+    return next((len(weight) for weight in weights if weight.ndim), 0)
+
+
+def _of_network(own: State, classifier: set[str], initial: Sequence[str]) -> Share:
+    body = {n: t.numel() for n, t in own.items() if n not in classifier and t.is_floating_point()}
+    left = [name for name in initial if name in body]
+    return Share(len(body) - len(left), len(body), *_elements(body.values(), (body[n] for n in left)))
+
+
+def _of_file(raw: State, state: State, classifier: set[str], loaded: Sequence[str]) -> Share:
+    """Sizes are those in the file; a tensor that timm's converter made of several counts as what it is made of."""
+    whole = {n: t.numel() for n, t in raw.items() if n not in classifier and t.is_floating_point()}
+    if not set(loaded) <= raw.keys():  # other names after conversion
+        whole = {n: t.numel() for n, t in state.items() if n not in classifier and t.is_floating_point()}
+    unused = [n for n in whole if n not in set(loaded)]
+    return Share(len(whole) - len(unused), len(whole), *_elements(whole.values(), (whole[n] for n in unused)))
+
+
+def _elements(whole: Iterable[int], left: Iterable[int]) -> tuple[int, int]:
+    total = sum(whole)
+    return total - sum(left), total
+
+
+def _patterns(names: Sequence[str]) -> Sequence[str]:
+    """Few regular expressions that match all of `names`: what follows a name's last number, or the whole name.
+
+    Dots are left as they are: an escaped one is another text in YAML than in a message.
+    """
+    patterns = dict.fromkeys(_pattern(name) for name in names)
+    return list(patterns) if len(patterns) <= MOST_PATTERNS else [".*"]
+
+
+def _pattern(name: str) -> str:
+    if is_statistic(name):
+        return "running_(mean|var)$"
+    *_, tail = re.split(r"\.\d+\.", name)
+    return f"{tail}$" if tail != name else f"^{name}$"
+
+
+def _refuse_unknown(allowed: Sequence[str], net: nn.Module, path: object) -> None:
+    """A pattern that matches no tensor of the network is a typing error."""
+    names = list(net.state_dict())
+    for pattern in allowed:
+        try:
+            known = any(re.search(pattern, name) for name in names)
+        except (re.error, RecursionError, OverflowError) as error:
+            raise UserError(f"allow_missing: {pattern!r} is not a regular expression: {error}") from error
+        if not known:
+            examples = ", ".join(names[:3])
+            raise UserError(
+                f"allow_missing: {pattern!r} matches no tensor of {type(net).__name__} ({examples}, ...)"
+            )

@@ -1,0 +1,150 @@
+"""What somebody deletes in MLflow does not count: plan says what is missing, run does just that, and the report follows."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from typer.testing import CliRunner
+
+import reports
+from bench import cli, driver, state, store
+from bench.errors import UserError
+from bench.executors.inline import InlineExecutor
+from bench.schema import Purpose, Tag
+from bench.study import load, plan
+from bench.study.plan import Plan
+from reports.analysis import Analysis
+from reports.records import read
+from tests.faults import STUDY
+from tests.test_numerics import Says
+
+TUNED = STUDY.replace("[full, linear_probe]", "[full + head_x10]") + "tune: {trials: 2}\n"
+"""One run with the default hyperparameters, a search of two trials, and a run with what it chose."""
+
+
+def planned(folder: Path) -> Plan:
+    path = folder / "faulty.yaml"
+    return plan.make(load.load(path, []), path, folder / "cache")
+
+
+def run(folder: Path) -> list[str]:
+    says = Says()
+    summary = driver.run_study(planned(folder), uri_of(folder), InlineExecutor, says, folder / "out")  # type: ignore[arg-type]
+    assert summary.exit_code == 0
+    return says.said
+
+
+def uri_of(folder: Path) -> str:
+    return f"sqlite:///{folder}/mlflow.db"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "faulty.yaml").write_text(TUNED)
+    run(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(finished: Path, tmp_path: Path) -> Path:
+    """A copy, to delete from."""
+    copy = tmp_path / "copy"
+    shutil.copytree(finished, copy)
+    return copy
+
+
+def stored(folder: Path, purpose: Purpose) -> set[str]:
+    found = store.read_runs(uri_of(folder), "faulty", tagged={Tag.PURPOSE: [purpose]})
+    return {entry["mlflow_run_id"] for entry in found}
+
+
+CASES: list[tuple[str, tuple[int, int, int], tuple[int, int]]] = [
+    # (what is deleted, plan: runs done, runs to do, searches to do, run: new final runs, new trials)
+    ("final", (0, 2, 1), (2, 2)),  # both, and the search
+    ("default run", (1, 1, 0), (1, 0)),
+    ("study", (2, 0, 0), (0, 0)),
+    (
+        "tuning",
+        (1, 1, 1),
+        (0, 2),
+    ),  # its trials are of no search any more: two new ones, which choose the same
+    ("trial", (2, 0, 0), (0, 0)),  # the search has chosen, and says so
+    ("experiment", (0, 2, 1), (2, 2)),
+]
+
+
+@pytest.mark.parametrize(("what", "told", "done"), CASES, ids=[case[0] for case in CASES])
+def test_what_is_deleted_is_done_again(
+    what: str, told: tuple[int, int, int], done: tuple[int, int], folder: Path
+) -> None:
+    client, uri = MlflowClient(uri_of(folder)), uri_of(folder)
+    before = {purpose: stored(folder, purpose) for purpose in (Purpose.FINAL, Purpose.TRIAL)}
+    delete(client, folder, what)
+    now = state.read(planned(folder), uri)
+    assert (len(now.done), len(now.missing) + len(now.waiting), len(now.searches)) == told
+    if what == "study":
+        with pytest.raises(
+            UserError, match=r"holds no study run.*`bench run` with its study file writes it anew"
+        ):
+            reports.rows("faulty", uri)
+
+    said = run(folder)
+    assert any("was deleted in MLflow: it begins anew" in line for line in said) == (what == "experiment")
+    new = [len(stored(folder, purpose) - before[purpose]) for purpose in (Purpose.FINAL, Purpose.TRIAL)]
+    assert tuple(new) == done
+    now = state.read(planned(folder), uri)
+    assert (len(now.done), len(now.missing), len(now.searches)) == (2, 0, 0)
+    study = read("faulty", uri)
+    assert {row["status"] for row in study.rows} == {"finished"}
+    (search,) = Analysis(study, "faulty").searches
+    assert len(search.trials) == (1 if what == "trial" else 2)
+
+
+def delete(client: MlflowClient, folder: Path, what: str) -> None:
+    if what == "experiment":
+        return client.delete_experiment(store.experiment_ids(uri_of(folder))["faulty"])
+    if what == "final":
+        delete(client, folder, "tuning")
+    purpose = Purpose.FINAL if what == "default run" else Purpose(what)
+    found = sorted(
+        store.read_runs(uri_of(folder), "faulty", tagged={Tag.PURPOSE: [purpose]}),
+        key=lambda entry: entry["tags"].get(Tag.SETTING) != "default",
+    )
+    for entry in found if what == "final" else found[:1]:
+        client.delete_run(entry["mlflow_run_id"])
+    return None
+
+
+def test_the_plan_says_so_and_its_command_brings_the_runs_back(folder: Path) -> None:
+    uri = uri_of(folder)
+    delete(MlflowClient(uri), folder, "experiment")
+    told = CliRunner().invoke(cli.app, ["plan", str(folder / "faulty.yaml"), "--store", uri])
+    assert (
+        "its experiment is deleted in MLflow, so its runs do not count: `bench run` begins anew"
+        in told.stdout
+    )
+    (command,) = [line.partition("instead: ")[2] for line in told.stdout.splitlines() if "instead: " in line]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    subprocess.run(command, shell=True, check=True, env={**os.environ, "PATH": path}, capture_output=True)
+    now = state.read(planned(folder), uri)
+    assert (len(now.done), now.deleted) == (2, None)
+
+
+def test_a_renamed_experiment_is_another_study(folder: Path) -> None:
+    """Its results are read under the new name, and the study begins anew: its search too, though Optuna knows its trials."""
+    uri = uri_of(folder)
+    client = MlflowClient(uri)
+    client.rename_experiment(store.experiment_ids(uri)["faulty"], "older")
+    assert {row["status"] for row in reports.rows("older", uri)} == {"finished"}
+    now = state.read(planned(folder), uri)
+    assert not now.done and now.deleted is None and len(now.searches) == 1
+    run(folder)
+    assert len(stored(folder, Purpose.TRIAL)) == 2 and len(stored(folder, Purpose.FINAL)) == 2
+    assert {row["status"] for row in reports.rows("older", uri)} == {"finished"}
