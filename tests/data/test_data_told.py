@@ -85,3 +85,15 @@ def test_markup_in_a_class_name_is_shown_as_it_is(folder: Path) -> None:
     for split in ("Training", "Testing"):
         (folder / "images" / split / "cat").rename(folder / "images" / split / "[red]cat")
     assert "images: 2 classes ([red]cat, dog), 12 images" in bench(folder, "plan", "study.yaml").out
+
+
+def test_the_report_counts_files_of_which_only_the_first_frame_is_read(folder: Path) -> None:
+    train, test = folder / "images" / "Training" / "cat", folder / "images" / "Testing" / "dog"
+    for place, name, format in ((train, "a.gif", "GIF"), (train, "b.tif", "TIFF"), (test, "c.png", "PNG")):
+        frames = [picture(500 + 10 * len(format) + i) for i in range(3)]
+        frames[0].save(place / name, format, save_all=True, append_images=frames[1:])
+        frames[1].save(place / f"one-{name}", format)
+    assert bench(folder, "run", "study.yaml", "--workers", "0").code == 0
+    report = (folder / "reports/out/corpus/report.md").read_text()
+    (line,) = [line for line in report.splitlines() if "several frames" in line]
+    assert line.endswith("the first is read: 3 (Testing/dog/c.png, Training/cat/a.gif, Training/cat/b.tif)")
