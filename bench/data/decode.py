@@ -138,14 +138,22 @@ def squares(
 
 
 def read_file(
-    path: Path, sides: Sequence[int], resample: Image.Resampling, grey: Range | None = None, sha256: str = ""
+    path: Path,
+    sides: Sequence[int],
+    resample: Image.Resampling,
+    grey: Range | None = None,
+    sha256: str = "",
+    has_more: Callable[[], object] = bool,
 ) -> list[np.ndarray]:
-    """`squares` of a file. sha256: of its bytes as they were, "" for any.
+    """`squares` of a file. sha256: of its bytes as they were, "" for any. has_more: called if only its first frame is read.
 
     Raises `Unreadable` with the reason, and UserError where the file is not what it was.
     """
     far_above = 2 * max(sides)
     with unreadable(path), _unchanged(path, sha256) as file, Image.open(file, formats=FORMATS) as image:
+        # a photograph's further pictures (MPO) are previews, maps of gains, or the other eye's
+        if getattr(image, "is_animated", False) and image.format != "MPO":
+            has_more()
         if has_more_than_8_bits(image):
             return _squares(_scaled(deep_values(image, file), grey), sides, resample)
         image.draft(None, (far_above, far_above))  # JPEG: decode at a fraction of the size

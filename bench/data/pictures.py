@@ -12,6 +12,7 @@ from bench.data.damaged import Damaged
 from bench.data.deep import File
 from bench.data.family import Chunk, Resolution, Stream
 from bench.data.layout import Listing
+from bench.data.layout_words import listed
 from bench.data.ranges import Range
 
 SAMPLE = 64
@@ -30,9 +31,14 @@ def stream(
     sides = resolution.sides(_largest(pool) if resolution.crops else 0)
     resample = decode.resampling_filter(resolution.interpolation)
 
+    several: list[str] = []
+
     def chunks(files: Sequence[File], sides: Sequence[int], is_test: bool) -> Iterator[Chunk]:
         def read(path: Path) -> list[np.ndarray]:
-            return decode.read_file(path, sides, resample, grey, sha256[path])
+            def note() -> None:
+                several.append(str(path.relative_to(listing.root)))
+
+            return decode.read_file(path, sides, resample, grey, sha256[path], note)
 
         names = [str(path.relative_to(listing.root)) for path, _ in files]
         for some in decode.in_parallel(read, [path for path, _ in files]):
@@ -44,6 +50,11 @@ def stream(
     def to_the_end() -> Iterator[Chunk]:
         yield from chunks(pool, sides, False)
         found.extend(damaged.settle(f"{listing.root}/"))
+        if several:
+            which = listed(sorted(several))
+            found.append(
+                f"files of several frames or pages, of which the first is read: {len(several)} ({which})"
+            )
 
     return Stream(
         listing.classes, chunks(test, sides[:1], True), to_the_end(), found=found

@@ -40,6 +40,7 @@ _GLUED = re.compile(
         roles="|".join(sorted(_ROLE_OF, key=len, reverse=True)),
     )
 )
+_AT_END = re.compile(r"(.{2,}?)(train|test|val|valid)")  # flowerstrain, but also latest and constrain
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\W\d_]+")
 
 
@@ -79,4 +80,8 @@ def _words(name: str) -> list[str]:
 
 def _of_part(part: str) -> list[str]:
     glued = _GLUED.fullmatch(part.lower())
-    return [glued["role"]] if glued else [word.lower() for word in _WORDS.findall(part)]
+    if glued:
+        return [glued["role"]]
+    words = [word.lower() for word in _WORDS.findall(part)]
+    at_end = _AT_END.fullmatch(words[0]) if len(words) == 1 and words[0] not in _ROLE_OF else None
+    return list(at_end.groups()) if at_end else words

@@ -16,6 +16,11 @@ def bad(name: str, change: Change, message: str, *edits: tuple[str, str]) -> Bad
     return Bad(name, _with(change, *edits), message)
 
 
+def layout(name: str, text: str, message: str) -> Bad:
+    """`text`: where the images of the classes go instead, as in "train/cat test/cat"; refused by the plan already."""
+    return Bad(name, _with(moved(text)), f"study.yaml:4: datasets.0.name: {message}", ("plan", "study.yaml"))
+
+
 def odd(name: str, change: Change, becomes: str, classes: list[str], images: list[int]) -> Odd:
     """`images`: how many each class has to train on, the others being its test images."""
 
@@ -78,6 +83,27 @@ def with_test(*classes: str) -> Change:
             picture(1000 + k).save(root / "test" / name / "0.png")
 
     return change
+
+
+def moved(text: str) -> Change:
+    """Images in these folders alone, each with the eight of cat, but of other colours."""
+
+    def change(root: Path) -> None:
+        shutil.rmtree(root)
+        for k, folder in enumerate(text.split()):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+            for i in range(8):
+                picture(1000 * k + i).save(root / folder / f"{i}.png")
+
+    return change
+
+
+def other_files(root: Path) -> None:
+    """JPEGs under other names in cat, and what is no image."""
+    for i, name in enumerate(("a.jfif", "b.heic", "c", "d.gif", "e.jp2")):
+        picture(2000 + i).save(root / "cat" / name, "JPEG")
+    (root / "cat" / "labels.csv").write_text("a,b")
+    (root / "cat" / "empty").touch()
 
 
 def test_alone(root: Path) -> None:
@@ -157,6 +183,15 @@ BAD: list[Bad] = [
     bad("training images as test images", test_is_training, "dataset 'folder:images': no training images. images also in the test set, excluded from training: 16 (train/cat/0.png, train/cat/1.png, train/cat/2.png, ...)"),
     bad("the same image everywhere", all_the_same, "dataset 'folder:images': no training images. images also in the test set, excluded from training: 12, 6 of them under another class (cat/1.png, cat/2.png, cat/3.png, ...); test images that repeat a test image, kept: 3, 2 of them under another class (cat/7.png, dog/5.png, dog/7.png)"),
     bad("the same images in both classes", same_in_both, "dataset 'folder:images': no training images of class 'dog'. images also in the test set, excluded from training: 2, 2 of them under another class (cat/5.png, dog/0.png); images that repeat a training image, excluded: 5, 5 of them under another class (dog/1.png, dog/2.png, dog/3.png, ...); test images that repeat a test image, kept: 1, 1 of them under another class (dog/7.png)"),
+    layout("pictures in train/ and test/", "train test", "images: test/ and train/ are named as splits and hold pictures, no class folders; want images/train/<class>/<image>.jpg; if these folders are the classes, say options: {layout: classes}"),
+    layout("a picture beside the class folders of test/", "train/cat train/dog test/cat test/dog test", "images/test: 8 pictures beside its class folders (0.png, 1.png, 2.png, ...); move them into a class, or out of it"),
+    layout("a picture beside the class folders of train/", "train/cat train/dog train test/cat", "images/train: 8 pictures beside its class folders (0.png, 1.png, 2.png, ...); move them into a class, or out of it"),
+    layout("two folders to train on", "train/cat train/dog Training/cat Training/dog test/cat", "images: Training/ and train/ may each be the train folder; say which, as in options: {train: Training}"),
+    layout("two folders to test on", "train/cat train/dog val/cat validation/cat", "images: val/ and validation/ may each be the test folder; say which, as in options: {test: val}"),
+    layout("splits below classes", "cat/train cat/test dog/train dog/test", "images: cat, dog each hold folders for training and for test; splits are read as train/<class>/ and test/<class>/, so move them, or name one of these folders; if these folders are the classes, say options: {layout: classes}"),
+    layout("a test folder among classes", "cat dog test", "images: test/ is named as a split, but lies beside cat/ and dog/ without class folders of its own; move elsewhere what is no class; if these folders are the classes, say options: {layout: classes}"),
+    layout("folds as classes", "fold1/cat fold1/dog fold2/cat fold2/dog", "images: fold1, fold2 are named as parts of a dataset, not as classes; merge them; if these folders are the classes, say options: {layout: classes}"),
+    layout("a class that the splits spell differently", "train/Cat train/dog test/cat", "images/test: class 'cat' is not in images/train, which has 'Cat': the same class needs the same name; to hold out a share of the training images instead: options: {test: none}"),
     bad("a link to a folder above", link_to_the_root, "study.yaml:4: datasets.0.name: images/cat/more: is a link to DIR/images, a folder above it; remove it"),
     bad("a class name of two lines", rename("dog", "d\nog"), "study.yaml:4: datasets.0.name: images: the class folder d\\nog has a name that cannot be written; rename it"),
     bad("a class name that is no text", rename("dog", "d\udcffog"), "study.yaml:4: datasets.0.name: images: the class folder d\\udcffog has a name that cannot be written; rename it"),
@@ -172,5 +207,11 @@ ODD: list[Odd] = [
     odd("links that double forty times", links_that_double, "each folder is read once", ["cat", "dog"], [6, 6]),
     odd("files and folders of the system", litter, "left out", ["cat", "dog"], [6, 6]),
     odd("folders within a class", nested, "its images", ["cat", "dog"], [6, 6]),
+    odd("splits in other words and letters", moved("Training/cat Training/dog Testing/cat Testing/dog"), "splits", ["cat", "dog"], [8, 8]),
+    odd("splits within splits", moved("seg_train/seg_train/cat seg_train/seg_train/dog seg_test/seg_test/cat seg_test/seg_test/dog"), "splits", ["cat", "dog"], [8, 8]),
+    odd("a folder that wraps all", moved("archive/cat archive/dog"), "as if it were not there", ["cat", "dog"], [6, 6]),
+    odd("a class named train", moved("bus car train"), "a class, and a remark", ["bus", "car", "train"], [6, 6, 6]),
+    odd("unlabelled test images", moved("train/cat train/dog test"), "left unused, and a remark", ["cat", "dog"], [6, 6]),
+    odd("images under other names", other_files, "by their content; the others counted", ["cat", "dog"], [9, 6]),
     odd("a test class without images", with_test("cat"), "a remark in the report", ["cat", "dog"], [8, 8]),
 ]  # fmt: skip
