@@ -63,11 +63,15 @@ def classifier_modules(net: nn.Module) -> list[nn.Module]:
 
 
 def _modules(found: object) -> Iterator[nn.Module]:
+    from timm.layers import ClassifierHead
+
     if isinstance(found, tuple | list | nn.ModuleList):
         for part in found:
             yield from _modules(part)
     elif _is_distilled(found):  # RepViT's and iFormer's, one module of two
         yield from (found.head, found.head_dist)  # type: ignore[attr-defined]
+    elif isinstance(found, ClassifierHead):  # Sequencer's, which pools first
+        yield found.fc
     elif isinstance(found, nn.Module):
         yield found
 
