@@ -84,8 +84,9 @@ def check_all(model: Model) -> None:
     shapes = {name: p.shape for name, p in model.named_parameters()}
     x = images(model, 2)
     found = model.eval_output(x)
-    assert found.logits.shape == (2, CLASSES) and found.features.shape == (2, model.feature_dim)
-    if not model.auxiliary:
+    assert found.logits.shape == (2, CLASSES)
+    if not model.beyond_features:
+        assert found.features.shape == (2, model.feature_dim)
         with model.in_eval_mode(), torch.no_grad():
             logits = model.classifier(found.features)
         torch.testing.assert_close(logits, found.logits, atol=1e-4, rtol=1e-3)

@@ -117,8 +117,12 @@ def test_the_head_starts_at_the_prior(network: str) -> None:
     task = type(task)(type(task.train)(task.train.stored[torch.zeros_like(y)], y), task.val, classes, 1, 12)
     _init_head_bias(model, task, TrainSpec(head_bias="prior"))
     changed = {name for name, before in widths.items() if not torch.equal(model.get_parameter(name), before)}
-    ends = {DISTILLED: ["head", "head_dist"], "levit_128s": ["head.linear", "head_dist.linear"]}
-    assert changed == {f"net.{end}.bias" for end in ends.get(network, ["head.head.l"])}
+    ends = {
+        DISTILLED: ["head", "head_dist"],
+        "levit_128s": ["head.linear", "head_dist.linear"],
+        "repvit_m1": ["head.head.l", "head.head_dist.l"],
+    }
+    assert changed == {f"net.{end}.bias" for end in ends[network]}
     expected = torch.full((classes,), 1 / classes).log()
     for name in changed:
         torch.testing.assert_close(model.get_parameter(name).detach(), expected)
@@ -144,7 +148,7 @@ def kept(
     return spec, source
 
 
-@pytest.mark.parametrize(("network", "kwargs"), [(DISTILLED, TINY), ("levit_128s", {}), ("dla46x_c", {})])
+@pytest.mark.parametrize(("network", "kwargs"), [(DISTILLED, TINY), ("levit_128s", {}), ("resnetv2_18", {})])
 def test_the_source_head_is_the_whole_classifier(
     network: str, kwargs: dict[str, int], tmp_path: Path
 ) -> None:
