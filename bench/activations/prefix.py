@@ -206,8 +206,7 @@ def find(model: Model, x: Tensor, numerics: Numerics) -> Prefix | None:
     """
     if any(parameter.requires_grad for parameter in model.stage_parameters(model.stages[0])):
         return None
-    # an auxiliary classifier takes more than the features
-    names = [*([] if model.auxiliary else [CLASSIFIER]), *reversed(model.map_names())]
+    names = [*([] if model.beyond_features else [CLASSIFIER]), *reversed(model.map_names())]
     with _undisturbed(model), numerics.autocast():
         trained = _watch(model, x, names)
         with model.in_eval_mode(), torch.no_grad():

@@ -48,7 +48,7 @@ def build(
     with withheld() if spec.weights == "pretrained" else nullcontext({}) as hub:
         net = create(pretrained=spec.weights == "pretrained")
     report = _load(net, spec, config, checkpoint, hub.get(net))
-    _check_size(net, config)
+    _check_size(net, config, spec.label or spec.name)
     if not classifier_modules(net):
         raise UserError(
             f"backbone {spec.label or spec.name!r} cannot be used: {type(net).__name__} has no classifier"
@@ -209,20 +209,24 @@ def _source_head(
     return as_one(classifier_modules(net), shared)
 
 
-def _check_size(net: nn.Module, config: DataConfig) -> None:
+def _check_size(net: nn.Module, config: DataConfig, label: str) -> None:
     """Tries one image where the size is not native. Raises `UserError` where the net cannot take it."""
     size = config.image_size
     if size == config.native_size:
         return
     patch = _patch(net)
     if size % patch:
-        raise UserError(f"image_size {size} is not a multiple of {type(net).__name__}'s patch size {patch}")
+        raise UserError(
+            f"backbone {label!r}: image_size {size} is not a multiple of {type(net).__name__}'s patch size {patch}"
+        )
     mode = net.training
     try:
         with torch.no_grad():
             net.eval()(torch.zeros(1, 3, size, size))
     except Exception as error:
-        raise UserError(f"image_size {size} does not fit {type(net).__name__}: {error}") from error
+        raise UserError(
+            f"backbone {label!r}: image_size {size} does not fit {type(net).__name__}: {error}"
+        ) from error
     finally:
         net.train(mode)
 

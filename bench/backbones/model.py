@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bench.backbones import classifiers, passes
 from bench.backbones.report import LoadReport
-from bench.backbones.stages import Stage, auxiliary_modules, classifier_modules, split
+from bench.backbones.stages import Stage, auxiliary_modules, beyond_features, classifier_modules, split
 from bench.backbones.strided import without_strides
 from bench.backbones.types import Group, Output
 from bench.errors import NeedsWeights, UserError
@@ -179,7 +179,7 @@ class Model(nn.Module):
 
         Raises `UserError` where features alone do not decide the logits.
         """
-        self._refuse_auxiliary()
+        self._refuse_more()
         return classifiers.as_one(self.classifiers, self.shared_features)
 
     def linear(self, name: str) -> classifiers.LinearMap:
@@ -187,20 +187,22 @@ class Model(nn.Module):
 
         Raises `UserError`, in the name of a strategy, where it is another one or features alone do not decide the logits.
         """
-        self._refuse_auxiliary()
+        self._refuse_more()
         found = classifiers.LinearMap.of(self.classifiers, self.shared_features)
         if found is None:
             kinds = " and a ".join(type(head).__name__ for head in self.classifiers)
             raise UserError(f"{name}: the head is a {kinds}, but must be one linear layer with a bias")
         return found
 
-    def _refuse_auxiliary(self) -> None:
-        if auxiliary := self.auxiliary:
-            names = ", ".join(name for name, module in self.net.named_modules() if module in auxiliary)
-            raise UserError(
-                f"{type(self.net).__name__} makes its logits of more than its classifier's features: {names} looks at "
-                "all tokens and adds to them. kwargs {use_aux_head: false} builds a network without it"
-            )
+    @property
+    def beyond_features(self) -> str:
+        """What makes the logits besides the classifier's features; "" where these alone decide them."""
+        return beyond_features(self.net)
+
+    def _refuse_more(self) -> None:
+        if more := self.beyond_features:
+            kind = type(self.net).__name__
+            raise UserError(f"{kind} makes its logits of more than its classifier's features: {more}")
 
     @property
     def feature_dim(self) -> int:
@@ -238,7 +240,7 @@ class Model(nn.Module):
 
         Raises `UserError` where the weights came without one, or features do not decide its logits.
         """
-        self._refuse_auxiliary()
+        self._refuse_more()
         head = self._load_source_head().requires_grad_(False).eval()
         return head.to(next(self.parameters()).device)
 
@@ -297,7 +299,7 @@ class Model(nn.Module):
 
         Raises `UserError` where features alone do not decide the logits.
         """
-        self._refuse_auxiliary()
+        self._refuse_more()
         device = next(self.parameters()).device
         names = {id(module): name for name, module in self.net.named_modules()}
         for head in self.classifiers:

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from bench.backbones import unusable
 from bench.errors import UserError, nearest
 
 REGISTERED = re.compile(r"^@register_model\b[^\n]*\n(?:@[^\n]*\n)*def (\w+)", re.MULTILINE)
@@ -32,10 +33,12 @@ def is_registered(architecture: str) -> bool:
 
 
 def check(name: str) -> None:
-    """Raises `UserError` with the nearest names where timm has no such model."""
+    """Raises `UserError` with the nearest names where timm has no such model, and where it is known to be no classifier."""
     if not exists(name):
         hint = nearest(name.partition(".")[0], _registered_in_source())
         raise UserError(f"unknown timm model {name!r}{hint}")
+    if why := unusable.reason(name):
+        raise UserError(f"backbone {name!r} cannot be used: {why}")
 
 
 def describe() -> list[dict[str, Any]]:
@@ -53,7 +56,9 @@ def _summary(name: str) -> str:
 
     family = model_entrypoint(name).__module__.rpartition(".")[2]
     config = timm.get_pretrained_cfg(name, allow_unregistered=True)
-    return f"{family}, {config.input_size[-1]} px" if config is not None else family
+    summary = f"{family}, {config.input_size[-1]} px" if config is not None else family
+    why = unusable.reason(name)
+    return f"{summary}; cannot be used: {why}" if why else summary
 
 
 @cache

@@ -63,11 +63,15 @@ def classifier_modules(net: nn.Module) -> list[nn.Module]:
 
 
 def _modules(found: object) -> Iterator[nn.Module]:
+    from timm.layers import ClassifierHead
+
     if isinstance(found, tuple | list | nn.ModuleList):
         for part in found:
             yield from _modules(part)
     elif _is_distilled(found):  # RepViT's and iFormer's, one module of two
         yield from (found.head, found.head_dist)  # type: ignore[attr-defined]
+    elif isinstance(found, ClassifierHead):  # Sequencer's, which pools first
+        yield found.fc
     elif isinstance(found, nn.Module):
         yield found
 
@@ -85,6 +89,18 @@ def auxiliary_modules(net: nn.Module) -> list[nn.Module]:
     modules = dict(net.named_modules())
     named = [modules[name] for name in ([names] if isinstance(names, str) else names) if name in modules]
     return [module for module in named if id(module) not in known and any(True for _ in module.parameters())]
+
+
+def beyond_features(net: nn.Module) -> str:
+    """What makes the logits besides the classifier's features, in words; "" where these alone decide them."""
+    auxiliary = auxiliary_modules(net)
+    names = {id(module): name for name, module in net.named_modules()}
+    if auxiliary:
+        which = ", ".join(names[id(module)] for module in auxiliary)
+        return f"{which} looks at all tokens and adds to them. kwargs {{use_aux_head: false}} builds a network without it"
+    parents = [names[id(module)].rpartition(".")[0] for module in classifier_modules(net)]
+    pools = [name for name in parents if "AttentionPool2d" in type(net.get_submodule(name)).__name__]
+    return f"{pools[0]} pools only after it" if pools else ""  # CLIP's ResNets
 
 
 def head_modules(net: nn.Module) -> list[nn.Module]:

@@ -59,7 +59,7 @@ def _judge(model: Model, x: Tensor) -> str:
             return reason
         if len(features) != 1:
             return f"runs its classifier {len(features)} times in a pass"
-        if model.auxiliary:  # strategies that need the classifier alone are refused one by one
+        if model.beyond_features:  # strategies that need the classifier alone are refused one by one
             return ""
         alone = model.classifier(features[0])
     same = alone.shape == logits.shape and _close(alone, logits)

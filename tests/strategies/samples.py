@@ -22,6 +22,9 @@ from bench.train.cost import Clock
 from bench.train.loop import Trainer
 
 NETWORKS = ["test_resnet", "test_efficientnet", "test_convnext", "test_vit"]
+DISTILLED = "deit_tiny_distilled_patch16_224"
+"""Two linear classifiers, each on a token of its own."""
+SMALLER: dict[str, dict[str, int]] = {DISTILLED: {"depth": 3, "embed_dim": 48, "num_heads": 2}}
 SIZE = 32
 CLASSES = 3
 SOURCE_CLASSES = 7
@@ -32,7 +35,7 @@ def make_model(network: str, seed: int = 0, **kwargs: float) -> Model:
     """Random weights stand in for pretrained ones; no zero-initialised last BatchNorm, which would hide gradients."""
     torch.manual_seed(seed)
     extra = {"zero_init_last": False} if network == "test_resnet" else {}
-    spec = BackboneSpec(network, "random", kwargs={**extra, **kwargs})
+    spec = BackboneSpec(network, "random", kwargs={**extra, **SMALLER.get(network, {}), **kwargs})
     model = build(spec, CLASSES, SIZE, Path(".")).to(memory_format=torch.channels_last)
     model._load_source_head = source_head(model.feature_dim)
     return model

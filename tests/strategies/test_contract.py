@@ -11,6 +11,7 @@ from bench.api import Phase, replace
 from bench.backbones.model import Model
 from bench.errors import UserError
 from tests.strategies.samples import (
+    DISTILLED,
     NETWORKS,
     STRATEGIES,
     TRANSFORMS,
@@ -30,6 +31,7 @@ SMALLEST = 1e-6
 IMPOSSIBLE: dict[tuple[str, str], str] = {
     ("full + stoch_norm", "test_convnext"): "no BatchNorm",
     ("full + stoch_norm", "test_vit"): "no BatchNorm",
+    ("full + stoch_norm", DISTILLED): "no BatchNorm",
 }
 """(expression, network) -> what the refusal says, where the method does not allow the network."""
 
@@ -51,7 +53,7 @@ def frozen_names(model: Model, trained: set[str]) -> set[str]:
     return (params.keys() - trained) | buffers
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", [*NETWORKS, DISTILLED])
 @pytest.mark.parametrize("expression", EXPRESSIONS)
 def test_frozen_stays_bit_identical_and_the_rest_learns(expression: str, network: str) -> None:
     model, task = make_model(network), make_task()
