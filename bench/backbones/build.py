@@ -14,6 +14,7 @@ from torch import nn
 
 from bench.backbones import names
 from bench.backbones.data_config import DataConfig, resolve
+from bench.backbones.fitting import Incomplete
 from bench.backbones.hub import withheld
 from bench.backbones.keys import State
 from bench.backbones.model import Model, no_source_head, renew
@@ -59,7 +60,8 @@ def build(
     with withheld() if spec.weights == "pretrained" else nullcontext({}) as hub:
         net = create(pretrained=spec.weights == "pretrained")
     report = _load(net, spec, config, checkpoint, hub.get(net))
-    _check_size(net, config)
+    with _named(spec):
+        _check_size(net, config)
     source_head = partial(_source_head, spec, config, checkpoint, report)
     return Model(net, create, num_classes, config.mean, config.std, config.image_size, report, source_head)
 
@@ -150,8 +152,9 @@ def _load(
     with _named(spec):
         if hub is not None:
             report = load_state(net, hub, HUB, HUB, False, spec.allow_missing, variant)
+            report = replace(report, resized=variant.resized(net, report.loaded))
         elif checkpoint is None:
-            raise UserError("weights are 'source', but there is no source checkpoint")
+            raise Incomplete("weights are 'source', but there is no source checkpoint")
         else:
             report = load_checkpoint(net, checkpoint, spec.rename, False, spec.allow_missing, variant)
     return replace(report, remarks=_uneven(config)) if report.stems else report
@@ -171,7 +174,7 @@ def _named(spec: BackboneSpec) -> Iterator[None]:
     """What does not fit is said with the label of the backbone in the study."""
     try:
         yield
-    except UserError as error:
+    except Incomplete as error:
         raise UserError(f"backbone {spec.label or spec.name!r}: {error}") from error
 
 
@@ -209,13 +212,13 @@ def _check_size(net: nn.Module, config: DataConfig) -> None:
         return
     patch = _patch(net)
     if size % patch:
-        raise UserError(f"image_size {size} is not a multiple of {type(net).__name__}'s patch size {patch}")
+        raise Incomplete(f"image_size {size} is not a multiple of {type(net).__name__}'s patch size {patch}")
     mode = net.training
     try:
         with torch.no_grad():
             net.eval()(torch.zeros(1, 3, size, size))
     except Exception as error:
-        raise UserError(f"image_size {size} does not fit {type(net).__name__}: {error}") from error
+        raise Incomplete(f"image_size {size} does not fit {type(net).__name__}: {error}") from error
     finally:
         net.train(mode)
 

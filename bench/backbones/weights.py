@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from bench.backbones.fitting import compare, refuse_incomplete
+from bench.backbones.fitting import Incomplete, compare, refuse_incomplete
 from bench.backbones.keys import State, convert, remap
 from bench.backbones.reading import read_data_config, read_state
 from bench.backbones.report import LoadReport, percent
@@ -39,37 +39,37 @@ def load_checkpoint(
     """
     shapes = {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
     state = remap(read_state(path), shapes, rename or {})
-    return load_state(net, state, path, Path(path).name, keep_head, allow_missing, variant)
+    return load_state(net, state, f"checkpoint {path}", Path(path).name, keep_head, allow_missing, variant)
 
 
 def load_state(
     net: nn.Module,
     raw: State,
-    path: object,
+    where: str,
     source: str,
     keep_head: bool = False,
     allow_missing: Sequence[str] = (),
     variant: Variant | None = None,
 ) -> LoadReport:
-    """The same for tensors under the network's names. path: where they come from, for messages; source: for reports."""
+    """The same for tensors under the network's names. where: they come from, for messages; source: for reports."""
     own, classifier = net.state_dict(), classifier_names(net)
     state, stems = convert(raw, net), []
     if variant:
         try:
-            state, stems = spread(state, {name: tuple(t.shape) for name, t in own.items()}, variant)
-        except UserError as error:
-            raise UserError(f"checkpoint {path}: {error}") from None
+            state, stems = spread(state, net, variant)
+        except Incomplete as error:
+            raise Incomplete(f"{where}: {error}") from None
     report = compare(raw, state, net, classifier, keep_head, source, stems, variant)
     if report.body_share < ENOUGH:
         part = f"only {percent(report.body_share)}" if report.body_share else "no weight"
         raise UserError(
-            f"checkpoint {path}: {part} of the body fits {type(net).__name__}; is it of another architecture? "
+            f"{where}: {part} of the body fits {type(net).__name__}; is it of another architecture? "
             f"{_both_keys(state, own)}"
         )
-    _refuse_other_kinds({name: state[name] for name in report.loaded}, own, path)
+    _refuse_other_kinds({name: state[name] for name in report.loaded}, own, where)
     fitting = {name: state[name].to(own[name].dtype) for name in report.loaded}
-    _refuse_impossible(fitting, path)
-    refuse_incomplete(report, net, path, allow_missing, variant)
+    _refuse_impossible(fitting, where)
+    refuse_incomplete(report, net, where, allow_missing, variant)
     net.load_state_dict(fitting, strict=False)
     return report
 
@@ -81,21 +81,21 @@ def _both_keys(state: State, own: State) -> str:
     return f"The checkpoint has {some(state)}, ...; the network has {some(own)}, ... (`rename` maps names)"
 
 
-def _refuse_other_kinds(state: State, own: State, path: object) -> None:
+def _refuse_other_kinds(state: State, own: State, where: str) -> None:
     """Whole and complex numbers are no weights, though torch would convert them without a word."""
     for name, tensor in state.items():
         if tensor.is_complex() or (own[name].is_floating_point() and not tensor.is_floating_point()):
             kinds = [str(t.dtype).removeprefix("torch.") for t in (tensor, own[name])]
-            raise UserError(f"checkpoint {path}: {name} holds {kinds[0]}, where the network has {kinds[1]}")
+            raise UserError(f"{where}: {name} holds {kinds[0]}, where the network has {kinds[1]}")
 
 
-def _refuse_impossible(state: State, path: object) -> None:
+def _refuse_impossible(state: State, where: str) -> None:
     """Values that no training leaves: the network would give the same for every image, or nothing at all."""
     for name, tensor in state.items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise UserError(f"checkpoint {path}: {name} holds values that are not finite")
+            raise UserError(f"{where}: {name} holds values that are not finite")
         if name.endswith("running_var") and bool((tensor < 0).any()):
-            raise UserError(f"checkpoint {path}: {name} holds negative variances")
+            raise UserError(f"{where}: {name} holds negative variances")
     matrices = [tensor for tensor in state.values() if tensor.is_floating_point() and tensor.ndim > 1]
     if matrices and not any(bool(tensor.any()) for tensor in matrices):
-        raise UserError(f"checkpoint {path}: all its weights are zero")
+        raise UserError(f"{where}: all its weights are zero")
