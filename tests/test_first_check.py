@@ -16,7 +16,7 @@ from bench.worker import check
 SOURCE = BackboneSpec("test_resnet", "source", source=DatasetSpec("world/source"), label="test_resnet")
 
 
-def first_check(expression: str, tmp_path: Path, stand_in: bool, **knobs: dict[str, object]) -> str:
+def first_check(expression: str, tmp_path: Path, stand_in: bool, **knobs: dict[str, object]) -> object:
     strategy = compose.parse(expression, knobs)
     spec = RunSpec(DatasetSpec("world/fine"), 10, SOURCE, strategy, 0, TrainSpec(image_size=32))
     return check(lambda event: None, [untrained(spec)], 10, Places(tmp_path, tmp_path), stand_in)

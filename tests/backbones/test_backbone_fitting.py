@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -254,3 +256,33 @@ def test_names_are_summarised() -> None:
 
 def test_a_report_without_weights_has_no_notes() -> None:
     assert LoadReport(source="random weights").notes() == []
+
+
+STUDY = """
+name: fit
+datasets: [{name: sklearn/digits, similarity: similar, n_per_class: [5]}]
+backbones: [{name: test_resnet, label: mine, checkpoint: w.pth, ALLOWED}]
+strategies: [linear_probe]
+seeds: 1
+system_metrics: false
+train: {epochs: 1, image_size: 32, numerics: fp32, batch_size: 16}
+"""
+
+
+def test_it_is_refused_before_the_first_run_or_stands_in_the_report(tmp_path: Path) -> None:
+    torch.save(without("running_")(state_of()), tmp_path / "w.pth")
+
+    def bench(allowed: str) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "fit.yaml").write_text(STUDY.replace("ALLOWED", allowed))
+        command = [sys.executable, "-m", "bench.cli", "run", "fit.yaml", "--workers", "0"]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+
+    refused = bench("kwargs: {}")
+    assert refused.returncode == 2 and "error: backbone 'mine': checkpoint" in refused.stderr
+    assert "finished" not in refused.stdout
+    done = bench("allow_missing: ['running_(mean|var)$']")
+    assert done.returncode == 0 and "mine: may lack running_(mean|var)$" in done.stdout
+    reports = [path.read_text() for path in tmp_path.rglob("report*.md")]
+    assert reports and all(
+        "keep their initial values" in text and "45 of 75 tensors" in text for text in reports
+    )
