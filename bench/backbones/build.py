@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -57,9 +57,13 @@ def build(
     checkpoint = _checkpoint(spec, base, source_checkpoint)
     config = _resolve(spec, image_size, checkpoint)
     create = partial(_create, spec, num_classes, config)
-    with withheld() if spec.weights == "pretrained" else nullcontext({}) as hub:
-        net = create(pretrained=spec.weights == "pretrained")
-    report = _load(net, spec, config, checkpoint, hub.get(net))
+    if spec.weights == "pretrained":
+        with withheld() as seen:
+            net = create(pretrained=True)
+        report = _load(net, spec, config, checkpoint, seen.get(net))
+    else:
+        net = create()
+        report = _load(net, spec, config, checkpoint, None)
     with _named(spec):
         _check_size(net, config)
     source_head = partial(_source_head, spec, config, checkpoint, report)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from bench.backbones.fitting import Incomplete, compare, refuse_incomplete
 from bench.backbones.keys import State, convert, remap
 from bench.backbones.reading import read_data_config, read_state
-from bench.backbones.report import LoadReport, percent
+from bench.backbones.report import Change, LoadReport, percent
 from bench.backbones.stages import classifier_names
 from bench.backbones.stems import spread
 from bench.backbones.variant import Variant
@@ -53,7 +53,7 @@ def load_state(
 ) -> LoadReport:
     """The same for tensors under the network's names. where: they come from, for messages; source: for reports."""
     own, classifier = net.state_dict(), classifier_names(net)
-    state, stems = convert(raw, net), []
+    state, stems = convert(raw, net), list[Change]()
     if variant:
         try:
             state, stems = spread(state, net, variant)
