@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from bench.backbones.fitting import Incomplete, compare, refuse_incomplete
 from bench.backbones.keys import State, convert, remap
 from bench.backbones.reading import read_data_config, read_state
-from bench.backbones.report import Change, LoadReport, percent
+from bench.backbones.report import Change, LoadReport
 from bench.backbones.stages import classifier_names
 from bench.backbones.stems import spread
 from bench.backbones.variant import Variant
@@ -61,7 +61,7 @@ def load_state(
             raise Incomplete(f"{where}: {error}") from None
     report = compare(raw, state, net, classifier, keep_head, source, stems, variant)
     if report.body_share < ENOUGH:
-        part = f"only {percent(report.body_share)}" if report.body_share else "no weight"
+        part = f"only {report.body_share:.1%}" if report.body_share else "no weight"
         raise UserError(
             f"{where}: {part} of the body fits {type(net).__name__}; is it of another architecture? "
             f"{_both_keys(state, own)}"
