@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from torch import nn
 from bench.backbones import brought, kwargs, names
 from bench.backbones.classifiers import as_one, share_features
 from bench.backbones.data_config import DataConfig, resolve
+from bench.backbones.fitting import Incomplete
 from bench.backbones.hub import withheld
 from bench.backbones.keys import State
 from bench.backbones.model import Model, no_source_head, renew
@@ -45,10 +46,15 @@ def build(
     spec = brought.applied(spec, checkpoint) if spec.weights == "checkpoint" and checkpoint else spec
     config = _resolve(spec, image_size, checkpoint)
     create = partial(_create, spec, num_classes, config)
-    with withheld() if spec.weights == "pretrained" else nullcontext({}) as hub:
-        net = create(pretrained=spec.weights == "pretrained")
-    report = _load(net, spec, config, checkpoint, hub.get(net))
-    _check_size(net, config, spec.label or spec.name)
+    if spec.weights == "pretrained":
+        with withheld() as seen:
+            net = create(pretrained=True)
+        report = _load(net, spec, config, checkpoint, seen.get(net))
+    else:
+        net = create()
+        report = _load(net, spec, config, checkpoint, None)
+    with _named(spec):
+        _check_size(net, config)
     if not classifier_modules(net):
         raise UserError(
             f"backbone {spec.label or spec.name!r} cannot be used: {type(net).__name__} has no classifier"
@@ -147,8 +153,9 @@ def _load(
     with _named(spec):
         if hub is not None:
             report = load_state(net, hub, HUB, HUB, False, spec.allow_missing, variant)
+            report = replace(report, resized=variant.resized(net, report.loaded))
         elif checkpoint is None:
-            raise UserError("weights are 'source', but there is no source checkpoint")
+            raise Incomplete("weights are 'source', but there is no source checkpoint")
         else:
             report = load_checkpoint(
                 net, checkpoint, spec.rename, False, spec.allow_missing, variant, spec.key
@@ -170,7 +177,7 @@ def _named(spec: BackboneSpec) -> Iterator[None]:
     """What does not fit is said with the label of the backbone in the study."""
     try:
         yield
-    except UserError as error:
+    except Incomplete as error:
         raise UserError(f"backbone {spec.label or spec.name!r}: {error}") from error
 
 
@@ -209,24 +216,20 @@ def _source_head(
     return as_one(classifier_modules(net), shared)
 
 
-def _check_size(net: nn.Module, config: DataConfig, label: str) -> None:
+def _check_size(net: nn.Module, config: DataConfig) -> None:
     """Tries one image where the size is not native. Raises `UserError` where the net cannot take it."""
     size = config.image_size
     if size == config.native_size:
         return
     patch = _patch(net)
     if size % patch:
-        raise UserError(
-            f"backbone {label!r}: image_size {size} is not a multiple of {type(net).__name__}'s patch size {patch}"
-        )
+        raise Incomplete(f"image_size {size} is not a multiple of {type(net).__name__}'s patch size {patch}")
     mode = net.training
     try:
         with torch.no_grad():
             net.eval()(torch.zeros(1, 3, size, size))
     except Exception as error:
-        raise UserError(
-            f"backbone {label!r}: image_size {size} does not fit {type(net).__name__}: {error}"
-        ) from error
+        raise Incomplete(f"image_size {size} does not fit {type(net).__name__}: {error}") from error
     finally:
         net.train(mode)
 

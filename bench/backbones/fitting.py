@@ -22,7 +22,7 @@ MOST_PATTERNS = 6  # that a message proposes
 
 
 class Incomplete(UserError):
-    """Weights that leave a part of the network at its random start."""
+    """A network that its weights or its image size do not fit: a part of it would stay at its random start."""
 
 
 def compare(
@@ -62,10 +62,10 @@ def compare(
 
 
 def refuse_incomplete(
-    report: LoadReport, net: nn.Module, path: object, allowed: Sequence[str], variant: Variant | None
+    report: LoadReport, net: nn.Module, where: str, allowed: Sequence[str], variant: Variant | None
 ) -> None:
     """Raises `Incomplete` where a tensor would keep its initial value that no pattern of `allowed` names."""
-    _refuse_unknown(allowed, net, path)
+    _refuse_unknown(allowed, net)
     left = [name for name in report.initial if not any(re.search(pattern, name) for pattern in allowed)]
     if not left:
         return
@@ -75,7 +75,7 @@ def refuse_incomplete(
     fit = f" They fit at image_size {size}." if size else ""
     hint = _hint(left, wrong, variant)
     raise Incomplete(
-        f"checkpoint {path}: {len(left)} of the {report.network.of_tensors} tensors of {type(net).__name__}'s body{at} "
+        f"{where}: {len(left)} of the {report.network.of_tensors} tensors of {type(net).__name__}'s body{at} "
         f"would keep their initial values: {summarised(left, report.mismatched)}.{fit}{hint} "
         f"If it is to be fine-tuned like this: `allow_missing: {list(_patterns(left))}` in the backbone's entry"
     )
@@ -151,7 +151,7 @@ def _pattern(name: str) -> str:
     return f"{tail}$" if tail != name else f"^{name}$"
 
 
-def _refuse_unknown(allowed: Sequence[str], net: nn.Module, path: object) -> None:
+def _refuse_unknown(allowed: Sequence[str], net: nn.Module) -> None:
     """A pattern that matches no tensor of the network is a typing error."""
     names = list(net.state_dict())
     for pattern in allowed:

@@ -26,7 +26,7 @@ def withheld() -> Iterator[dict[nn.Module, State]]:
         seen[self] = dict(state_dict)
         return _IncompatibleKeys([], [])
 
-    nn.Module.load_state_dict = keep  # type: ignore[assignment]
+    nn.Module.load_state_dict = keep  # type: ignore[method-assign]
     try:
         yield seen
     finally:

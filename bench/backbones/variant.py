@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from bench.backbones.keys import Shapes, State
+from bench.backbones.report import Change
 
 SIZES = (224, 256, 384, 192, 448, 512, 336, 288, 320, 240, 160, 128, 96, 64, 48, 32)
 """Image sizes that networks are published for, the most frequent first."""
@@ -48,6 +49,14 @@ class Variant:
                 return size
         return None
 
+    def resized(self, net: nn.Module, names: Sequence[str]) -> list[Change]:
+        """(name, shape at the native size, shape in `net`) of those of `names` that have another shape at this size."""
+        if self.image_size == self.native_size:
+            return []
+        native, own = self.shapes(img_size=self.native_size), net.state_dict()
+        shapes = [(name, native.get(name), tuple(own[name].shape)) for name in names]
+        return [(name, before, now) for name, before, now in shapes if before and before != now]
+
     def computed(self, net: nn.Module, names: Sequence[str]) -> set[str]:
         """Those of the buffers `names` that the constructor computes: tables of positions, fixed transforms.
 
@@ -79,9 +88,11 @@ class Variant:
         wrong = {
             n: tuple(state[n].shape) for n in own if n in state and tuple(state[n].shape) != tuple(own[n])
         }
-        for channels in sorted(_channels(wrong, own)):
+        candidates = sorted(_channels(wrong, own))
+        base = self.shapes() if candidates else {}
+        for channels in candidates:
             shapes = self.shapes(in_chans=channels)
-            names = [name for name in shapes if shapes[name] != own.get(name)]
+            names = [name for name in shapes if shapes[name] != base.get(name)]
             if names and all(wrong.get(name) == shapes[name] for name in names):
                 return channels, names
         return 3, []

@@ -8,10 +8,10 @@ from pathlib import Path
 from torch import nn
 
 from bench.backbones import nesting
-from bench.backbones.fitting import compare, refuse_incomplete
+from bench.backbones.fitting import Incomplete, compare, refuse_incomplete
 from bench.backbones.keys import State, convert
 from bench.backbones.reading import read_groups
-from bench.backbones.report import LoadReport, percent
+from bench.backbones.report import Change, LoadReport
 from bench.backbones.stages import classifier_names
 from bench.backbones.stems import spread
 from bench.backbones.variant import Variant
@@ -42,37 +42,37 @@ def load_checkpoint(
     """
     found = nesting.find(Path(path), read_groups(path), net, rename or {}, key)
     source = found.source(Path(path).name)
-    return load_state(net, found.state, path, source, keep_head, allow_missing, variant)
+    return load_state(net, found.state, f"checkpoint {path}", source, keep_head, allow_missing, variant)
 
 
 def load_state(
     net: nn.Module,
     raw: State,
-    path: object,
+    where: str,
     source: str,
     keep_head: bool = False,
     allow_missing: Sequence[str] = (),
     variant: Variant | None = None,
 ) -> LoadReport:
-    """The same for tensors under the network's names. path: where they come from, for messages; source: for reports."""
+    """The same for tensors under the network's names. where: they come from, for messages; source: for reports."""
     own, classifier = net.state_dict(), classifier_names(net)
-    state, stems = convert(raw, net), []
+    state, stems = convert(raw, net), list[Change]()
     if variant:
         try:
-            state, stems = spread(state, {name: tuple(t.shape) for name, t in own.items()}, variant)
-        except UserError as error:
-            raise UserError(f"checkpoint {path}: {error}") from None
+            state, stems = spread(state, net, variant)
+        except Incomplete as error:
+            raise Incomplete(f"{where}: {error}") from None
     report = compare(raw, state, net, classifier, keep_head, source, stems, variant)
     if report.body_share < ENOUGH:
-        part = f"only {percent(report.body_share)}" if report.body_share else "no weight"
+        part = f"only {report.body_share:.1%}" if report.body_share else "no weight"
         raise UserError(
-            f"checkpoint {path}: {part} of the body fits {type(net).__name__}; is it of another architecture? "
+            f"{where}: {part} of the body fits {type(net).__name__}; is it of another architecture? "
             f"{_both_keys(state, own)}"
         )
-    _refuse_other_kinds({name: state[name] for name in report.loaded}, own, path)
+    _refuse_other_kinds({name: state[name] for name in report.loaded}, own, where)
     fitting = {name: state[name].to(own[name].dtype) for name in report.loaded}
-    _refuse_impossible(fitting, path)
-    refuse_incomplete(report, net, path, allow_missing, variant)
+    _refuse_impossible(fitting, where)
+    refuse_incomplete(report, net, where, allow_missing, variant)
     net.load_state_dict(fitting, strict=False)
     return report
 
@@ -90,21 +90,21 @@ def _both_keys(state: State, own: State) -> str:
     )
 
 
-def _refuse_other_kinds(state: State, own: State, path: object) -> None:
+def _refuse_other_kinds(state: State, own: State, where: str) -> None:
     """Whole and complex numbers are no weights, though torch would convert them without a word."""
     for name, tensor in state.items():
         if tensor.is_complex() or (own[name].is_floating_point() and not tensor.is_floating_point()):
             kinds = [str(t.dtype).removeprefix("torch.") for t in (tensor, own[name])]
-            raise UserError(f"checkpoint {path}: {name} holds {kinds[0]}, where the network has {kinds[1]}")
+            raise UserError(f"{where}: {name} holds {kinds[0]}, where the network has {kinds[1]}")
 
 
-def _refuse_impossible(state: State, path: object) -> None:
+def _refuse_impossible(state: State, where: str) -> None:
     """Values that no training leaves: the network would give the same for every image, or nothing at all."""
     for name, tensor in state.items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise UserError(f"checkpoint {path}: {name} holds values that are not finite")
+            raise UserError(f"{where}: {name} holds values that are not finite")
         if name.endswith("running_var") and bool((tensor < 0).any()):
-            raise UserError(f"checkpoint {path}: {name} holds negative variances")
+            raise UserError(f"{where}: {name} holds negative variances")
     matrices = [tensor for tensor in state.values() if tensor.is_floating_point() and tensor.ndim > 1]
     if matrices and not any(bool(tensor.any()) for tensor in matrices):
-        raise UserError(f"checkpoint {path}: all its weights are zero")
+        raise UserError(f"{where}: all its weights are zero")

@@ -167,7 +167,10 @@ def test_pretrained_heads_are_never_kept(monkeypatch: pytest.MonkeyPatch, num_cl
 def test_real_checkpoints(width: str, kwargs: dict[str, Any]) -> None:
     name = f"mobilenetv2_{width}"
     config = {"mean": [0.5] * 3, "std": [0.5] * 3}
-    spec = BackboneSpec(name, "checkpoint", f"{name}.pth", kwargs=kwargs, data_config=config)
+    absent = ("^conv_head", "^bn2") if width == "035" else ()  # that file ends before the last layer
+    spec = BackboneSpec(
+        name, "checkpoint", f"{name}.pth", kwargs=kwargs, data_config=config, allow_missing=absent
+    )
     model = build(spec, 5, 96, base=REAL)
     assert model.load_report.body_share == 1 if width == "100" else 0.5 < model.load_report.body_share < 1
     assert model.mean == (0.5, 0.5, 0.5)

@@ -33,19 +33,17 @@ RESIZED: list[tuple[str, dict[str, Any]]] = [
 """Small networks whose family timm resizes, or which have nothing of one size."""
 
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
-    ("gmlp_ti16_224", {"num_blocks": 2}, r"blocks\.\*\.mlp_channels\.gate\.proj\.weight \(2; 196x196"),
-    ("mixer_s32_224", {"num_blocks": 2}, "mlp_tokens.fc1.weight"),
-    ("resmlp_12_224", {"num_blocks": 2}, "linear_tokens.weight"),
+    ("gmlp_ti16_224", {}, r"blocks\.\*\.mlp_channels\.gate\.proj\.weight \(30; 196x196"),
+    ("mixer_s32_224", {}, "mlp_tokens.fc1.weight"),
     (
         "pit_ti_224",
-        {"depths": (1, 1, 1)},
+        {},
         r"pos_embed \(1x64x27x27 in the checkpoint, 1x64x7x7 in the network\)",
     ),
     ("cait_xxs24_224", {"depth": 2}, "pos_embed"),
     ("hiera_tiny_224", {"stages": (1, 1, 1, 1)}, "pos_embed"),
-    ("gcvit_xxtiny", {"depths": (1, 1, 1, 1)}, "relative_position_bias_table"),
+    ("gcvit_xxtiny", {}, "relative_position_bias_table"),
     ("levit_128s", {"depth": (1, 1, 1)}, "attention_biases"),
-    ("efficientformer_l1", {}, "attention_biases"),
 ]
 """(name, arguments that make it small, what the message names) of families that timm does not resize."""
 
@@ -64,7 +62,6 @@ FAMILIES = [
     "cs3darknet_focus_s",
     "cspnext_tiny",
     "davit_tiny",
-    "deepseek_vit_412m",
     "deit_tiny_patch16_224",
     "densenet121",
     "dla46_c",
@@ -81,7 +78,6 @@ FAMILIES = [
     "fastvit_t8",
     "focalnet_tiny_srf",
     "gcvit_xxtiny",
-    "gemma4_vit_167m",
     "ghostnet_050",
     "hardcorenas_b",
     "hgnetv2_b0",
@@ -149,7 +145,7 @@ FAMILIES = [
     "xception41p",
     "xcit_nano_12_p8_224",
 ]
-"""The smallest network of each of timm's families."""
+"""The smallest network of each of timm's families, without those of more than 150 million parameters."""
 
 
 def checkpoint(name: str, folder: Path, **kwargs: Any) -> str:
@@ -205,8 +201,7 @@ def equal_or_refused(name: str, folder: Path, size: int, **kwargs: Any) -> str:
         assert report.initial and any("keep their initial values" in note for note in report.notes())
         assert not report.network.complete and "100.0%" not in str(report.network)
         assert fitting, "a native checkpoint fits at some size"
-        again = features(spec, fitting, 1)[0]
-        assert torch.equal(again, features(spec, fitting, 2)[0])
+        assert features(spec, fitting, 1)[1].load_report.network.complete
         return str(error)
     assert torch.equal(a, b), f"features differ by {(a - b).norm() / a.norm():.1%}"
     assert model.load_report.network.complete and model.load_report.body_share == 1
@@ -238,12 +233,16 @@ def test_resized_weights_are_those_of_timms_own_resizing(
     native_size = timm.get_pretrained_cfg(name).input_size[-1]
     torch.manual_seed(0)
     model = build(spec, 5, native_size)
-    model.net.set_input_size(img_size=(128, 128))
+    # by itself it would give swins other windows, as wide in relation to the image
+    window = {"window_size": int(found[1])} if (found := re.search(r"window(\d+)", name)) else {}
+    model.net.set_input_size(img_size=(128, 128), **window)
     x = torch.randn(2, 3, 128, 128)
     with torch.no_grad():
         expected = model.eval().observe(x).features
-        found = build(spec, 5, 128).eval().observe(x).features
-    assert torch.allclose(found, expected, atol=1e-5), f"{(found - expected).norm() / expected.norm():.1%}"
+        resized = build(spec, 5, 128).eval().observe(x).features
+    assert torch.allclose(resized, expected, atol=1e-5), (
+        f"{(resized - expected).norm() / expected.norm():.1%}"
+    )
 
 
 @pytest.fixture

@@ -114,7 +114,11 @@ def test_other_shapes_are_reported(tmp_path: Path) -> None:
     state = net(seed=1).state_dict() | {"layer1.0.conv1.weight": torch.zeros(3, 3), "extra": torch.zeros(1)}
     del state["bn1.bias"]
     torch.save(state, tmp_path / "w.pth")
-    report = load_checkpoint(net(), tmp_path / "w.pth")
+    with pytest.raises(
+        UserError, match=r"2 of the 75 tensors .* initial values: bn1.bias, layer1.0.conv1.weight"
+    ):
+        load_checkpoint(net(), tmp_path / "w.pth")
+    report = load_checkpoint(net(), tmp_path / "w.pth", allow_missing=["bn1.bias", "layer1.0.conv1"])
     assert report.mismatched == [("layer1.0.conv1.weight", (3, 3), (32, 32, 3, 3))]
     assert (report.missing, report.unexpected) == (["bn1.bias"], ["extra"])
     assert 0.9 < report.body_share < 1
@@ -149,7 +153,8 @@ def test_real_weights_load_completely() -> None:
 
 @real
 def test_real_weights_load_partially() -> None:
-    report = load_checkpoint(net("mobilenetv2_035"), REAL / "mobilenetv2_035.pth")
+    absent = ["^conv_head", "^bn2"]
+    report = load_checkpoint(net("mobilenetv2_035"), REAL / "mobilenetv2_035.pth", allow_missing=absent)
     assert report.missing[0] == "conv_head.weight" and {n.split(".")[0] for n in report.missing} == {
         "conv_head",
         "bn2",
