@@ -195,7 +195,7 @@ def _look(
         "n_per_class": n,
         "notes": prepared.notes,
     }
-    place = Place(key, n, len(counts), values, similar, curve)
+    place = Place(key, n, len(counts), values, similar, curve, own["images"])
     return data, place, own | {"values": values}, probes
 
 
@@ -273,7 +273,7 @@ def _judged(found: advice.Advice | None, trials: Sequence[left_out.Trial]) -> di
         "reference": found.reference if found else None,
         "strategies": [asdict(ranked) for ranked in found.ranked] if found else [],
         "by_probe": found.by_probe if found else False,
-        "margin": {"half_width": margin[0], "datasets": margin[1]} if margin else None,
+        "margin": {"log_odds": margin[0], "datasets": margin[1]} if margin else None,
         "trial": trial(trials) if found else None,
     }
 

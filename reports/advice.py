@@ -15,6 +15,7 @@ from statistics import fmean, pstdev
 
 from bench.schema import Measure
 from reports.evidence import Condition, Place
+from reports.scale import accuracy
 
 UNKNOWN = 2.0
 """Squared distance that stands for an unknown one: the expected one of two standardised values drawn at random.
@@ -67,7 +68,8 @@ class Ranked:
     """A strategy as the neighbours see it. Gains over the reference and accuracies are fractions.
 
     low, high: the least and the largest gain among the datasets, weighted within each; a spread, not an interval.
-    accuracy: expected test accuracy; seconds: of training and preparation; times: as a multiple of the reference's.
+    accuracy: expected test accuracy, and odds, its log odds; seconds: of training and preparation; times: as a multiple of
+    the reference's.
     """
 
     strategy: str
@@ -78,6 +80,7 @@ class Ranked:
     datasets: int
     runs: int
     accuracy: float
+    odds: float
     seconds: float | None
     times: float | None
 
@@ -139,6 +142,7 @@ def _ranked(
     for neighbour, gain in near:
         datasets.setdefault(neighbour.condition.dataset, []).append((neighbour.weight, gain))
     by_dataset = [_mean(values) for values in datasets.values()]
+    odds = _expected(strategy, place, [n for n, _ in near], by_probe)
     seconds = [(n.weight, n.condition.seconds[strategy]) for n, _ in near if strategy in n.condition.seconds]
     times = [
         (n.weight, n.condition.seconds[strategy] / n.condition.seconds[reference])
@@ -153,24 +157,27 @@ def _ranked(
         len(near),
         len(datasets),
         sum(len(n.condition.accuracies[strategy]) for n, _ in near),
-        _expected(strategy, place, [n for n, _ in near], by_probe),
+        accuracy(odds),
+        odds,
         _mean(seconds) if seconds else None,
         _mean(times) if times else None,
     )
 
 
 def _expected(strategy: str, place: Place, near: Sequence[Neighbour], by_probe: bool) -> float:
-    """The neighbours' accuracy; given probes, the target's probe plus what the strategy had over theirs."""
-    levels = [(n.weight, n.condition.accuracy(strategy)) for n in near]
+    """Log odds of the neighbours' accuracy; given probes, of the target's probe plus what the strategy had over theirs.
+
+    On this scale a gain cannot lead out of [0, 1]: what is won over a probe of .6 is less over one of .95.
+    """
     if by_probe:
         over = [
-            (n.weight, n.condition.accuracy(strategy) - n.condition.place.measures[Measure.PROBE])
+            (n.weight, n.condition.odds(strategy) - n.condition.place.probe_odds)
             for n in near
             if Measure.PROBE in n.condition.place.measures
         ]
         if over:
-            return min(1.0, max(0.0, place.measures[Measure.PROBE] + _mean(over)))
-    return _mean(levels)
+            return place.probe_odds + _mean(over)
+    return _mean([(n.weight, n.condition.odds(strategy)) for n in near])
 
 
 def _probed(place: Place, near: Sequence[Neighbour]) -> bool:

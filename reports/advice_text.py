@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.schema import Measure
-from reports import advice, evidence, left_out
+from reports import advice, evidence, left_out, scale
 from reports.left_out import POLICIES, Interval, Score
 from reports.records import Row
 from reports.text import NONE, code, interval, percent, plural, points, seconds, table
@@ -15,7 +15,7 @@ FAR = 2.0
 """Standard deviations from which on the nearest evidence is called far."""
 
 VAGUE = 0.4
-"""Half a 95 % range from which on it says nothing."""
+"""Half the length of a 95 % range from which on it says nothing."""
 
 SHOWN = 5
 """Strategies and neighbours that are listed."""
@@ -94,14 +94,21 @@ def _expected(first: Found, found: Found) -> str:
     margin, accuracy = found["margin"], first["accuracy"]
     how = "from your own probe" if found["by_probe"] else "the neighbours' own"
     if margin is None:
-        return f"test accuracy {percent(accuracy)} ({how}); no range: it takes {left_out.LEAST} datasets"
-    if margin["half_width"] >= VAGUE:
-        return f"test accuracy about {percent(accuracy)} ({how}); on left-out datasets that was far off, so no range"
-    low, high = max(0.0, accuracy - margin["half_width"]), min(1.0, accuracy + margin["half_width"])
+        return f"test accuracy {_share(accuracy)} ({how}); no range: it takes {left_out.LEAST} datasets"
+    low, high = (scale.accuracy(first["odds"] + way * margin["log_odds"]) for way in (-1, 1))
+    if high - low >= 2 * VAGUE:
+        return f"test accuracy about {_share(accuracy)} ({how}); on left-out datasets that was far off, so no range"
     return (
-        f"test accuracy {percent(accuracy)}, 95 % range {percent(low)} to {percent(high)} ({how}; range from the "
+        f"test accuracy {_share(accuracy)}, 95 % range {_share(low)} to {_share(high)} ({how}; range from the "
         f"errors on {margin['datasets']} left-out datasets)"
     )
+
+
+def _share(expected: float) -> str:
+    """In percent, and never as 0 or 100 %, which is what an expectation cannot be."""
+    if expected > 0.9995:
+        return "above 99.9 %"
+    return "below 0.1 %" if expected < 0.0005 else percent(expected)
 
 
 def _against_rule(found: Found) -> str:

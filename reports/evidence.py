@@ -8,13 +8,15 @@ backbones cannot; so both have an identity here.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
-from bench.schema import Metric, Status
+from bench.schema import Measure, Metric, Status
 from reports.records import Row
+from reports.scale import log_odds
+from reports.units import smallest_gap
 
 TUNED = "tuned"
 LEAST_STRATEGIES = 2
@@ -26,6 +28,7 @@ class Place:
     """Where a dataset lies at n images per class, seen by a backbone. None, or a missing measure: not known.
 
     similar: declared or measured. curve: the same measures at other numbers of images, where they were taken.
+    images: labelled images that the measures were taken of.
     """
 
     backbone: str
@@ -34,6 +37,12 @@ class Place:
     measures: Mapping[str, float] = field(default_factory=dict)
     similar: bool | None = None
     curve: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    images: int | None = None
+
+    @property
+    def probe_odds(self) -> float:
+        """Log odds of the linear probe's accuracy, which must be known."""
+        return log_odds(self.measures[Measure.PROBE], self.images)
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,7 @@ class Condition:
     """Results at one place. Accuracies are fractions by strategy and seed; seconds of training and preparation.
 
     rule, full, probe: labels of the rule's pick in this cell, of the baseline (full fine-tuning), and of the linear
-    probe; None where the study has none.
+    probe; None where the study has none. test_images: how many an accuracy is of, as far as the accuracies tell.
     """
 
     study: str
@@ -55,6 +64,11 @@ class Condition:
     probe: str | None
     rules: Mapping[str, str | None] = field(default_factory=dict)
     small_at_most: int = 50
+    test_images: int | None = None
+
+    def odds(self, strategy: str) -> float:
+        """Log odds of the strategy's mean accuracy (`reports.scale`)."""
+        return log_odds(self.accuracy(strategy), self.test_images)
 
     def accuracy(self, strategy: str) -> float:
         """Mean over the strategy's seeds."""
@@ -105,7 +119,7 @@ def _place(entry: Mapping[str, Any], row: Row, n: int, label: str, backbone: str
     here: Mapping[str, Any] = next((m for m in measured if m["n_per_class"] == n), {})
     similar = {"similar": True, "dissimilar": False}.get(row["similarity"])
     curve = {m["n_per_class"]: m["values"] for m in measured if m["n_per_class"] <= n}
-    return Place(backbone, n, here.get("classes"), here.get("values", {}), similar, curve)
+    return Place(backbone, n, here.get("classes"), here.get("values", {}), similar, curve, here.get("images"))
 
 
 def _condition(
@@ -130,7 +144,14 @@ def _condition(
         plainest(document, "linear_probe"),
         matrix["rule"],
         matrix["small_at_most"],
+        _test_images(row[Metric.TEST_ACCURACY] for row in rows),
     )
+
+
+def _test_images(accuracies: Iterable[float]) -> int | None:
+    """One over the smallest gap between accuracies, which are multiples of 1 / (test images); None where all are equal."""
+    gap = smallest_gap(sorted(accuracies))
+    return round(1 / gap) if gap else None
 
 
 def dataset_key(entry: Mapping[str, Any]) -> str:

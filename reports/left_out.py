@@ -36,13 +36,15 @@ POLICIES = {
 class Trial:
     """A left-out condition: what each policy picks there, its regret, and how far off the expected accuracy was.
 
-    Only policies whose pick has a result are in `picks` and `regrets`. error: measured minus expected, of the advice.
+    Only policies whose pick has a result are in `picks` and `regrets`. error: measured minus expected accuracy, of the
+    advice; miss: the same in log odds.
     """
 
     condition: Condition
     picks: Mapping[str, str]
     regrets: Mapping[str, float]
     error: float | None
+    miss: float | None = None
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,10 @@ def _trial(
     known = {policy: pick for policy, pick in picks.items() if pick in gains and pick is not None}
     best = max(gains.values())
     error = condition.accuracy(ranked[0].strategy) - ranked[0].accuracy if ranked else None
-    return Trial(condition, known, {policy: best - gains[pick] for policy, pick in known.items()}, error)
+    miss = condition.odds(ranked[0].strategy) - ranked[0].odds if ranked else None
+    return Trial(
+        condition, known, {policy: best - gains[pick] for policy, pick in known.items()}, error, miss
+    )
 
 
 def _best_fixed(rest: Sequence[Condition], reference: str) -> list[str]:
@@ -173,11 +178,11 @@ def shown(found: Sequence[Score], policy: str = RULE) -> bool:
 
 
 def error_margin(found: Sequence[Trial]) -> tuple[float, int] | None:
-    """Half width of a 95 % range of accuracy, and the datasets that it was learnt from: None for fewer than three.
+    """Half width of a 95 % range, in log odds, and the datasets that it was learnt from: None for fewer than three.
 
-    t times the root mean square of the errors on left-out datasets, bias included, datasets weighing equally.
+    t times the root mean square of the misses on left-out datasets, bias included, datasets weighing equally.
     """
-    squares = _by_dataset([(t.condition.dataset, t.error**2) for t in found if t.error is not None])
+    squares = _by_dataset([(t.condition.dataset, t.miss**2) for t in found if t.miss is not None])
     n = len(squares)
     return (_t(n - 1) * sqrt(fmean(squares.values())), n) if n >= LEAST else None
 
@@ -188,9 +193,9 @@ def covered(found: Sequence[Trial]) -> tuple[int, int] | None:
     for trial in found:
         others = [t for t in found if t.condition.dataset != trial.condition.dataset]
         margin = error_margin(others)
-        if trial.error is not None and margin is not None:
+        if trial.miss is not None and margin is not None:
             total += 1
-            hits += abs(trial.error) <= margin[0]
+            hits += abs(trial.miss) <= margin[0]
     return (hits, total) if total else None
 
 

@@ -118,11 +118,11 @@ def rounding_sd(cell: Units, over: int | None = None) -> float:
     for (dataset, _), conditions in cell.items():
         for found in conditions.values():
             values[dataset].update(found.values())
-    step = max((_smallest_gap(sorted(found)) for found in values.values()), default=0.0)
+    step = max((smallest_gap(sorted(found)) for found in values.values()), default=0.0)
     averaged = over or min(map(len, cell.values()), default=1)
     return min(step, COARSEST) / math.sqrt(6 * averaged)
 
 
-def _smallest_gap(values: list[float]) -> float:
+def smallest_gap(values: list[float]) -> float:
     """Gaps below 1e-6 are not steps but noise of 32-bit arithmetic."""
     return min((b - a for a, b in pairwise(values) if b - a > 1e-6), default=0.0)

@@ -24,8 +24,8 @@ from reports.records import read
 from tests.faults import STUDY
 from tests.test_numerics import Says
 
-TUNED = STUDY.replace("[full, linear_probe]", "[full + head_x10]") + "tune: {trials: 2}\n"
-"""One run with the default hyperparameters, a search of two trials, and a run with what it chose."""
+TUNED = STUDY.replace("[full, linear_probe]", "[full + head_x10]") + "tune: {trials: 2, untuned: false}\n"
+"""A search of two trials, and a run with what it chose."""
 
 
 def planned(folder: Path) -> Plan:
@@ -67,16 +67,15 @@ def stored(folder: Path, purpose: Purpose) -> set[str]:
 
 CASES: list[tuple[str, tuple[int, int, int], tuple[int, int]]] = [
     # (what is deleted, plan: runs done, runs to do, searches to do, run: new final runs, new trials)
-    ("final", (0, 2, 1), (2, 2)),  # both, and the search
-    ("default run", (1, 1, 0), (1, 0)),
-    ("study", (2, 0, 0), (0, 0)),
+    ("final", (0, 1, 0), (1, 0)),
+    ("study", (1, 0, 0), (0, 0)),
     (
         "tuning",
-        (1, 1, 1),
+        (0, 1, 1),
         (0, 2),
     ),  # its trials are of no search any more: two new ones, which choose the same
-    ("trial", (2, 0, 0), (0, 0)),  # the search has chosen, and says so
-    ("experiment", (0, 2, 1), (2, 2)),
+    ("trial", (1, 0, 0), (0, 0)),  # the search has chosen, and says so
+    ("experiment", (0, 1, 1), (1, 2)),
 ]
 
 
@@ -100,7 +99,7 @@ def test_what_is_deleted_is_done_again(
     new = [len(stored(folder, purpose) - before[purpose]) for purpose in (Purpose.FINAL, Purpose.TRIAL)]
     assert tuple(new) == done
     now = state.read(planned(folder), uri)
-    assert (len(now.done), len(now.missing), len(now.searches)) == (2, 0, 0)
+    assert (len(now.done), len(now.missing), len(now.searches)) == (1, 0, 0)
     study = read("faulty", uri)
     assert {row["status"] for row in study.rows} == {"finished"}
     (search,) = Analysis(study, "faulty").searches
@@ -110,16 +109,8 @@ def test_what_is_deleted_is_done_again(
 def delete(client: MlflowClient, folder: Path, what: str) -> None:
     if what == "experiment":
         return client.delete_experiment(store.experiment_ids(uri_of(folder))["faulty"])
-    if what == "final":
-        delete(client, folder, "tuning")
-    purpose = Purpose.FINAL if what == "default run" else Purpose(what)
-    found = sorted(
-        store.read_runs(uri_of(folder), "faulty", tagged={Tag.PURPOSE: [purpose]}),
-        key=lambda entry: entry["tags"].get(Tag.SETTING) != "default",
-    )
-    for entry in found if what == "final" else found[:1]:
-        client.delete_run(entry["mlflow_run_id"])
-    return None
+    found = store.read_runs(uri_of(folder), "faulty", tagged={Tag.PURPOSE: [Purpose(what)]})
+    return client.delete_run(found[0]["mlflow_run_id"])
 
 
 def test_the_plan_says_so_and_its_command_brings_the_runs_back(folder: Path) -> None:
@@ -134,7 +125,7 @@ def test_the_plan_says_so_and_its_command_brings_the_runs_back(folder: Path) -> 
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     subprocess.run(command, shell=True, check=True, env={**os.environ, "PATH": path}, capture_output=True)
     now = state.read(planned(folder), uri)
-    assert (len(now.done), now.deleted) == (2, None)
+    assert (len(now.done), now.deleted) == (1, None)
 
 
 def test_a_renamed_experiment_is_another_study(folder: Path) -> None:
@@ -146,5 +137,5 @@ def test_a_renamed_experiment_is_another_study(folder: Path) -> None:
     now = state.read(planned(folder), uri)
     assert not now.done and now.deleted is None and len(now.searches) == 1
     run(folder)
-    assert len(stored(folder, Purpose.TRIAL)) == 2 and len(stored(folder, Purpose.FINAL)) == 2
+    assert len(stored(folder, Purpose.TRIAL)) == 2 and len(stored(folder, Purpose.FINAL)) == 1
     assert {row["status"] for row in reports.rows("older", uri)} == {"finished"}

@@ -62,7 +62,7 @@ def abandon(tracking: Tracking, run_ids: Sequence[str], cause: str) -> None:
 
 def _end(client: MlflowClient, mlflow_run_id: str, told: Mapping[str, str], tags: dict[str, str]) -> bool:
     """End a run in MLflow: as its tags tell, or as killed, with these `tags`. -> whether it was killed"""
-    status = told.get(Tag.STATUS)
+    status = told.get(Tag.STATUS, "")
     killed = status not in outcome.OVER
     if killed:
         new = {Tag.STATUS: Status.KILLED, **tags}

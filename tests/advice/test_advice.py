@@ -11,6 +11,7 @@ import worlds
 from bench.schema import Measure
 from reports.advice import UNKNOWN, advise, at_size, scales, squared_distance, weigh
 from reports.evidence import Condition, Place, comparable, conditions
+from reports.scale import log_odds
 
 NET = worlds.KEY
 
@@ -74,7 +75,8 @@ def test_weights_gains_accuracy_and_cost_by_hand() -> None:
     lora = found.ranked[0]
     assert lora.gain == pytest.approx(share * 0.10 - (1 - share) * 0.04)
     assert (lora.low, lora.high) == pytest.approx((-0.04, 0.10))
-    assert lora.accuracy == pytest.approx(share * 0.70 + (1 - share) * 0.76) and not found.by_probe
+    odds = share * log_odds(0.70) + (1 - share) * log_odds(0.76)
+    assert lora.accuracy == pytest.approx(1 / (1 + exp(-odds))) and not found.by_probe
     assert lora.seconds == pytest.approx(share * 8 + (1 - share) * 4)
     assert lora.times == pytest.approx(share * 4 + (1 - share) * 2)
     assert (lora.conditions, lora.datasets, lora.runs) == (2, 2, 2)
@@ -85,7 +87,9 @@ def test_accuracy_is_expected_relative_to_the_own_probe() -> None:
     b = condition("b", Place(NET, 10, measures={Measure.PROBE: 0.50}), 0.60, 0.66)
     found = advise(Place(NET, 10, measures={Measure.PROBE: 0.30}), [a, b], "full")
     assert found and found.by_probe
-    assert found.ranked[0].accuracy == pytest.approx(0.30 + 0.18)
+    gained = (log_odds(0.70) + log_odds(0.66)) / 2 - log_odds(0.50)
+    assert found.ranked[0].odds == pytest.approx(log_odds(0.30) + gained)
+    assert found.ranked[0].accuracy == pytest.approx(1 / (1 + exp(-found.ranked[0].odds)))
 
 
 def test_with_a_curve_features_are_compared_at_the_other_s_size() -> None:

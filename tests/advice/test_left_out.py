@@ -86,7 +86,9 @@ def test_where_the_best_depends_on_size_and_similarity_the_advice_finds_it_and_b
     assert shown(list(means.values())) and means[ADVICE].regret.mean < 0.01
     assert all(means[p].saved.low > 0 for p in (RULE, FULL, PROBE, FIXED))
     margin = error_margin(found)
-    assert margin and margin[1] == 8 and 0.02 < margin[0] < 0.2
+    assert (
+        margin and margin[1] == 8 and 0.1 < margin[0] < 1.2
+    )  # log odds: a quarter of it in accuracy, at most
 
 
 def _n(trial: object) -> int:

@@ -94,7 +94,7 @@ def row(
         "setting": "default",
         "seed": seed,
         "status": Status.FINISHED,
-        Metric.TEST_ACCURACY: float(accuracy),
+        Metric.TEST_ACCURACY: min(1.0, max(0.0, float(accuracy))),
         Metric.TRAIN_SECONDS: 2.0 if strategy == "linear_probe" else 10.0,
         Metric.PREPARE_SECONDS: None,
     } | more
