@@ -59,14 +59,21 @@ class Says(Quiet):
         self.ended.append((name, result))
 
 
-def made(
+def written(
     folder: Path, backbones: str = RANDOM, similarity: str = "dissimilar", numerics: str = "fp32"
-) -> Plan:
+) -> Path:
     path = folder / "parts.yaml"
     text = (
         STUDY.replace("BACKBONES", backbones).replace("SIMILARITY", similarity).replace("NUMERICS", numerics)
     )
     path.write_text(text)
+    return path
+
+
+def made(
+    folder: Path, backbones: str = RANDOM, similarity: str = "dissimilar", numerics: str = "fp32"
+) -> Plan:
+    path = written(folder, backbones, similarity, numerics)
     return plan.make(load.load(path), path, folder / "cache")
 
 
@@ -74,6 +81,7 @@ def call(planned: Plan, folder: Path) -> tuple[driver.Summary, Says, list[dict[s
     """One `bench run`, and the rows of its report afterwards."""
     uri, view = f"sqlite:///{folder / 'mlflow.db'}", Says()
     summary = driver.run_study(planned, uri, InlineExecutor, view, None)
+    assert not summary.interrupted
     return summary, view, records.read("parts", uri).rows
 
 
@@ -301,7 +309,7 @@ def test_a_network_that_fails_at_its_real_size_alone_takes_no_other_with_it(tmp_
 
 def test_a_worker_that_is_killed_in_the_check_costs_its_network_alone(tmp_path: Path) -> None:
     """As by the system, where memory is short: with real processes, and a pipe that says what was done."""
-    made(tmp_path, "[{name: lethal, random: true}, {name: test_resnet, random: true}]")
+    written(tmp_path, "[{name: lethal, random: true}, {name: test_resnet, random: true}]")
     env = {**os.environ, "PYTHONPATH": str(ROOT), "BENCH_CACHE": str(tmp_path / "cache")}
     env.pop("MLFLOW_TRACKING_URI", None)
     command = [sys.executable, "-m", "tests.lethal", "run", "parts.yaml", "--workers", "1", "--no-report"]
