@@ -37,7 +37,7 @@ class Queue:
     counts: Counter[str]
     failures: Failures = field(default_factory=Failures)
     measures: Measures | None = None
-    measured: Callable[[], None] = lambda: None
+    measured: Callable[[], object] = lambda: None
 
     def execute(self, now: State) -> None:
         """The searches, which take longest, then the runs that need not wait for one.

@@ -32,23 +32,35 @@ class Section:
     table: str
     values: str
     backbones: int
+    missing: list[str]
 
 
 def section(document: dict[str, Any], rows: Sequence[Row]) -> Section | None:
-    """None where the document holds no measures."""
-    found = conditions(document, rows)
-    if not found:
+    """None where the document holds no measures, and does not say why either."""
+    found, without = conditions(document, rows), missing(document)
+    if not found and not without:
         return None
     asked = outcomes(document)
-    predictions = [predict(found, i) for i in range(len(asked))]
+    predictions = [predict(found, i) if found else [] for i in range(len(asked))]
     return Section(
         asked,
         predictions,
-        answer(found, asked, predictions),
+        answer(found, asked, predictions) if found else "It cannot be told yet.",
         correlations(asked, predictions),
-        values(found, asked),
+        values(found, asked) if found else "",
         len({c.backbone for c in found}),
+        without,
     )
+
+
+def missing(document: dict[str, Any]) -> list[str]:
+    """A line per dataset and backbone without measures: why. Studies of old do not say."""
+    return [
+        f"{code(entry['label'])} on {code(backbone)}: {escape(known['missing'])}"
+        for entry in document["datasets"]
+        for backbone, known in (entry.get("measured") or {}).items()
+        if known["missing"]
+    ]
 
 
 def title(measure: str) -> str:

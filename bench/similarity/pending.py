@@ -21,7 +21,7 @@ from bench.similarity.record import MeasuresKey
 from bench.spec import content_hash
 from bench.study.plan import Plan
 
-NOT_YET = "not measured yet; `bench run` does it"
+NOT_YET = "not measured yet; the next call of bench run does it"
 
 Pair = tuple[str, str]
 """Labels of a dataset and a backbone."""

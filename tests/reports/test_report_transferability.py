@@ -10,9 +10,10 @@ from PIL import Image
 from scipy.stats import spearmanr
 
 from bench.schema import MEASURES, Measure
+from reports.analysis import Analysis
 from reports.figures_transferability import transferability as drawn
 from reports.records import Study, join
-from reports.report import write_study
+from reports.report import render, write_study
 from reports.transferability import (
     SIZE,
     Outcome,
@@ -187,3 +188,24 @@ def test_what_does_not_vary_has_no_row_in_the_figure() -> None:
     assert figure is not None
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [MEASURES[Measure.LOGME]]
     assert drawn(asked, [[constant]]) is None
+
+
+def test_what_is_not_measured_yet_is_said_with_the_reason() -> None:
+    made = study(2)
+    known = {"of": "x", "missing": None, "final": False}
+    for entry in made.document["datasets"]:
+        entry["measured"] = {"tiny": known}
+    found = section(made.document, made.rows)
+    assert found and not found.missing
+    first = made.document["datasets"][0]
+    first["measures"], first["measured"] = [], {"tiny": {**known, "missing": "not measured yet"}}
+    found = section(made.document, made.rows)
+    assert found and found.missing == ["`d0` on `tiny`: not measured yet"] and "`d1`" in found.values
+    assert "- `d0` on `tiny`: not measured yet" in render(Analysis(made, "x"), {})
+    second = made.document["datasets"][1]
+    second["measures"], second["measured"] = [], first["measured"]
+    text = render(Analysis(made, "x"), {})
+    assert "It cannot be told yet." in text and "- `d1` on `tiny`: not measured yet" in text
+    for entry in made.document["datasets"]:
+        del entry["measured"]
+    assert section(made.document, made.rows) is None
