@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.backbones import classifiers, passes
+from bench.backbones.classifiers import LinearMap
 from bench.backbones.report import LoadReport
 from bench.backbones.stages import Stage, auxiliary_modules, beyond_features, classifier_modules, split
 from bench.backbones.strided import without_strides
@@ -182,13 +183,13 @@ class Model(nn.Module):
         self._refuse_more()
         return classifiers.as_one(self.classifiers, self.shared_features)
 
-    def linear(self, name: str) -> classifiers.LinearMap:
+    def linear(self, name: str) -> LinearMap:
         """The classifier as one linear map of the features.
 
         Raises `UserError`, in the name of a strategy, where it is another one or features alone do not decide the logits.
         """
         self._refuse_more()
-        found = classifiers.LinearMap.of(self.classifiers, self.shared_features)
+        found = LinearMap.of(self.classifiers, self.shared_features)
         if found is None:
             kinds = " and a ".join(type(head).__name__ for head in self.classifiers)
             raise UserError(f"{name}: the head is a {kinds}, but must be one linear layer with a bias")

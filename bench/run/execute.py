@@ -274,7 +274,7 @@ def _init_head_bias(model: Model, task: Task, train: TrainSpec) -> None:
             bias.zero_()  # it is added to logits that start at the prior already
 
 
-def _output_biases(heads: Sequence[nn.Module]) -> list[nn.Parameter]:
+def _output_biases(heads: Sequence[nn.Module]) -> list[torch.Tensor]:
     """Of the output layers alone, where a head has others too."""
     layers = [output_layer(head) for head in heads]
     return [layer.bias for layer in layers if layer is not None and layer.bias is not None]
