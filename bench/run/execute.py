@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bench import compose
 from bench.activations.store import ActivationStore, limit
@@ -253,7 +253,7 @@ def _init_head_bias(model: Model, task: Task, train: TrainSpec) -> None:
             bias.zero_()  # it is added to logits that start at the prior already
 
 
-def _output_biases(heads: Sequence[nn.Module]) -> list[nn.Parameter]:
+def _output_biases(heads: Sequence[nn.Module]) -> list[Tensor]:
     """Of the output layers alone, where a head has others too."""
     layers = [output_layer(head) for head in heads]
     return [layer.bias for layer in layers if layer is not None and layer.bias is not None]
