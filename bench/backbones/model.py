@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from bench.backbones import classifiers, passes
-from bench.backbones.classifiers import LinearMap
+from bench.backbones import passes
+from bench.backbones.classifiers import LinearMap, as_one, in_place_of, met, width
 from bench.backbones.report import LoadReport
 from bench.backbones.stages import Stage, auxiliary_modules, beyond_features, classifier_modules, split
 from bench.backbones.strided import without_strides
@@ -162,7 +162,7 @@ class Model(nn.Module):
 
     def features_met(self, then: Callable[[Tensor], None]) -> AbstractContextManager[None]:
         """While it lasts, `then` gets what the classifier takes, of each forward pass, as soon as it is there."""
-        return classifiers.met(self.classifiers, self.shared_features, then)
+        return met(self.classifiers, self.shared_features, then)
 
     @property
     def classifiers(self) -> list[nn.Module]:
@@ -181,7 +181,7 @@ class Model(nn.Module):
         Raises `UserError` where features alone do not decide the logits.
         """
         self._refuse_more()
-        return classifiers.as_one(self.classifiers, self.shared_features)
+        return as_one(self.classifiers, self.shared_features)
 
     def linear(self, name: str) -> LinearMap:
         """The classifier as one linear map of the features.
@@ -208,7 +208,7 @@ class Model(nn.Module):
     @property
     def feature_dim(self) -> int:
         """D, the number of features that the classifier takes."""
-        return classifiers.width(classifiers.as_one(self.classifiers, self.shared_features))
+        return width(as_one(self.classifiers, self.shared_features))
 
     @torch.no_grad()
     def eval_output(self, x: Tensor) -> Output:
@@ -304,7 +304,7 @@ class Model(nn.Module):
         device = next(self.parameters()).device
         names = {id(module): name for name, module in self.net.named_modules()}
         for head in self.classifiers:
-            new = classifiers.in_place_of(head, make(head)).to(device)
+            new = in_place_of(head, make(head)).to(device)
             self.net.set_submodule(names[id(head)], new)
         self.restructured()
         if self.on_new_head:
@@ -313,7 +313,7 @@ class Model(nn.Module):
     @staticmethod
     def features_taken(head: nn.Module) -> int:
         """The number of features that a classifier takes, of this network or of its pretraining."""
-        return classifiers.width(head)
+        return width(head)
 
     def _check_first(self, first: int) -> None:
         if not 0 <= first <= len(self.stages):

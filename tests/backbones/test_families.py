@@ -37,7 +37,7 @@ SPECIAL: dict[str, tuple[int, dict[str, Any]]] = {
     "dla46x_c": (64, {}),
     "dpn48b": (64, {}),
     "resnetv2_18": (64, {}),
-    "sequencer2d_s": (64, {"layers": [1, 1, 1, 1]}),
+    "sequencer2d_s": (224, {"layers": [1, 1, 1, 1]}),
     "poolformerv2_s12": (64, {}),
     "test_resnet": (64, {"global_pool": "catavgmax"}),
     "test_vit3": (64, {}),
