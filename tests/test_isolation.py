@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +103,8 @@ def bad(row: Row) -> bool:
 
 CASES: dict[str, tuple[str, Callable[..., bool], dict[str, str], Callable[[Row], bool]]] = {
     # function of bench.worker that crashes -> for whom, in which study, and which runs that concerns
-    "make_model": (
-        "make_model",
+    "building the network": (
+        "usable_model",
         lambda backbone, *_: backbone.label == "bad",
         {},
         bad,
@@ -169,7 +169,7 @@ def test_a_crash_fails_the_runs_that_need_it_and_no_others(
 def test_a_traceback_is_kept_with_the_runs_that_it_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "make_model", crash_if(lambda b, *_: b.label == "bad", worker.make_model))
+    monkeypatch.setattr(worker, "usable_model", crash_if(lambda b, *_: b.label == "bad", worker.usable_model))
     call(made(tmp_path), tmp_path)
     runs = store.read_runs(f"sqlite:///{tmp_path / 'mlflow.db'}", "parts", tagged={Tag.STATUS: ["failed"]})
     files = [list(Path(run["artifact_uri"].removeprefix("file://")).glob("traceback.txt")) for run in runs]
@@ -180,7 +180,7 @@ def test_a_traceback_is_kept_with_the_runs_that_it_failed(
 
 @pytest.mark.usefixtures("unmeasured")
 def test_where_all_crash_all_are_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "make_model", crash_if(lambda *_: True, worker.make_model))
+    monkeypatch.setattr(worker, "usable_model", crash_if(lambda *_: True, worker.usable_model))
     summary, _, rows = call(made(tmp_path), tmp_path)
     assert summary.exit_code == 1 and {row["status"] for row in rows} == {"failed"} and len(rows) == 8
     assert len(summary.failures) == 2
@@ -281,30 +281,50 @@ def test_images_for_a_source_are_decoded_as_its_runs_want_them(tmp_path: Path) -
     }
 
 
-def test_a_network_that_fails_at_its_real_size_alone_takes_no_other_with_it(tmp_path: Path) -> None:
+@pytest.fixture
+def failing_network() -> Iterator[Callable[[int], None]]:
+    """Registers `fails_at_32` with timm, which fails on more images of 32 pixels than it is told."""
     import timm
     from timm.models import register_model
     from timm.models._registry import _model_entrypoints
 
-    def fails_at_32(pretrained: bool = False, **kwargs: Any) -> torch.nn.Module:
-        net = timm.create_model("test_resnet", **kwargs)
+    def register(at_most: int) -> None:
+        def fails_at_32(pretrained: bool = False, **kwargs: Any) -> torch.nn.Module:
+            net = timm.create_model("test_resnet", **kwargs)
 
-        def refuse(module: torch.nn.Module, args: tuple[torch.Tensor]) -> None:
-            if args[0].shape[-1] == 32 and len(args[0]) > 1:
-                raise IndexError("list index out of range")
+            def refuse(module: torch.nn.Module, args: tuple[torch.Tensor]) -> None:
+                if args[0].shape[-1] == 32 and len(args[0]) > at_most:
+                    raise IndexError("list index out of range")
 
-        net.register_forward_pre_hook(refuse)
-        return net
+            net.register_forward_pre_hook(refuse)
+            return net
 
-    fails_at_32.__module__ = "timm.models.resnet"
-    register_model(fails_at_32)
-    try:
-        found = made(tmp_path, "[{name: fails_at_32, random: true}, {name: test_resnet, random: true}]")
-        summary, _, rows = call(found, tmp_path)
-    finally:
-        _model_entrypoints.pop("fails_at_32")
+        fails_at_32.__module__ = "timm.models.resnet"
+        register_model(fails_at_32)
+
+    yield register
+    _model_entrypoints.pop("fails_at_32", None)
+
+
+FAILING = "[{name: fails_at_32, random: true}, {name: test_resnet, random: true}]"
+
+
+def test_a_network_that_fails_in_training_alone_takes_no_other_with_it(
+    tmp_path: Path, failing_network: Callable[[int], None]
+) -> None:
+    failing_network(2)  # as many as the check tries
+    summary, _, rows = call(made(tmp_path, FAILING), tmp_path)
     by_network = {row["backbone"]: row["status"] for row in rows}
     assert by_network == {"fails_at_32": "failed", "test_resnet": "finished"} and summary.exit_code == 1
+
+
+def test_a_network_that_fails_on_two_images_is_refused_by_name(
+    tmp_path: Path, failing_network: Callable[[int], None]
+) -> None:
+    failing_network(1)
+    with pytest.raises(UserError, match=r"backbone 'fails_at_32' cannot be used: .*list index out of range"):
+        call(made(tmp_path, FAILING), tmp_path)
+    assert not (tmp_path / "mlflow.db").exists() and not (tmp_path / "cache" / "data").exists()
 
 
 def test_a_worker_that_is_killed_in_the_check_costs_its_network_alone(tmp_path: Path) -> None:

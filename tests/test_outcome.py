@@ -21,6 +21,7 @@ from bench.executors.inline import InlineExecutor
 from bench.places import Places
 from bench.preparation import Remarks
 from bench.schema import Metric, Purpose, Status, Tag
+from bench.similarity.pending import Measures
 from bench.store import outcome
 from bench.study import load, plan
 from bench.study.plan import Plan
@@ -80,13 +81,21 @@ def planned(folder: Path, text: str, name: str) -> Plan:
     return plan.make(load.load(path, []), path, folder / "cache")
 
 
+def document(study: Plan) -> dict[str, Any]:
+    """As the driver writes it, with nothing to remark on."""
+    written = study.document() | {"command": "bench run", "store": "", "git_commit": None}
+    Remarks().enter(written)
+    Measures.of(study, Places(study.base, study.cache)).enter(written)
+    return written
+
+
 class Written:
     """A study's experiment, filled by hand with MLflow's own client."""
 
     def __init__(self, uri: str, study: Plan) -> None:
         self.client = MlflowClient(uri)
         self.number = experiment.open_store(uri, study.study.name)
-        experiment.write_study(uri, self.number, driver._document(study, uri, Remarks()))
+        experiment.write_study(uri, self.number, document(study))
 
     def run(self, tags: dict[str, str], mlflow: str, start: int, **metrics: float) -> str:
         made = self.client.create_run(self.number, start_time=start, tags=tags, run_name="r").info.run_id

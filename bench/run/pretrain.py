@@ -10,34 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import TypeAdapter, ValidationError
 from safetensors import safe_open
 
-from bench import compose
 from bench.backbones import kept, record
 from bench.backbones.build import build, resolution
 from bench.data.images import ImageSet
 from bench.data.prepare import Prepared, Resolution, load, load_test, prepare
 from bench.data.task import Task
 from bench.device import choose, placed
-from bench.errors import Diverged, UserError, nearest
+from bench.errors import Diverged, UserError
 from bench.files import room_for
 from bench.places import used
 from bench.seeds import derive
 from bench.spec import BackboneSpec, TrainSpec, content_hash
+from bench.study.source_recipe import recipe_of, settings
 from bench.train.cost import Clock
 from bench.train.evaluate import predict, score
 from bench.train.loop import Trainer
-
-RECIPE = {
-    "epochs": 6,
-    "batch_size": 64,
-    "optimizer": "adamw",
-    "lr": 1e-2,
-    "weight_decay": 0.02,
-    "numerics": "fp32",
-}
-"""Measured on the embedded world: 6 epochs reach about .95 on its 40 source classes. `source_train` overrides."""
 
 VERSION = 2
 
@@ -68,7 +57,7 @@ def pretrain(spec: BackboneSpec, image_size: int | None, base: Path, cache: Path
     Raises `UserError` for an unknown setting in `source_train`.
     """
     assert spec.source
-    recipe = _recipe(spec)
+    recipe = recipe_of(spec)
     size, _, _ = resolution(spec, image_size)
     content = [
         VERSION,
@@ -98,7 +87,7 @@ def as_published(spec: BackboneSpec, image_size: int | None) -> BackboneSpec:
 
 def prepare_source(spec: BackboneSpec, image_size: int | None, base: Path, cache: Path) -> Prepared:
     """The decoded images that `pretrain` needs. Raises `UserError` as it does before it trains."""
-    _, train = _settings(spec, _recipe(spec))
+    _, train = settings(spec, recipe_of(spec))
     size, _, _ = resolution(spec, image_size)
     return _images(spec, size, train, base, cache)
 
@@ -106,26 +95,6 @@ def prepare_source(spec: BackboneSpec, image_size: int | None, base: Path, cache
 def _images(spec: BackboneSpec, size: int, train: TrainSpec, base: Path, cache: Path) -> Prepared:
     assert spec.source
     return load(prepare(spec.source, Resolution(size, size, crops=train.augment == "crop"), base, cache))
-
-
-def _recipe(spec: BackboneSpec) -> dict[str, Any]:
-    known = {*RECIPE, *TrainSpec.__dataclass_fields__} - {"val_share", "evaluate", "image_size"}
-    for key in spec.source_train:
-        if key not in known:
-            raise UserError(f"source_train of {spec.label}: unknown setting {key!r}{nearest(key, known)}")
-    return {**RECIPE, **spec.source_train}
-
-
-def _settings(spec: BackboneSpec, recipe: dict[str, Any]) -> tuple[compose.Composed, TrainSpec]:
-    """The recipe as a strategy and training settings, checked as those of a study are."""
-    rest = dict(recipe)
-    knobs = {"scratch": {"lr": rest.pop("lr")}, "weight_decay": {"decay": rest.pop("weight_decay")}}
-    try:
-        train = TypeAdapter(TrainSpec).validate_python(rest)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(f"source_train of {spec.label}: {first['loc'][0]}: {first['msg']}") from None
-    return compose.build(compose.parse("scratch + weight_decay", knobs)), train
 
 
 def _data_config(images: ImageSet) -> dict[str, Any]:
@@ -142,7 +111,7 @@ def _train(
     spec: BackboneSpec, recipe: dict[str, Any], size: int, base: Path, cache: Path, path: Path
 ) -> None:
     assert spec.source
-    strategy, train = _settings(spec, recipe)
+    strategy, train = settings(spec, recipe)
     data = _images(spec, size, train, base, cache)
     test = load_test(data.path)
     config = _data_config(data.pool)

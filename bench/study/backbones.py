@@ -13,6 +13,7 @@ from bench.errors import UserError
 from bench.places import place
 from bench.spec import BackboneSpec
 from bench.study.model import BackboneEntry
+from bench.study.source_recipe import recipe_of, settings
 
 
 def resolve(
@@ -41,6 +42,9 @@ def resolve(
         entry.name, entry.weights, entry.checkpoint, entry.rename, source, entry.source_train, entry.kwargs,
         entry.data_config, entry.label or entry.name, content, tuple(entry.allow_missing), entry.key,
     )  # fmt: skip
+    if source:
+        with at("source_train"):
+            settings(spec, recipe_of(spec))
     return brought.applied(spec, path) if path else spec
 
 

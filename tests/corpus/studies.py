@@ -130,11 +130,11 @@ CASES: list[Bad] = [
     edited("no origin of weights", "    random: true", "    kwargs: {}", "study.yaml:8: backbones.0: test_resnet needs exactly one origin of its weights, has none: pretrained: true (timm's), checkpoint: FILE, source: DATASET (pretrained here), or random: true if untrained weights are what you want to fine-tune"),
     edited("two origins of weights", "random: true", "random: true\n    pretrained: true", "study.yaml:8: backbones.0: test_resnet needs exactly one origin of its weights, has pretrained and random: pretrained: true (timm's), checkpoint: FILE, source: DATASET (pretrained here), or random: true if untrained weights are what you want to fine-tune"),
     edited("an unknown argument", "random: true", "random: true\n    kwargs: {colour: red}", "backbone 'test_resnet': kwargs {'colour': 'red'} do not fit: …"),
-    edited("an argument that the study decides", "random: true", "random: true\n    kwargs: {num_classes: 3}", "backbone 'test_resnet': kwargs must not contain 'num_classes': it comes from the dataset"),
+    edited("an argument that the study decides", "random: true", "random: true\n    kwargs: {num_classes: 3}", "study.yaml:10: backbones.0.kwargs: backbone 'test_resnet': kwargs must not contain 'num_classes': it comes from the dataset"),
     edited("an argument of a wrong type", "random: true", "random: true\n    kwargs: {layers: many}", "backbone 'test_resnet': kwargs {'layers': 'many'} do not fit: …"),
     edited("a mean of two channels", "random: true", "random: true\n    data_config: {mean: [0, 0]}", "data_config of test_resnet: mean is [0, 0], but must be three numbers (pixels are in 0..1)"),
     edited("an unknown interpolation", "random: true", "random: true\n    data_config: {interpolation: bicubik}", "data_config of test_resnet: interpolation is 'bicubik', but must be one of nearest, bilinear, bicubic, box, hamming, lanczos"),
-    edited("an unknown pretraining setting", "random: true", "source: world/source\n    source_train: {epoch: 1}", "source_train of test_resnet: unknown setting 'epoch'; did you mean epochs?"),
+    edited("an unknown pretraining setting", "random: true", "source: world/source\n    source_train: {epoch: 1}", "study.yaml:10: backbones.0.source_train: source_train of test_resnet: unknown setting 'epoch'; did you mean epochs?"),
     # strategies
     edited("an unknown strategy", "- linear_probe", "- linear_prob", "study.yaml:11: strategies.0: unknown strategy 'linear_prob'; did you mean linear_probe?"),
     edited("an empty strategy", "- linear_probe", '- ""', "study.yaml:11: strategies.0: an empty strategy; `bench strategies` lists what there is (is '')"),

@@ -15,8 +15,6 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench.backbones.keys import PREFIXES
-from bench.backbones.reading import WRAPPERS
 from bench.backbones.weights import load_checkpoint
 from bench.errors import UserError
 from bench.study import load, plan
@@ -194,9 +192,34 @@ def checkpoints(draw: st.DrawFn) -> tuple[str, dict[Any, Any]]:
         else:
             value = tensor.to(getattr(torch, {"half": "float16", "double": "float64"}.get(change, change)))
         state[new_name] = value
-    prefix = "".join(draw(st.lists(st.sampled_from([*PREFIXES, "foreign."]), max_size=2)))
+    prefix = "".join(
+        draw(
+            st.lists(
+                st.sampled_from(
+                    ["module.", "_orig_mod.", "model.", "backbone.", "encoder.", "net.", "foreign."]
+                ),
+                max_size=2,
+            )
+        )
+    )
     content: dict[Any, Any] = {f"{prefix}{k}" if isinstance(k, str) else k: v for k, v in state.items()}
-    for wrapper in draw(st.lists(st.sampled_from([*WRAPPERS, "unknown"]), max_size=2)):
+    for wrapper in draw(
+        st.lists(
+            st.sampled_from(
+                [
+                    "state_dict_ema",
+                    "model_ema",
+                    "state_dict",
+                    "model",
+                    "model_state_dict",
+                    "net",
+                    "weights",
+                    "unknown",
+                ]
+            ),
+            max_size=2,
+        )
+    ):
         content = {wrapper: content, "epoch": 3}
     return name, content
 

@@ -63,6 +63,7 @@ def test_report_from_the_store(report: Path) -> None:
         "All strategies by cell",
         "Ranks over conditions",
         "What it costs",
+        "Before and after fine-tuning",
         "Negative transfer",
         "Runs without a result",
         "Data",
