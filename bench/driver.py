@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import lock, preparation, state, store
+from bench.baselines import Baselines
 from bench.errors import UserError
 from bench.executors.base import Executor
 from bench.failures import Failures
@@ -73,7 +74,7 @@ def run_study(
             measures = Measures.of(plan, places, stored)
         executor = None
         try:
-            if wanted or not measures.settled:
+            if wanted or now.unscored or not measures.settled:
                 executor = _start(make_executor, view)
             call = Call(uri, storage, places, executor, view, summary, measures)
             study_run, plan = call.run(plan, now, None if wanted else stored)
@@ -160,13 +161,15 @@ class Call:
         tracking = Tracking(
             uri, experiment_id, study.system_metrics, study.checkpoints, self.storage, study.name
         )
-        queue = Queue(executor, self.places, tracking, self.view, self.summary.counts, failures)
+        baselines = Baselines(self.places)
+        queue = Queue(executor, self.places, tracking, self.view, self.summary.counts, failures, baselines)
         try:
             replace(queue, measures=self.measures, measured=write).execute(now)
-        except BaseException:
-            if self.measures.unsaved:  # interrupted: what was measured by then is not lost
-                with suppress(Exception), patience.farewell():
+        except BaseException:  # interrupted: what was measured by then is not lost
+            with suppress(Exception), patience.farewell():
+                if self.measures.unsaved:
                     write()
+                self._score(plan, baselines)
             raise
         if self.measures.unsaved:
             write()
@@ -176,7 +179,16 @@ class Call:
             write()
             again = [run for run in now.missing if run.run_id not in tried]
             queue.execute(replace(now, missing=again, searches=[]))
+        self._score(plan, baselines)
         return study_run, plan
+
+    def _score(self, plan: Plan, baselines: Baselines) -> None:
+        """Scores of unchanged networks, for the runs that ended before these were known."""
+        from bench.tracking import late
+
+        lacking = state.read(plan, self.uri).unscored
+        if scores := baselines.of(lacking):
+            late.log_scores(self.uri, plan.study.name, scores)
 
     def _open_store(self, plan: Plan) -> str:
         """-> MLflow's id of the study's experiment, with no run left over in it; Optuna's storage is there too."""

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench.baselines import FUNCTION as BASELINE
+from bench.baselines import Baselines
 from bench.executors.base import Ended, Executor, Job, Lost, Started
 from bench.failures import Failure, Failures
 from bench.order import longest_first
@@ -27,6 +29,7 @@ Row = dict[str, Any]
 class Queue:
     """What an executor is given, and to whom its results go.
 
+    baselines: scores of unchanged networks that runs lack.
     measures: to be taken. measured: called once the last of them is over. failures: whose runs cannot be executed.
     """
 
@@ -36,6 +39,7 @@ class Queue:
     view: View
     counts: Counter[str]
     failures: Failures = field(default_factory=Failures)
+    baselines: Baselines | None = None
     measures: Measures | None = None
     measured: Callable[[], object] = lambda: None
 
@@ -63,7 +67,10 @@ class Queue:
         jobs = [*self._search_jobs(now, searches), *self._run_jobs(groups, members)]
         measuring = self.measures.jobs(self.failures) if self.measures else []
         first = self.executor.workers
-        jobs[first:first] = [*self._failing_jobs(refused, members), *measuring]
+        scoring = self.baselines.jobs([*missing, *now.unscored]) if self.baselines else []
+        jobs[first:first] = [*self._failing_jobs(refused, members), *scoring, *measuring]
+        if not jobs:
+            return
         with self.view.progress("running", len(jobs)):
             self._follow(jobs, now, members, len(measuring))
 
@@ -83,8 +90,15 @@ class Queue:
                 measuring -= 1
                 if not measuring:
                     self.measured()
+            elif isinstance(event, Ended) and event.job.function == BASELINE:
+                self._score(event)
             elif isinstance(event, Ended):
                 self._count(event, now, members.get(event.job.key, []))
+
+    def _score(self, event: Ended) -> None:
+        assert self.baselines
+        if why := self.baselines.over(event):
+            self.view.say(f"score of the unchanged network ({event.job.label}): missing: {why}")
 
     def _measure(self, event: Ended, seconds: float) -> None:
         assert self.measures

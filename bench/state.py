@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bench import store
 from bench.estimate import Estimator
-from bench.schema import Metric, Purpose, Tag
+from bench.schema import Metric, Purpose, Status, Tag
 from bench.store import outcome
 from bench.study.plan import Plan, PlannedRun
 
 WANTED: dict[str, Any] = {
     "tags": [Tag.RUN_ID, Tag.PURPOSE, Tag.STATUS, Tag.TUNING_ID, Tag.BUDGET, Tag.CHOSEN],
     "params": [],
-    "metrics": [Metric.TOTAL_SECONDS],
+    "metrics": [Metric.TOTAL_SECONDS, Metric.NCM_TEST_ACCURACY],
     "tagged": {Tag.PURPOSE: [Purpose.FINAL, Purpose.TUNING]},
 }
 """What of a store says what is done: little, and of neither trials nor the study run."""
@@ -27,7 +27,7 @@ class State:
 
     plan: with the knobs that finished searches have chosen. `waiting` are runs whose search is not over, and `searches`
     these searches, each with one of the runs that wait for it. `deleted`: MLflow's id of the experiment, where it is
-    deleted there: none of its runs counts.
+    deleted there: none of its runs counts. `unscored`: finished runs without the score of the unchanged network.
     """
 
     plan: Plan
@@ -37,6 +37,7 @@ class State:
     searches: list[PlannedRun]
     estimator: Estimator
     deleted: str | None = None
+    unscored: list[PlannedRun] = field(default_factory=list)
 
     def remaining(self, workers: int) -> float | None:
         """Expected seconds of wall time; None while nothing has finished."""
@@ -79,4 +80,9 @@ def read(plan: Plan, uri: str) -> State:
     distinct = list({run.run_id: run for run in reversed(missing)}.values())[::-1]  # tuned may equal default
     waiting = [run for run in plan.runs if run.waiting]
     deleted = None if runs else store.deleted_experiment(uri, plan.study.name)
-    return State(plan, done, distinct, waiting, list(searches.values()), estimator, deleted)
+    unscored = [run for run in done if _lacks_score(stored[run.run_id])]
+    return State(plan, done, distinct, waiting, list(searches.values()), estimator, deleted, unscored)
+
+
+def _lacks_score(run: dict[str, Any]) -> bool:
+    return outcome.status(run) == Status.FINISHED and Metric.NCM_TEST_ACCURACY not in run["metrics"]

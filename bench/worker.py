@@ -22,6 +22,7 @@ from bench.failures import Checked
 from bench.files import room_for
 from bench.numerics import Key, Timing
 from bench.places import Places
+from bench.run import execute as execution
 from bench.run.execute import Outcome, Together, execute, gather
 from bench.run.ingredients import prepare_dataset
 from bench.run.preflight import preflight, usable_model
@@ -142,10 +143,17 @@ def run(emit: Emit, spec: RunSpec, row: dict[str, Any], places: Places, tracking
         log = _tracker(tracking).start(row, spec, tracking.system_metrics)
     with _killed_if_stopped([log]), _store_has_room(tracking):
         try:
-            result: Outcome | Exception = execute(spec, places, _record(log, emit), tracking.checkpoints)
+            result: Outcome | Exception = execute(
+                spec, places, _record(log, emit), tracking.checkpoints, wait=False
+            )
         except Exception as error:
             result = error
         return _end(log, result)
+
+
+def score_unchanged(emit: Emit, spec: RunSpec, places: Places) -> float | None:
+    """How well the network of these runs does before training; kept in the cache for all strategies."""
+    return execution.score_unchanged(spec, places)
 
 
 @patience.granted()
@@ -176,7 +184,9 @@ def _run_as_one(
         for spec, row in runs:
             logs.append(_tracker(tracking).start(row, spec, tracking.system_metrics))
         try:
-            results: Sequence[Outcome | Exception] = together.execute([_record(log, emit) for log in logs])
+            results: Sequence[Outcome | Exception] = together.execute(
+                [_record(log, emit) for log in logs], wait=False
+            )
         except Exception as error:
             results = [error] * len(logs)
         return [_end(log, result) for log, result in zip(logs, results, strict=True)]

@@ -49,12 +49,17 @@ class Outcome:
 
 
 def execute(
-    spec: RunSpec, places: Places, record: Record, keep: str = "none", parts: Parts = SILENT
+    spec: RunSpec,
+    places: Places,
+    record: Record,
+    keep: str = "none",
+    parts: Parts = SILENT,
+    wait: bool = True,
 ) -> Outcome:
     """Train and evaluate one run. The test images are opened here, after training, and nowhere else.
 
     `keep`: which snapshots to return ("none", "best": the evaluated one, "all": best and last).
-    `parts`: told where the time goes.
+    `parts`: told where the time goes. `wait`: compute the score of the unchanged network where it is not kept already.
     Raises `Diverged` for a loss that is not finite, `UserError` for input that does not work.
     """
     trained = _train(spec, places, record, keep, parts)
@@ -62,7 +67,7 @@ def execute(
         images = _test_images(trained.prepared)
         scores = _val_scores(trained.trainer) | _test_scores(trained.trainer, images)
     outcome = trained.outcome(scores, keep)
-    outcome.metrics |= trained.unchanged.scores(images)  # outside the clocks and meters of the run
+    outcome.metrics |= _unchanged(trained.unchanged, images, wait)  # outside the clocks and meters of the run
     return outcome
 
 
@@ -106,7 +111,7 @@ class Together:
         self._sweep.run(records)
         return self._results(_val_scores)
 
-    def execute(self, records: Sequence[Record]) -> list[Outcome | CutShort]:
+    def execute(self, records: Sequence[Record], wait: bool = True) -> list[Outcome | CutShort]:
         """What `execute` of each returns, or raises because its training ends before its time."""
         self._sweep.run(records)
         with self._sweep.clock("eval"):
@@ -114,7 +119,7 @@ class Together:
         found = self._results(lambda trainer: _val_scores(trainer) | _test_scores(trainer, images))
         if not any(isinstance(outcome, Outcome) for outcome in found):
             return found
-        unchanged = self._made.unchanged.scores(images)
+        unchanged = _unchanged(self._made.unchanged, images, wait)
         if Metric.NCM_SECONDS in unchanged:
             unchanged[Metric.NCM_SECONDS] /= len(found)
         for outcome in found:
@@ -213,6 +218,18 @@ def _val_scores(trainer: Trainer) -> dict[str, float]:
         return {}
     val = score(trainer.predict(trainer.task.val), trainer.task.val.y)
     return {Metric.VAL_ACCURACY: val.accuracy, Metric.VAL_NLL: val.nll}
+
+
+def score_unchanged(spec: RunSpec, places: Places) -> float | None:
+    """The score of a run's network before training, from the cache or computed now; None where memory does not suffice."""
+    prepared = prepare_for(spec, places)
+    task = make_task(prepared, spec)
+    own = Unchanged(spec, places, task, choose(spec.train), prepared.path.name)
+    return own.scores(_test_images(prepared)).get(Metric.NCM_TEST_ACCURACY)
+
+
+def _unchanged(own: Unchanged, test: ImageSet, wait: bool) -> dict[str, float]:
+    return own.scores(test) if wait else own.kept()
 
 
 def _test_images(prepared: Prepared) -> ImageSet:
