@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, NamedTuple, TypeVar
 
@@ -15,9 +15,16 @@ from PIL import Image, UnidentifiedImageError
 from bench.data import ranges
 from bench.data.damaged import Damaged
 from bench.data.identity import Unreadable, cores, sha256_of
-from bench.data.pixels import deep_values, has_more_than_8_bits, is_grey, upright
+from bench.data.pixels import (
+    deep_values,
+    has_more_than_8_bits,
+    is_grey,
+    is_inverted,
+    upright,
+    why_not_read,
+)
 from bench.data.ranges import Range
-from bench.data.sniff import FORMATS
+from bench.data.sniff import FORMATS, HEAD, kind
 from bench.errors import UserError, nearest, shown
 
 CHUNK = 128  # images held in memory at a time
@@ -133,7 +140,7 @@ def squares(
     black and white where pixels have more than 8 bits; None: all 16 of them. Raises `Unreadable`, or what Pillow raises.
     """
     if is_grey(image):
-        image = _scaled(np.asarray(upright(image)), grey)
+        image = _scaled(np.asarray(upright(image)), grey, is_inverted(image))
     return _squares(upright(image), sides, resample)
 
 
@@ -154,8 +161,11 @@ def read_file(
         # a photograph's further pictures (MPO) are previews, maps of gains, or the other eye's
         if getattr(image, "is_animated", False) and image.format != "MPO":
             has_more()
+        if reason := why_not_read(image):
+            raise Unreadable(f"not a readable image ({reason})")
         if has_more_than_8_bits(image):
-            return _squares(_scaled(deep_values(image, file), grey), sides, resample)
+            inverted = is_inverted(image)
+            return _squares(_scaled(deep_values(image, file), grey, inverted), sides, resample)
         image.draft(None, (far_above, far_above))  # JPEG: decode at a fraction of the size
         return squares(image, sides, resample)
 
@@ -183,10 +193,18 @@ def unreadable(path: Path | None = None) -> Iterator[None]:
     except (MemoryError, UserError, Unreadable):
         raise
     except UnidentifiedImageError as error:
-        raise Unreadable(f"not an image, or none of {', '.join(FORMATS)}") from error
+        raise Unreadable(_unidentified(path)) from error
     except Exception as error:  # Pillow's decoders raise anything from OSError to IndexError
         reason = shown(str(error).replace(repr(str(path)), "the file")) or type(error).__name__
         raise Unreadable(f"not a readable image ({reason})") from error
+
+
+def _unidentified(path: Path | None) -> str:
+    """Pillow says the same of what is no image and of one whose kind of pixels it does not know."""
+    with suppress(OSError):
+        if path and (found := kind(path.read_bytes()[:HEAD])) in FORMATS:
+            return f"not a readable image ({found}, damaged or of a kind that Pillow does not read; save it as PNG)"
+    return f"not an image, or none of {', '.join(FORMATS)}"
 
 
 def _squares(image: Image.Image, sides: Sequence[int], resample: Image.Resampling) -> list[np.ndarray]:
@@ -202,11 +220,12 @@ def _square(image: Image.Image, side: int, resample: Image.Resampling) -> Image.
     return image.resize((side, side), resample, box=(left, top, left + short, top + short))
 
 
-def _scaled(values: np.ndarray, grey: Range | None) -> Image.Image:
-    """8-bit grey or RGB."""
+def _scaled(values: np.ndarray, grey: Range | None, inverted: bool = False) -> Image.Image:
+    """8-bit grey or RGB. inverted: the lower end of the range is white."""
     if grey is None and (values.dtype.itemsize > 2 or values.dtype.kind == "f"):
         raise Unreadable(
             "not a readable image (its pixels have 32 bits, and no training image tells their range; "
             "give `options: {range: [low, high]}`)"
         )
-    return Image.fromarray((grey or ranges.SIXTEEN).eight_bit(values))
+    pixels = (grey or ranges.SIXTEEN).eight_bit(values)
+    return Image.fromarray(255 - pixels if inverted else pixels)

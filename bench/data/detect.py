@@ -19,7 +19,16 @@ from bench.errors import UserError, nearest, shown
 NO_TEST = "none"
 """The option `test` that leaves a test folder aside."""
 
-_FOLD = re.compile(r"(?i)(folds?|splits?|partitions?|parts?|subsets?|sets?|k)[\W_]*\d+")
+_FOLD = re.compile(
+    r"(?i)(folds?|splits?|partitions?|parts?|subsets?|sets?|batch|chunks?|shards?|cv|k)[\W_]*\d+"
+)
+
+_OTHER_WORDS = """
+    tr te va ts learn learning fit calibration query gallery probe source target labeled labelled unlabeled unlabelled
+    entrenamiento prueba validacion treino treinamento teste validacao entrainement apprentissage addestramento
+"""
+_OTHER_SPLITS = frozenset(_OTHER_WORDS.split())
+"""Names of splits that are too short, too general or too rare to count beside classes: only where no other names are."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,11 @@ def detect(tree: Tree, root: Path, choice: Choice) -> Found:
 
 def _classes_in(tree: Tree, root: Path, folder: Path, notes: list[str]) -> Found:
     names = [path.name for path in tree.subfolders(folder)]
+    if len(names) > 1 and all(name.lower() in _OTHER_SPLITS for name in names):
+        raise UserError(
+            f"{folder}: {words.listed(names)} are named as splits of a dataset, not as classes; give the folders "
+            f"to train and to test on as options train and test; {words.if_classes(root, folder)}"
+        )
     if len(names) > 1 and all(_FOLD.fullmatch(name) for name in names):
         raise UserError(
             f"{folder}: {words.listed(names)} are named as parts of a dataset, not as classes; merge them; "
@@ -88,6 +102,8 @@ def _splits(tree: Tree, root: Path, folder: Path, beside: list[Candidate], test:
     others = [c for c in beside if c not in splits]
     if not splits or _is_a_class(splits, others):
         return None
+    if len(beside) == 1 and _holds_splits(tree, beside[0].inner):
+        return None  # training/train/ and training/val/: it only wraps them
     if not any(c.structured for c in splits):
         raise UserError(words.flat(root, folder, splits, others))
     trains = [c for c in splits if c.role == "train"]
@@ -138,6 +154,8 @@ def _found(
     for split in (train, test):
         if split and split.shape == "mixed":
             raise UserError(words.stray(tree, split))
+        if split:
+            _refuse_splits_within(tree, root, split)
     used = {train.path, test.path if test else train.path}
     notes = []
     for other in beside:
@@ -149,7 +167,21 @@ def _found(
             notes.append(words.unused(other.path))
     known = used | {c.path for c in beside}
     notes += [words.unused(path) for path in tree.subfolders(train.path.parent) if path not in known]
+    notes += _alike(tree, train.inner)
     return Found(train.inner, test.inner if test else None, notes)
+
+
+def _refuse_splits_within(tree: Tree, root: Path, split: Candidate) -> None:
+    """Raises UserError where a folder among the classes of a split is a split itself: it holds the same classes."""
+    inside = tree.subfolders(split.inner)
+    names = {path.name for path in inside}
+    held = [path for path in inside if _sure(path.name) and tree.holds_images(path)]
+    nested = [path for path in held if names & {folder.name for folder in tree.subfolders(path)}]
+    if _holds_splits(tree, split.inner):
+        nested = held
+    if nested:
+        trains = [path for path in nested if (name := split_name(path.name)) and name.role == "train"]
+        raise UserError(words.splits_within(root, split, nested, trains[0] if trains else None))
 
 
 def _as_named(tree: Tree, root: Path, choice: Choice) -> Found:

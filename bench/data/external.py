@@ -151,7 +151,7 @@ def _refuse_code(request: Request, package: str) -> None:
                 )
 
 
-DECODING = 2
+DECODING = 3
 """Raise it when images would be made squares of pixels differently than before."""
 
 EXTERNALS: list[Family] = [External(kind) for kind in _KINDS]

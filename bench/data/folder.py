@@ -20,7 +20,7 @@ from bench.places import place
 
 __all__ = ["Folder", "Listing", "list_images"]
 
-DECODING = 2
+DECODING = 3
 """Raise it when files would be decoded differently than before."""
 
 

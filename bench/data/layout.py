@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def list_images(root: Path, test_share: float, choice: Choice = AUTO) -> Listing
         listing = _with_test(tree, found.train, found.test, root)
     else:
         listing = _held_out(tree, found.train, root, test_share)
-    listing.notes.extend(found.notes)
+    listing.notes.extend([*found.notes, *_look_alike(listing.classes)])
     if tree.left_out:
         listing.notes.append(f"left out, as no images that can be read: {told(tree.left_out)}")
     return listing
@@ -110,9 +111,34 @@ def _classes(tree: Tree, folder: Path) -> list[str]:
             raise UserError(
                 f"{folder}: the class folder {shown(name)} has a name that cannot be written; rename it"
             )
+    _refuse_same_letters(names, folder)
     if len(names) < 2:
         raise UserError(f"{folder}: only one class folder, {names[0]!r}; want at least 2 classes")
     return names
+
+
+def _refuse_same_letters(names: list[str], folder: Path) -> None:
+    """Raises UserError where two names are one on the screen: an accent is stored as one letter or as two."""
+    first: dict[str, str] = {}
+    for name in names:
+        other = first.setdefault(unicodedata.normalize("NFC", name), name)
+        if other != name:
+            raise UserError(
+                f"{folder}: the class folders {other!a} and {name!a} have the same name, with accents stored "
+                "in two ways; merge them, or rename one"
+            )
+
+
+def _look_alike(names: list[str]) -> list[str]:
+    """A remark on names that differ in capitals, spaces or signs only, as those of one class spelled twice."""
+    first: dict[str, str] = {}
+    pairs = [
+        (other, name) for name in names if (other := first.setdefault(_letters(name) or name, name)) != name
+    ]
+    if not pairs:
+        return []
+    more = f" and {len(pairs) - 1} more such pairs" if len(pairs) > 1 else ""
+    return [f"{pairs[0][0]!r} and {pairs[0][1]!r}{more} are taken for different classes"]
 
 
 def _images(tree: Tree, folder: Path) -> list[Path]:

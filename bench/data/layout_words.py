@@ -41,6 +41,17 @@ def not_alone(root: Path, folder: Path, train: Candidate, others: list[Candidate
     )
 
 
+def splits_within(root: Path, split: Candidate, nested: list[Path], train: Path | None) -> str:
+    """train: the one of them that is named as the training images."""
+    one = len(nested) == 1
+    hint = f"; or say options: {{train: {json.dumps(train.relative_to(root).as_posix())}}}" if train else ""
+    return (
+        f"{shown(split.inner)}: {listed([f'{path.name}/' for path in nested], 'and')} among its folders "
+        f"{'is named as a split' if one else 'are named as splits'}, not as {'a class' if one else 'classes'}; move or "
+        f"rename {'it' if one else 'them'}{hint}"
+    )
+
+
 def below_classes(root: Path, folder: Path, holders: list[Path]) -> str:
     return (
         f"{folder}: {listed([path.name for path in holders])} each hold folders for training and for test; splits are "

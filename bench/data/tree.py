@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -56,10 +55,11 @@ class Tree:
     def images(self, folder: Path) -> list[Path]:
         """All visible images at any depth below `folder`, by name; each folder once, however many links lead there.
 
-        What else lies there is counted in `left_out`. Raises UserError for a link to a folder above, whose other
-        classes would be taken for this one, and for what has an image's name and is no file.
+        What else lies there is counted in `left_out`. What has an image's name and is no file, as a link to nothing,
+        is among the images: it is named with the damaged ones. Raises UserError for a link to a folder above, whose
+        other classes would be taken for this one.
         """
-        return [_file(entry) for entry in self._walk(folder, self._leave_out)]
+        return [Path(entry.path) for entry in self._walk(folder, self._leave_out)]
 
     def _walk(
         self, folder: Path, leave_out: Callable[[os.DirEntry[str]], None]
@@ -119,14 +119,6 @@ def told(left_out: LeftOut) -> str:
     return ", ".join([*parts, *more])
 
 
-def status(path: Path) -> os.stat_result:
-    """`path.stat()`. Raises UserError where there is nothing, as at the end of a link."""
-    try:
-        return path.stat()
-    except OSError as error:
-        raise UserError(f"{shown(path)}: cannot be read ({error.strerror})") from error
-
-
 def _read(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
@@ -136,13 +128,6 @@ def _read(folder: Path) -> list[os.DirEntry[str]]:
         return []
     except OSError as error:
         raise UserError(f"{shown(folder)}: cannot be read ({error.strerror})") from error
-
-
-def _file(entry: os.DirEntry[str]) -> Path:
-    path = Path(entry.path)
-    if not _is(entry.is_file) and not stat.S_ISREG(status(path).st_mode):
-        raise UserError(f"{shown(path)}: not a regular file")  # reading a named pipe would never end
-    return path
 
 
 def _ending(entry: os.DirEntry[str]) -> str:

@@ -107,6 +107,12 @@ READ = [
     Read("train/train train/bus test/train test/bus", "bus train", 8, "test"),
     Read("cat dog .:2", "cat dog", 6, None, "2 pictures in images/ itself, of no class: left out (0.png, 1.png)"),
     Read("train/cat train/dog test/cat test/dog .:1", "cat dog", 8, "test", "1 picture in images/ itself, of no class: left out (0.png)"),
+    # a folder that is named as a split and only wraps the splits
+    Read("training/train/cat training/train/dog training/val/cat training/val/dog", "cat dog", 8, "training/val"),
+    Read("trainval/train/cat trainval/train/dog trainval/val/cat trainval/val/dog", "cat dog", 8, "trainval/val"),
+    Read("test/train/cat test/train/dog test/test/cat test/test/dog", "cat dog", 8, "test/test"),
+    Read("train/images/cat train/images/dog train/masks/cat train/masks/dog", "images masks", 12, None, "all classes hold the same folders (cat, dog): are those the classes?"),
+    Read("Cat cat dog", "Cat cat dog", 9, None, "'Cat' and 'cat' are taken for different classes"),
     # classes that are named like splits, where nothing else can be meant
     Read("bus car train", "bus car train", 9, None, "folder train/ is taken for a class, not for a split"),
     Read("bus car train train/steam", "bus car train", 12, None, "folder train/ is taken for a class, not for a split"),
@@ -122,6 +128,10 @@ CLASSES = "if these folders are the classes, say options: {layout: classes}"
 REFUSED = [
     Refused("train test", f"images: test/ and train/ are named as splits and hold pictures, no class folders; want images/train/<class>/<image>.jpg; {CLASSES}", ("test train",)),
     Refused("Training Testing Validation", f"images: Testing/, Training/ and Validation/ are named as splits and hold pictures, no class folders; want images/Training/<class>/<image>.jpg; {CLASSES}", ("Testing Training Validation",)),
+    Refused("tr/cat tr/dog te/cat te/dog", f"images: te, tr are named as splits of a dataset, not as classes; give the folders to train and to test on as options train and test; {CLASSES}", ("te tr",)),
+    Refused("cv0/cat cv0/dog cv1/cat cv1/dog", f"images: cv0, cv1 are named as parts of a dataset, not as classes; merge them; {CLASSES}", ("cv0 cv1",)),
+    Refused("train/cat train/dog train/test/cat train/test/dog", "images/train: test/ among its folders is named as a split, not as a class; move or rename it"),
+    Refused("train/train/cat train/train/dog train/val/cat train/val/dog test/cat test/dog", 'images/train: train/ and val/ among its folders are named as splits, not as classes; move or rename them; or say options: {train: "train/train"}', ("cat dog",)),
     Refused("train", "images: train/ is named as a split and holds pictures, no class folders; want images/train/<class>/<image>.jpg"),
     Refused("cifar_train cifar_test", f"images: cifar_test/ and cifar_train/ are named as splits and hold pictures, no class folders; want images/cifar_train/<class>/<image>.jpg; {CLASSES}", ("cifar_test cifar_train",)),
     Refused("train test/cat test/dog", "images: train/ is named as a split and holds pictures, no class folders; want images/train/<class>/<image>.jpg"),

@@ -138,3 +138,9 @@ def test_of_any_tree_no_split_becomes_a_class_without_a_word(
         split = split_name(name)
         if held_out and direct and split and split.sure:
             assert f"folder {name}/ is taken for a class, not for a split" in found.notes, found.notes
+
+
+def test_two_classes_of_one_name_whose_accent_is_stored_in_two_ways_are_refused(tmp_path: Path) -> None:
+    make(tmp_path, "caf\u00e9 cafe\u0301 tea")
+    with pytest.raises(UserError, match=r"'cafe\\u0301' and 'caf\\xe9' have the same name"):
+        list_images(tmp_path, 0.3)

@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from image_samples import random_image
 
-from bench.data import sniff
+from bench.data import registry, sniff
 from bench.data.decode import FORMATS, read_files
 from bench.data.folder import list_images
 from bench.data.tree import told
 from bench.errors import UserError
+from bench.spec import DatasetSpec
 
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40)
 READ_FORMATS = [f for f in sniff.FORMATS if sniff.decodes(f)]
@@ -200,3 +201,17 @@ def test_files_with_known_endings_are_not_opened(tmp_path: Path, monkeypatch: py
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=126)))
 def test_a_text_is_no_image(text: str) -> None:
     assert sniff.kind(f"name {text}".encode()[: sniff.HEAD]) is None
+
+
+def test_links_to_nothing_are_named_with_all_that_is_damaged_and_left_out_with_it(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for i in range(8):
+            random_image(i).save(tmp_path / name / f"{i}.png")
+    for name in ("a", "b"):
+        (tmp_path / "cat" / f"{name}.png").symlink_to("nowhere.png")
+    with pytest.raises(UserError) as refused:
+        registry.inspect(DatasetSpec(f"folder:{tmp_path}"), tmp_path)
+    assert all(f"cat/{name}.png: cannot be read" in str(refused.value) for name in "ab")
+    found = registry.inspect(DatasetSpec(f"folder:{tmp_path}", {"skip_damaged": True}), tmp_path)
+    assert any(note.startswith("damaged images, left out (skip_damaged): 2") for note in found.notes)

@@ -185,7 +185,7 @@ def _note(value: int) -> Image.Exif:
 
 
 def deep_png(values: np.ndarray) -> bytes:
-    """A PNG of 16 bits a channel; values: [H, W, 3], or 4 with transparency. Pillow cannot write one."""
+    """A PNG of 16 bits a channel; values: [H, W, 3], or 4 with transparency, or 2. Pillow cannot write one."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return (
@@ -193,7 +193,7 @@ def deep_png(values: np.ndarray) -> bytes:
         )
 
     header = struct.pack(
-        ">IIBBBBB", values.shape[1], values.shape[0], 16, 2 if values.shape[2] == 3 else 6, 0, 0, 0
+        ">IIBBBBB", values.shape[1], values.shape[0], 16, {2: 4, 3: 2, 4: 6}[values.shape[2]], 0, 0, 0
     )
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
     return (
@@ -236,6 +236,64 @@ def test_colours_of_16_bits_keep_the_bits_that_they_use(kind: str, bits: int, tm
     (tmp_path / "x").write_bytes(content)
     upright = values if kind.startswith("PNG") else np.rot90(values, -1)
     assert (decoded(tmp_path / "x") == (upright >> (bits - 8)).transpose(2, 0, 1)).all()
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+def test_greys_of_16_bits_beside_transparency_keep_the_bits_that_they_use(bits: int, tmp_path: Path) -> None:
+    values = np.random.default_rng(bits).integers(0, 2**bits, (SIDE, SIDE, 1), dtype=np.uint16)
+    (tmp_path / "x").write_bytes(deep_png(np.concatenate([values, np.full_like(values, 30_000)], 2)))
+    assert (decoded(tmp_path / "x") == (values >> (bits - 8)).transpose(2, 0, 1)).all()
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_colours_of_a_16_bit_ppm_keep_the_bits_that_they_use(bits: int, tmp_path: Path) -> None:
+    values = np.random.default_rng(bits).integers(0, 2**bits, (SIDE, SIDE, 3), dtype=np.uint16)
+    (tmp_path / "x").write_bytes(f"P6 {SIDE} {SIDE} 65535\n".encode() + values.astype(">u2").tobytes())
+    assert (decoded(tmp_path / "x") == (values >> (bits - 8)).transpose(2, 0, 1)).all()
+
+
+def tag(number: int, value: int) -> bytes:
+    """An entry of a little-endian TIFF: one short number."""
+    return struct.pack("<HHIHH", number, 3, 1, value, 0)
+
+
+def retagged(path: Path, image: Image.Image, old: bytes, new: bytes) -> Path:
+    image.save(path, "TIFF")
+    content = path.read_bytes()
+    assert content.count(old) == 1
+    path.write_bytes(content.replace(old, new))
+    return path
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+def test_a_tiff_whose_least_value_is_white_is_shown_so(kind: type, tmp_path: Path) -> None:
+    grey = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE), dtype=np.uint8)
+    values = {np.uint8: grey, np.uint16: grey * np.uint16(256), np.float32: (grey / np.float32(256))}[kind]
+    path = retagged(tmp_path / "x", Image.fromarray(values), tag(262, 1), tag(262, 0))
+    assert (decoded(path) == 255 - grey).all()
+
+
+def test_whole_numbers_of_32_bits_without_a_sign_are_read_without_one(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 2**32, (SIDE, SIDE), dtype=np.uint32)
+    path = retagged(tmp_path / "x", Image.fromarray(values.view(np.int32)), tag(339, 2), tag(339, 1))
+    assert (decoded(path) == values >> 24).all()
+
+
+def test_what_pillow_reads_as_something_else_is_refused(tmp_path: Path) -> None:
+    signed = retagged(tmp_path / "signed", Image.new("L", (SIDE, SIDE)), tag(259, 1), tag(339, 2))
+    planes = tmp_path / "planes"
+    pixels = np.zeros((SIDE, SIDE, 3), np.uint16)
+    planes.write_bytes(deep_tiff(pixels, "<", 1, note=1).replace(tag(274, 1), tag(284, 2)))
+    with pytest.raises(UserError) as refused:
+        list(read_files([signed, planes], [SIDE], "bilinear"))
+    assert "signed: not a readable image (signed values of 8 bits" in str(refused.value)
+    assert "planes: not a readable image (colours of more than 8 bits, each in a plane" in str(refused.value)
+
+
+def test_a_kind_of_tiff_that_pillow_does_not_read_is_not_said_to_be_no_tiff(tmp_path: Path) -> None:
+    path = retagged(tmp_path / "x", Image.new("F", (SIDE, SIDE)), tag(258, 32), tag(258, 64))
+    with pytest.raises(UserError, match="TIFF, damaged or of a kind that Pillow does not read"):
+        list(read_files([path], [SIDE], "bilinear"))
 
 
 def test_all_damaged_files_are_named_at_once(tmp_path: Path) -> None:
