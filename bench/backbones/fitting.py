@@ -8,7 +8,7 @@ it by name (`allow_missing`). Harmless are only buffers that the constructor com
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from torch import Tensor, nn
 
@@ -17,8 +17,6 @@ from bench.backbones.report import Change, LoadReport, Share, is_statistic, summ
 from bench.backbones.stages import classifier_modules, output_layer
 from bench.backbones.variant import Variant
 from bench.errors import UserError
-
-MOST_PATTERNS = 6  # that a message proposes
 
 
 class Incomplete(UserError):
@@ -73,16 +71,16 @@ def refuse_incomplete(
     size = variant.size_for(wrong) if variant and wrong else None
     at = f" at image_size {variant.image_size}" if variant else ""
     fit = f" They fit at image_size {size}." if size else ""
-    hint = _hint(left, wrong, variant)
+    hint = _hint(left, wrong, net)
     raise Incomplete(
         f"{where}: {len(left)} of the {report.network.of_tensors} tensors of {type(net).__name__}'s body{at} "
         f"would keep their initial values: {summarised(left, report.mismatched)}.{fit}{hint} "
-        f"If it is to be fine-tuned like this: `allow_missing: {list(_patterns(left))}` in the backbone's entry"
+        f"If it is to be fine-tuned like this: `allow_missing: {_patterns(left, net)}` in the backbone's entry"
     )
 
 
-def _hint(left: Sequence[str], wrong: dict[str, tuple[int, ...]], variant: Variant | None) -> str:
-    if all(map(is_statistic, left)):
+def _hint(left: Sequence[str], wrong: dict[str, tuple[int, ...]], net: nn.Module) -> str:
+    if set(left) == set(filter(is_statistic, net.state_dict())):
         return " The file has no running statistics (was it saved with `named_parameters()`?): save `state_dict()`."
     if not wrong:
         return " The file lacks them; is it of another variant (`kwargs`)?"
@@ -135,20 +133,35 @@ def _elements(whole: Iterable[int], left: Iterable[int]) -> tuple[int, int]:
     return total - sum(left), total
 
 
-def _patterns(names: Sequence[str]) -> Sequence[str]:
-    """Few regular expressions that match all of `names`: what follows a name's last number, or the whole name.
+def _patterns(left: Sequence[str], net: nn.Module) -> list[str]:
+    """Regular expressions that match the names in `left` and no other tensor of `net`, counters aside.
 
-    Dots are left as they are: an escaped one is another text in YAML than in a message.
+    Tensors of the same kind in all blocks become one pattern, and so do all of one module: what matches most is taken.
     """
-    patterns = dict.fromkeys(_pattern(name) for name in names)
-    return list(patterns) if len(patterns) <= MOST_PATTERNS else [".*"]
+    others = [n for n, tensor in net.state_dict().items() if n not in set(left) and not _is_counter(n, tensor)]
+    patterns: list[str] = []
+    remaining = list(left)
+    while remaining:
+        exact = [p for p in _candidates(remaining[0]) if not any(re.search(p, other) for other in others)]
+        patterns.append(max(exact, key=lambda pattern: sum(bool(re.search(pattern, n)) for n in remaining)))
+        remaining = [name for name in remaining if not re.search(patterns[-1], name)]
+    return patterns
 
 
-def _pattern(name: str) -> str:
+def _candidates(name: str) -> Iterator[str]:
+    """Patterns that match `name`; the last matches no other.
+
+    A dot is left as it is, or in brackets: behind a backslash it is another text in YAML than in a message.
+    """
+    *parents, _ = parts = name.split(".")
     if is_statistic(name):
-        return "running_(mean|var)$"
-    *_, tail = re.split(r"\.\d+\.", name)
-    return f"{tail}$" if tail != name else f"^{name}$"
+        yield "running_(mean|var)$"
+    yield from (f"{'.'.join(parts[i:])}$" for i in range(len(parts) - 1, 0, -1))
+    for dot in (".", "[.]"):
+        yield from (f"^{dot.join(parents[:i])}{dot}" for i in range(1, len(parts)))
+        if is_statistic(name):
+            yield f"^{dot.join([*parents, 'running_(mean|var)'])}$"
+        yield f"^{dot.join(parts)}$"
 
 
 def _refuse_unknown(allowed: Sequence[str], net: nn.Module) -> None:

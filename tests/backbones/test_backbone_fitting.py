@@ -73,6 +73,11 @@ LOST: dict[str, tuple[str, Callable[[State], State], str]] = {
         "test_resnet", lambda s: {**s, "conv1.0.weight": torch.rand(16, 3, 7, 7)}, "16x3x7x7 in the checkpoint"
     ),
     "no layer scale": ("test_convnext", without("gamma"), "gamma"),
+    "one block without its attention": ("test_vit", without(r"blocks\.3\.attn"), r"blocks\.3\.attn\.qkv\.weight"),
+    "no block 1, though there is a block 10": ("vit_tiny_patch16_224", without(r"blocks\.1\."), "12 of the 15. tensors"),
+    "parts here and there": (
+        "test_resnet", without(r"layer2|layer4.*conv2|layer3.*bn1\.weight|layer1.*bn[12]\.running"), "21 of the 75"
+    ),
 }  # fmt: skip
 
 
@@ -90,6 +95,8 @@ def test_a_part_that_would_stay_at_its_initial_values_is_refused_unless_named(
     report = build(spec(tmp_path, change(state_of(name)), name, allow_missing=patterns), 5).load_report
     assert any("keep their initial values" in note and "allow_missing" in note for note in report.notes())
     assert not report.network.complete and report.initial
+    allowed = {n for n in state_of(name) for pattern in patterns if re.search(pattern, n)}
+    assert {n for n in allowed if not n.endswith("num_batches_tracked")} == set(report.initial)
     statistics = any("running_" in name for name in report.initial)
     assert ("mean 0 and variance 1" in " ".join(report.notes())) == statistics
 
