@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import IO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 from PIL.TiffImagePlugin import (
     BITSPERSAMPLE,
     PHOTOMETRIC_INTERPRETATION,
@@ -130,6 +130,7 @@ def _grey_beside_alpha(file: IO[bytes]) -> np.ndarray:
 
 def _ppm_values(image: Image.Image, file: IO[bytes]) -> np.ndarray:
     """Scaled to 16 bits by the greatest value that the file names, as Pillow does with greys."""
+    assert isinstance(image, ImageFile.ImageFile)  # it was opened from a file
     _, _, offset, (_, greatest) = image.tile[0]
     file.seek(offset)
     count = image.width * image.height * 3
