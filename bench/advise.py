@@ -9,7 +9,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import fmean, median, stdev
 from typing import Any
@@ -37,7 +37,10 @@ DRAWS, SECONDS = 3, 60.0
 
 @dataclass(frozen=True)
 class Question:
-    """What is to be advised on. n_per_class: "all" or a number; similar: as declared by the user, or None."""
+    """What is to be advised on. n_per_class: "all" or a number; similar: as declared by the user, or None.
+
+    options: of the folder, as in a study's dataset.
+    """
 
     folder: Path
     backbone: BackboneSpec
@@ -45,6 +48,7 @@ class Question:
     similar: bool | None = None
     image_size: int | None = None
     probe: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,33 @@ class Evidence:
     reference: str | None
     image_sizes: Mapping[str, int | None]  # by backbone identity
     notes: list[str]
+
+
+_OF_IMAGES = "datasets.0."
+"""What begins so in `--set` is said of the images, as a study of one dataset would say it."""
+
+
+def divided(sets: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """What `--set` says of the backbone, and the options of the images. Raises UserError for what it cannot say."""
+    images: dict[str, Any] = {}
+    for override in (s for s in sets if s.startswith(_OF_IMAGES)):
+        if not override.startswith(f"{_OF_IMAGES}options."):
+            raise UserError(
+                f"--set {override}: of the images, only {_OF_IMAGES}options.NAME=VALUE can be set"
+            )
+        set_field(images, override.removeprefix(_OF_IMAGES))
+    return [s for s in sets if not s.startswith(_OF_IMAGES)], images.get("options", {})
+
+
+@contextmanager
+def _options_explained() -> Iterator[None]:
+    """Messages on images name the options of a study."""
+    try:
+        yield
+    except UserError as error:
+        if "options: {" not in str(error):
+            raise
+        raise UserError(f"{error}\nHere, options are given as --set {_OF_IMAGES}options.NAME=VALUE") from None
 
 
 def backbone(content: Mapping[str, Any], sets: Sequence[str], base: Path) -> BackboneSpec:
@@ -142,12 +173,14 @@ def ask(
 
     Raises UserError for a folder, a backbone or a number of images that cannot work.
     """
-    dataset = DatasetSpec(f"folder:{question.folder.expanduser().absolute()}")
-    dataset, info = registry.identified(dataset.name, dataset.options, base, cache)
+    name = f"folder:{question.folder.expanduser().absolute()}"
+    with _options_explained():
+        dataset, info = registry.identified(name, dict(question.options), base, cache)
     key = known.backbone_key(asdict(question.backbone))
     size = question.image_size or evidence.image_sizes.get(key)
     say(f"measuring {sum(info.pool_counts or [])} images with {question.backbone.label}")
-    data, place, measured, probes = _look(question, dataset, size, evidence, Places(base, cache), key)
+    with _options_explained():
+        data, place, measured, probes = _look(question, dataset, size, evidence, Places(base, cache), key)
     data["notes"] = [*info.notes, *data["notes"]]
     trials, by_probe = _learn(evidence, bool(place.curve))
     found = None

@@ -292,7 +292,12 @@ def advise(
     source: Annotated[str | None, typer.Option(help="a dataset to pretrain on here, as world/source")] = None,
     sets: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="more of the backbone, as in kwargs.pad_type=same"),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="more of the backbone, as in kwargs.pad_type=same, or of the images, as in "
+            "datasets.0.options.skip_damaged=true",
+        ),
     ] = None,
     n_per_class: Annotated[
         int | None, typer.Option(min=1, help="labelled images per class; default: all there are")
@@ -329,11 +334,12 @@ def advise(
     if similarity not in (None, "similar", "dissimilar"):
         raise UserError(f"--similarity: expected similar or dissimilar (is {similarity!r})")
     origin = {"pretrained": pretrained, "checkpoint": checkpoint, "source": source}
+    of_backbone, options = advising.divided(sets or [])
     spec = advising.backbone(
-        {"name": backbone, **{k: v for k, v in origin.items() if v}}, sets or [], Path.cwd()
+        {"name": backbone, **{k: v for k, v in origin.items() if v}}, of_backbone, Path.cwd()
     )
     similar = None if similarity is None else similarity == "similar"
-    question = advising.Question(folder, spec, n_per_class or "all", similar, image_size, probe)
+    question = advising.Question(folder, spec, n_per_class or "all", similar, image_size, probe, options)
     found = advising.ask(question, known, Path.cwd(), cache_dir(), view.ConsoleView(err).say)
     if as_json:
         _print_json(found)

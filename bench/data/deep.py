@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bench.data import decode, ranges
 from bench.data.ranges import SIXTEEN, Levels, Range
+from bench.errors import UserError, shown
 
 File = tuple[Path, int]  # and the index of its class
 
@@ -20,7 +21,8 @@ def look(
 ) -> tuple[Range | None, list[str]]:
     """The range over the pool, or the one that is given, and remarks on it; None where there is nothing to find it by.
 
-    Test images have no part in it; how many are clipped to it is told. Raises UserError as `ranges.find` does.
+    Test images have no part in it; how many are clipped to it is told. Raises UserError as `ranges.find` does, and where
+    only test images have more than 8 bits.
     """
     files = [*pool, *test]
     flags = list(decode.in_threads(decode.is_deep, [path for path, _ in files]))
@@ -29,6 +31,11 @@ def look(
         return None, [f"range {given} is not used: no image has more than 8 bits"] if given else []
     trained = sum(flags[: len(pool)])
     own, tested = _levels(deep[:trained]), _levels(deep[trained:])
+    if not trained and tested and not given:
+        raise UserError(
+            f"{len(tested)} of {len(test)} test images have more than 8 bits ({shown(deep[0][0])}, say), and no training "
+            "image has: save them alike, or say which values are black and white by `options: {range: [low, high]}`"
+        )
     grey = given or _find(own)
     source = "given" if given else "found over the training images" if grey else "no training image tells"
     remark = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -130,7 +130,8 @@ def _grey_beside_alpha(file: IO[bytes]) -> np.ndarray:
 
 def _ppm_values(image: Image.Image, file: IO[bytes]) -> np.ndarray:
     """Scaled to 16 bits by the greatest value that the file names, as Pillow does with greys."""
-    _, _, offset, (_, greatest) = image.tile[0]
+    tile: Any = getattr(image, "tile", [])[0]
+    _, _, offset, (_, greatest) = tile
     file.seek(offset)
     count = image.width * image.height * 3
     values = np.frombuffer(file.read(2 * count), ">u2").reshape(image.height, image.width, 3)

@@ -218,3 +218,26 @@ def test_advice_that_is_worse_than_the_rule_says_so() -> None:
         row["test_accuracy"] = 0.5 + gain
     found = advice_text.section(document, rows)
     assert "−30.0 points saved" in found["answer"] and "shown to be worse than the rule" in found["answer"]
+
+
+def test_the_way_out_that_a_message_on_images_names_works_here_too(
+    store: str, home: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(home / "images", tmp_path / "images")
+    (tmp_path / "images" / "class0" / "broken.png").write_bytes(b"no image")
+    ask = [str(tmp_path / "images"), *ASK, "--store", store, "--json"]
+    with pytest.raises(UserError) as refused:
+        call(*ask)
+    said = next(line for line in str(refused.value).splitlines() if "skip_damaged" in line)
+    assert "given as --set datasets.0.options.NAME=VALUE" in str(refused.value)
+    found = json.loads(call(*ask, *said[said.index("--set") :].split()))
+    assert any("left out (skip_damaged): 1" in note for note in found["data"]["notes"])
+
+
+def test_of_the_images_only_options_are_set() -> None:
+    with pytest.raises(UserError, match=r"only datasets\.0\.options\.NAME=VALUE can be set"):
+        advise.divided(["datasets.0.n_per_class=5"])
+    assert advise.divided(["random=true", "datasets.0.options.test=none"]) == (
+        ["random=true"],
+        {"test": "none"},
+    )

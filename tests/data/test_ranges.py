@@ -142,6 +142,17 @@ def test_test_images_have_no_part_in_the_range_and_are_clipped(tmp_path: Path) -
     )
 
 
+def test_deep_test_images_beside_training_images_of_8_bits_need_a_range(tmp_path: Path) -> None:
+    write(tmp_path / "images", 0, 4095)
+    for path in (tmp_path / "images" / "train").rglob("*.png"):
+        values = np.asarray(Image.open(path))
+        Image.fromarray((values >> 4).astype(np.uint8)).save(path)
+    with pytest.raises(UserError, match="8 of 8 test images have more than 8 bits"):
+        prepared(tmp_path / "images", tmp_path / "cache")
+    _, test = prepared(tmp_path / "images", tmp_path / "cache", range=[0, 4095])
+    assert int(test.x.max()) == 255
+
+
 def test_the_range_may_be_given_and_is_part_of_what_a_run_is(tmp_path: Path) -> None:
     write(tmp_path / "images", 0, 4095)
     found, _ = prepared(tmp_path / "images", tmp_path / "cache")
