@@ -56,6 +56,7 @@ def compare(
         stems=list(stems),
         network=_of_network(own, classifier, initial),
         file=_of_file(raw, state, classifier, [name for name in loaded if name not in classifier]),
+        remarks=_without_images({name: state[name] for name in loaded}),
     )
 
 
@@ -111,6 +112,22 @@ def _classes(state: State, net: nn.Module) -> int:
     names = [f"{name}.weight" for name, module in net.named_modules() if module in outputs]
     weights = [state[name] for name in names if name in state]
     return next((len(weight) for weight in weights if weight.ndim), 0)
+
+
+def _without_images(loaded: State) -> list[str]:
+    """Running statistics that are there and say nothing: a network without them was saved again, say."""
+    names = [
+        name
+        for name, tensor in loaded.items()
+        if is_statistic(name) and bool((tensor == name.endswith("running_var")).all())
+    ]
+    if not names:
+        return []
+    every = "all" if len(names) == sum(map(is_statistic, loaded)) else "some"
+    return [
+        f"{every} running statistics in the file are those of layers that have seen no image, mean 0 and variance 1, and a "
+        f"frozen network normalises with them: {summarised(names)}"
+    ]
 
 
 def _of_network(own: State, classifier: set[str], initial: Sequence[str]) -> Share:
