@@ -155,7 +155,9 @@ def _patterns(left: Sequence[str], net: nn.Module) -> list[str]:
 
     Tensors of the same kind in all blocks become one pattern, and so do all of one module: what matches most is taken.
     """
-    others = [n for n, tensor in net.state_dict().items() if n not in set(left) and not _is_counter(n, tensor)]
+    others = [
+        n for n, tensor in net.state_dict().items() if n not in set(left) and not _is_counter(n, tensor)
+    ]
     patterns: list[str] = []
     remaining = list(left)
     while remaining:
