@@ -19,8 +19,11 @@ from bench.errors import UserError
 from bench.spec import BackboneSpec
 
 METADATA = "its metadata"
-ARGUMENTS = ("args", "hyper_parameters", "hparams", "config", "cfg", "opt", "pretrained_cfg")
-"""Where training scripts put the arguments they were called with; Lightning: the second."""
+ARGUMENTS = (
+    *("args", "hyper_parameters", "hparams", "config", "cfg", "opt"),
+    *("pretrained_cfg", "default_cfg", "data_config"),
+)
+"""Where training scripts put the arguments they were called with (Lightning: the second), or timm's configuration."""
 
 USUAL = (
     "model.safetensors",

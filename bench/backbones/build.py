@@ -160,7 +160,7 @@ def _load(
             report = load_checkpoint(
                 net, checkpoint, spec.rename, False, spec.allow_missing, variant, spec.key
             )
-    return replace(report, remarks=_uneven(config)) if report.stems else report
+    return replace(report, remarks=[*report.remarks, *_uneven(config)]) if report.stems else report
 
 
 def _variant(spec: BackboneSpec, config: DataConfig, **changes: Any) -> nn.Module:

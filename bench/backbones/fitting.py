@@ -56,6 +56,7 @@ def compare(
         stems=list(stems),
         network=_of_network(own, classifier, initial),
         file=_of_file(raw, state, classifier, [name for name in loaded if name not in classifier]),
+        remarks=_without_images({name: state[name] for name in loaded}),
     )
 
 
@@ -113,6 +114,22 @@ def _classes(state: State, net: nn.Module) -> int:
     return next((len(weight) for weight in weights if weight.ndim), 0)
 
 
+def _without_images(loaded: State) -> list[str]:
+    """Running statistics that are there and say nothing: a network without them was saved again, say."""
+    names = [
+        name
+        for name, tensor in loaded.items()
+        if is_statistic(name) and bool((tensor == name.endswith("running_var")).all())
+    ]
+    if not names:
+        return []
+    every = "all" if len(names) == sum(map(is_statistic, loaded)) else "some"
+    return [
+        f"{every} running statistics in the file are those of layers that have seen no image, mean 0 and variance 1, and a "
+        f"frozen network normalises with them: {summarised(names)}"
+    ]
+
+
 def _of_network(own: State, classifier: set[str], initial: Sequence[str]) -> Share:
     body = {n: t.numel() for n, t in own.items() if n not in classifier and t.is_floating_point()}
     left = [name for name in initial if name in body]
@@ -138,7 +155,9 @@ def _patterns(left: Sequence[str], net: nn.Module) -> list[str]:
 
     Tensors of the same kind in all blocks become one pattern, and so do all of one module: what matches most is taken.
     """
-    others = [n for n, tensor in net.state_dict().items() if n not in set(left) and not _is_counter(n, tensor)]
+    others = [
+        n for n, tensor in net.state_dict().items() if n not in set(left) and not _is_counter(n, tensor)
+    ]
     patterns: list[str] = []
     remaining = list(left)
     while remaining:

@@ -19,6 +19,8 @@ STDS = ("std", "image_std", "img_std", "norm_std")
 SIZES = ("img_size", "image_size", "input_size")
 NAMES = ("architecture", "arch", "model", "model_name")
 KWARGS = ("model_args", "model_kwargs")
+CONFIGURATIONS = ("pretrained_cfg", "default_cfg", "data_config")
+"""Of a network's images and weights, as timm names them (the second until 0.8) and as a study does."""
 
 NOT_KWARGS = {
     *("num_classes", "img_size", "in_chans", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay"),
@@ -31,9 +33,9 @@ Found = tuple[dict[str, Any], dict[str, Any], str]
 
 
 def settings(config: Mapping[str, Any]) -> Found:
-    """Training arguments, as timm's train.py has them, or a configuration of timm's, nested or flat."""
-    inner = config.get("pretrained_cfg")
-    data = config | inner if isinstance(config, dict) and isinstance(inner, dict) else config
+    """Training arguments, as timm's train.py has them (`gp`: pooling), or a configuration of timm's, nested or flat."""
+    inner = _first(config, CONFIGURATIONS)
+    data = {**config, **inner} if isinstance(inner, Mapping) else config
     found = statistics(_first(data, MEANS), _first(data, STDS))
     if (size := _size(_first(data, SIZES))) is not None:
         found["image_size"] = size
@@ -41,7 +43,8 @@ def settings(config: Mapping[str, Any]) -> Found:
         found["crop_pct"] = share
     if data.get("interpolation") in INTERPOLATIONS:
         found["interpolation"] = data["interpolation"]
-    return found, kwargs(_first(config, KWARGS)), _name(config)
+    pooling = {"global_pool": config["gp"]} if isinstance(config.get("gp"), str) and config["gp"] else {}
+    return found, {**pooling, **kwargs(_first(config, KWARGS))}, _name(config)
 
 
 def hugging_face(config: Mapping[str, Any]) -> dict[str, Any]:

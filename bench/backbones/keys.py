@@ -115,16 +115,22 @@ def convert(state: State, net: nn.Module) -> State:
 
 
 def _without(state: State, prefix: str) -> State:
-    """Without `prefix`, or as much of it as a name begins with; a name that is there already is not overwritten."""
+    """Without `prefix`, or as much of it as a name begins with.
+
+    Of what stands outside the prefix, say a classifier, only modules that have no part behind it are the network's: a
+    `layer2.` beside `student.layer2.` is another network's, and fills no gap.
+    """
     parts = prefix.split(".")[:-1]
-    starts = [".".join(parts[:n]) + "." for n in range(len(parts), 0, -1)]
-    of_name = {name: next((s for s in starts if name.startswith(s)), "") for name in state}
+    starts = [".".join(parts[:n]) + "." for n in range(len(parts), 0, -1)] + [""]
+    of_name = {name: next(s for s in starts if name.startswith(s)) for name in state}
+    behind = {name.removeprefix(prefix).partition(".")[0] for name in state if name.startswith(prefix)}
     stripped: State = {}
     for start in starts:
         for name, tensor in state.items():
-            if of_name[name] == start:
-                stripped.setdefault(name.removeprefix(start), tensor)
-    return {**stripped, **{name: tensor for name, tensor in state.items() if not of_name[name]}}
+            own = name.removeprefix(start)
+            if of_name[name] == start and (start == prefix or own.partition(".")[0] not in behind):
+                stripped.setdefault(own, tensor)
+    return stripped
 
 
 def _without_wrappers(state: State) -> State:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import torch
@@ -78,16 +79,21 @@ def select(path: Path, groups: Mapping[str, State], key: str) -> dict[str, State
     if places:
         raise UserError(f"checkpoint {path}: key {key!r} stands at several places: {_listed(list(places))}")
     known = keys(groups)
-    raise UserError(
-        f"checkpoint {path}: has no key {key!r}{nearest(key, known) if len(known) > 1 else ''}; it has {_listed(known)}"
-    )
+    guess = nearest(key, known)
+    meant = guess if "did you mean" in guess and len(known) > 1 else ""
+    raise UserError(f"checkpoint {path}: has no key {key!r}{meant}; it has {_listed(known)}")
 
 
 def keys(groups: Mapping[str, State]) -> list[str]:
-    """Where networks may begin in the file: keys of mappings, or the first parts of names where there is one mapping."""
-    if list(groups) != [""]:
+    """Where networks may begin in the file: keys of mappings, or where there is one mapping, where its names part."""
+    if len(groups) > 1:
         return [group for group in groups if group]
-    return list(dict.fromkeys(name.partition(".")[0] for name in groups[""] if "." in name))
+    ((start, state),) = groups.items()
+    parts = [name.split(".")[:-1] for name in state if "." in name]
+    shared = takewhile(lambda step: len(set(step)) == 1, zip(*parts, strict=False))
+    common = [step[0] for step in shared]
+    found = dict.fromkeys(".".join([*common, *path[len(common) :][:1]]) for path in parts)
+    return [".".join(filter(None, (start, key))) for key in found]
 
 
 def _fitting(group: str, state: State, net: nn.Module, rename: Mapping[str, str]) -> list[Found]:

@@ -75,6 +75,9 @@ SAID: dict[str, tuple[Callable[[Path], Path], dict[str, Any]]] = {
     "arguments as a mapping": (torch_file(config={"model": "test_resnet", "mean": MEAN, "std": STD}), {"mean": MEAN, "std": STD}),
     "Lightning": (torch_file(hyper_parameters={"image_mean": MEAN, "image_std": STD, "image_size": 64}), {"mean": MEAN, "std": STD, "image_size": 64}),
     "entries of the file": (torch_file(mean=MEAN, std=STD, img_size=64, arch="test_resnet"), {"mean": MEAN, "std": STD, "image_size": 64}),
+    "timm's configuration before 0.8": (torch_file(default_cfg={"architecture": "test_resnet", **FULL}), TIMM),
+    "a study's data_config": (torch_file(data_config=TIMM), TIMM),
+    "a data_config among the arguments": (torch_file(hyper_parameters={"lr": 0.1, "data_config": FULL}), TIMM),
     "a scale of 255": (torch_file(args={"mean": [25.5, 51, 76.5], "std": [102, 127.5, 153]}), {"mean": MEAN, "std": STD}),
     "one channel": (torch_file(args={"mean": [0.5], "std": [0.25]}), {"mean": [0.5] * 3, "std": [0.25] * 3}),
     "a mean without a spread": (torch_file(args={"mean": MEAN}), {}),
@@ -170,6 +173,16 @@ def test_arguments_of_the_network_come_with_it(tmp_path: Path) -> None:
     assert planned(path, kwargs={"act_layer": "gelu"}).kwargs == {"act_layer": "gelu"}
     model = build(BackboneSpec("test_resnet", "checkpoint", str(path)), 5)
     assert any(isinstance(m, torch.nn.SiLU) for m in model.modules())
+
+
+def test_the_pooling_of_timms_training_script_comes_with_its_weights(tmp_path: Path) -> None:
+    path = torch_file(args=namespace(model="test_resnet", gp="max"))(tmp_path)
+    net: Any = build(BackboneSpec("test_resnet", "checkpoint", str(path)), 5).net
+    assert net.global_pool.pool_type == "max"
+    path = torch_file(args=namespace(model="test_resnet", gp=None))(tmp_path)
+    assert brought.read(path).kwargs == {}
+    path = torch_file(args={"gp": 10.0})(tmp_path)  # a weight of a gradient penalty, say
+    assert brought.read(path).kwargs == {}
 
 
 def test_what_is_taken_contradicted_and_assumed_is_said(tmp_path: Path) -> None:

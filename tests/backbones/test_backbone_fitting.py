@@ -101,6 +101,17 @@ def test_a_part_that_would_stay_at_its_initial_values_is_refused_unless_named(
     assert ("mean 0 and variance 1" in " ".join(report.notes())) == statistics
 
 
+@pytest.mark.parametrize(("layers", "named"), [("", "all running"), ("layer2", "some running")])
+def test_statistics_of_layers_that_have_seen_no_image_stand_in_the_report(
+    layers: str, named: str, tmp_path: Path
+) -> None:
+    state, fresh = state_of(), timm.create_model("test_resnet").state_dict()
+    emptied = {n: fresh[n] if "running_" in n and n.startswith(layers) else t for n, t in state.items()}
+    said = build(spec(tmp_path, emptied), 5).load_report.notes()
+    assert any(named in note and "seen no image" in note for note in said)
+    assert not any("seen no image" in note for note in build(spec(tmp_path, state), 5).load_report.notes())
+
+
 WHOLE: dict[str, tuple[str, Callable[[State], State]]] = {
     # situation: nothing that the network computes with is lost
     "without counters": ("test_resnet", without("num_batches_tracked")),

@@ -65,10 +65,19 @@ def test_prefixes_of_some_keys_only() -> None:
     assert set(found) == {"stem.weight", "blocks.0.weight", "head.weight"}
 
 
-def test_a_key_is_not_overwritten_by_a_stripped_one() -> None:
+def test_what_stands_behind_the_prefix_is_not_mixed_with_what_stands_beside_it() -> None:
     given = {"stem.weight": torch.ones(2, 3), "encoder.stem.weight": torch.zeros(2, 3)}
     given |= {"encoder.blocks.0.weight": torch.zeros(4)}
-    assert remap(given, OWN, {})["stem.weight"].sum() == 6
+    assert remap(given, OWN, {})["stem.weight"].sum() == 0
+
+
+@pytest.mark.parametrize(("prefix", "beside"), [("model.", ""), ("model.student.", "model.")])
+def test_a_gap_is_not_filled_from_another_network(prefix: str, beside: str) -> None:
+    names = ("layer1.conv", "layer1.bn", "layer2", "layer3", "layer4", "head")
+    own = {f"{name}.weight": (1,) for name in names}
+    given = {prefix + name: torch.zeros(1) for name in own if name not in ("layer1.bn.weight", "head.weight")}
+    given |= {f"{beside}layer1.bn.weight": torch.ones(1), f"{beside}head.weight": torch.ones(1)}
+    assert set(remap(given, own, {})) == set(own) - {"layer1.bn.weight"}
 
 
 def test_patterns_in_order() -> None:

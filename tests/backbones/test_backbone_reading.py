@@ -303,6 +303,15 @@ def test_a_wrong_key(tmp_path: Path, key: str, message: str) -> None:
         load_checkpoint(target(), tmp_path / "w.pth", key=key)
 
 
+def test_a_wrong_key_in_a_flat_file_names_where_its_networks_begin(tmp_path: Path) -> None:
+    flat = pre(state(1), "module.encoder_q.") | pre(state(2), "module.encoder_k.")
+    torch.save({"state_dict": flat}, tmp_path / "w.pth")
+    message = "it has state_dict.module.encoder_q, state_dict.module.encoder_k"
+    with pytest.raises(UserError, match=message):
+        load_checkpoint(target(), tmp_path / "w.pth", key="encoder")
+    loads(tmp_path / "w.pth", 2, key="state_dict.module.encoder_k")
+
+
 def test_a_second_network_that_does_not_fit_is_no_rival(tmp_path: Path) -> None:
     torch.save({"generator": state(1), "critic": state(2, name="test_resnet")}, tmp_path / "w.pth")
     loads(tmp_path / "w.pth")
