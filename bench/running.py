@@ -64,6 +64,8 @@ class Queue:
         measuring = self.measures.jobs(self.failures) if self.measures else []
         first = self.executor.workers
         jobs[first:first] = [*self._failing_jobs(refused, members), *measuring]
+        if not jobs:
+            return
         with self.view.progress("running", len(jobs)):
             self._follow(jobs, now, members, len(measuring))
 
