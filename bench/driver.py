@@ -68,16 +68,17 @@ def run_study(
         once_reached.enter_context(patience.granted(view.say))
         places = Places(plan.base.absolute(), plan.cache)
         wanted = bool(plan.unmeasured or now.missing or now.searches)
-        measures, stored = Measures.of(plan, places), None
+        measures, known = Measures.of(plan, places), None
         if measures.missing or not wanted:
             stored = _stored(plan, uri)
             measures = Measures.of(plan, places, stored)
+            known = None if wanted else Remarks.of(stored, plan)
         executor = None
         try:
-            if wanted or now.unscored or not measures.settled:
+            if known is None or now.unscored or not measures.settled:
                 executor = _start(make_executor, view)
             call = Call(uri, storage, places, executor, view, summary, measures)
-            study_run, plan = call.run(plan, now, None if wanted else stored)
+            study_run, plan = call.run(plan, now, known)
         except KeyboardInterrupt:
             summary.interrupted = True
             view.say("stopping: the runs under way are marked killed, and the same command goes on from here")
@@ -127,8 +128,8 @@ class Call:
     summary: Summary
     measures: Measures
 
-    def run(self, plan: Plan, now: State, known: dict[str, Any] | None) -> tuple[str, Plan]:
-        """`now`: read under the lock; `known`: the study's stored document, where no run is missing.
+    def run(self, plan: Plan, now: State, known: Remarks | None) -> tuple[str, Plan]:
+        """`now`: read under the lock; `known`: the stored remarks, where no run is missing. None: to be prepared.
 
         -> the MLflow run that will hold the report, and the plan with what preparation measured.
         """
@@ -137,10 +138,11 @@ class Call:
         uri, executor = self.uri, self.executor
         usable.check_version(uri)
         # before anything is written: what is refused leaves no store behind
-        if executor and known is None:
+        if known is None:
+            assert executor
             remarks, failures = preparation.prepare(plan, self.places, executor, self.view)
         else:
-            remarks, failures = Remarks.of(known) if known else Remarks(), Failures()
+            remarks, failures = known, Failures()
         self.summary.failures = failures.lines()
         experiment_id = self._open_store(plan)
         if executor and (

@@ -5,8 +5,9 @@ Wrong input ends it, all of it named at once. What crashes concerns the runs tha
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from bench import numerics
@@ -30,17 +31,43 @@ class Remarks:
     backbones: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, document: dict[str, Any]) -> Remarks:
-        """Those that a stored document holds."""
-        return cls(
-            *({e["label"]: e["notes"] for e in document[section]} for section in ("datasets", "backbones"))
-        )
+    def of(cls, document: Mapping[str, Any] | None, plan: Plan) -> Remarks | None:
+        """Those that a stored document holds; None where it says nothing of a dataset or a backbone of the plan.
+
+        It may be of an earlier form of the study, and there is none where its MLflow run was deleted.
+        """
+        entries = zip(plan.study.datasets, plan.targets, strict=True)
+        planned = {
+            "datasets": [entry.model_dump() | {"label": target.label} for entry, target in entries],
+            "backbones": [asdict(backbone) for backbone in plan.backbones],
+        }
+        found = cls()
+        for section, notes in (("datasets", found.datasets), ("backbones", found.backbones)):
+            stored = [entry for entry in (document or {}).get(section, []) if "notes" in entry]
+            known = {_identity(section, entry): entry["notes"] for entry in stored}
+            for entry in planned[section]:
+                if _identity(section, entry) not in known:
+                    return None
+                notes[entry["label"]] = known[_identity(section, entry)]
+        return found
 
     def enter(self, document: dict[str, Any]) -> None:
         """Write the remarks into a study document."""
         for section, notes in (("datasets", self.datasets), ("backbones", self.backbones)):
             for entry in document[section]:
                 entry["notes"] = notes.get(entry["label"], [])
+
+
+_DECISIVE = {
+    "datasets": ["name", "options"],
+    "backbones": [each.name for each in fields(BackboneSpec) if each.name != "label"],
+}
+"""Fields that remarks depend on, of the entries of a study document. Labels are not among them."""
+
+
+def _identity(section: str, entry: Mapping[str, Any]) -> str:
+    """Equal for the same dataset or backbone, stored or planned."""
+    return json.dumps([entry.get(key) for key in _DECISIVE[section]], sort_keys=True)
 
 
 Jobs = list[tuple[Job, dict[str, str]]]

@@ -6,10 +6,14 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
+import timm
 from mlflow import MlflowClient
+from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 import reports
@@ -139,3 +143,85 @@ def test_a_renamed_experiment_is_another_study(folder: Path) -> None:
     run(folder)
     assert len(stored(folder, Purpose.TRIAL)) == 2 and len(stored(folder, Purpose.FINAL)) == 1
     assert {row["status"] for row in reports.rows("older", uri)} == {"finished"}
+
+
+REMARKED = STUDY.replace("[full, linear_probe]", "[full]").replace(
+    "{name: test_resnet, random: true}",
+    "{name: test_resnet, checkpoint: own.safetensors}, {name: test_vit, random: true}",
+)
+"""A backbone on whose file there are remarks, and one more."""
+
+
+@pytest.fixture(scope="module")
+def remarked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("remarked")
+    weights = timm.create_model("test_resnet", num_classes=2).state_dict()
+    save_file(weights, folder / "own.safetensors")
+    (folder / "faulty.yaml").write_text(REMARKED)
+    run(folder)
+    return folder
+
+
+def without_the_study_run(folder: Path) -> None:
+    delete(MlflowClient(uri_of(folder)), folder, "study")
+
+
+def without_the_backbone_for_a_while(folder: Path) -> None:
+    first, second = "{name: test_resnet, checkpoint: own.safetensors}, ", "{name: test_vit, random: true}"
+    assert first + second in REMARKED
+    (folder / "faulty.yaml").write_text(REMARKED.replace(first, ""))
+    run(folder)
+    (folder / "faulty.yaml").write_text(REMARKED)
+
+
+def under_another_label(folder: Path) -> None:
+    (folder / "faulty.yaml").write_text(
+        REMARKED.replace("{name: test_resnet,", "{name: test_resnet, label: mine,")
+    )
+
+
+@pytest.mark.parametrize(
+    "change", [without_the_study_run, without_the_backbone_for_a_while, under_another_label]
+)
+def test_the_report_of_a_finished_study_keeps_its_remarks(
+    change: Callable[[Path], None], remarked: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(remarked, folder)
+    notes = remarks(folder)
+    assert any("nothing says with which mean" in note for note in notes)
+    change(folder)
+    before = stored(folder, Purpose.FINAL)
+    run(folder)
+    assert remarks(folder) == notes
+    assert stored(folder, Purpose.FINAL) == before
+
+
+def remarks(folder: Path) -> list[str]:
+    document = store.study_document(uri_of(folder), "faulty")
+    return [note for backbone in document["backbones"] for note in backbone["notes"]]
+
+
+def test_a_further_call_on_a_finished_study_starts_no_worker(remarked: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(remarked, folder)
+    run(folder)  # the checkpoint has another path now
+
+    def none() -> InlineExecutor:
+        raise AssertionError("a worker was started")
+
+    summary = driver.run_study(planned(folder), uri_of(folder), none, Says(), folder / "out")  # type: ignore[arg-type]
+    assert summary.exit_code == 0 and not summary.counts
+
+
+def test_nothing_is_said_to_run_where_nothing_is_left(folder: Path) -> None:
+    delete(MlflowClient(uri_of(folder)), folder, "study")
+    titles: list[str] = []
+
+    class Titles(Says):
+        def progress(self, title: str, total: int) -> AbstractContextManager[None]:
+            titles.append(title)
+            return nullcontext()
+
+    driver.run_study(planned(folder), uri_of(folder), InlineExecutor, Titles(), folder / "out")  # type: ignore[arg-type]
+    assert "preparing images" in titles and "running" not in titles
