@@ -152,9 +152,10 @@ REMARKED = STUDY.replace("[full, linear_probe]", "[full]").replace(
 """A backbone on whose file there are remarks, and one more."""
 
 
-@pytest.fixture(scope="module")
-def remarked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("remarked")
+@pytest.fixture
+def remarked(tmp_path: Path) -> Path:
+    """One for each test: artifacts keep the path at which they were logged, so that copies would share them."""
+    folder = tmp_path
     weights = timm.create_model("test_resnet", num_classes=2).state_dict()
     save_file(weights, folder / "own.safetensors")
     (folder / "faulty.yaml").write_text(REMARKED)
@@ -184,10 +185,9 @@ def under_another_label(folder: Path) -> None:
     "change", [without_the_study_run, without_the_backbone_for_a_while, under_another_label]
 )
 def test_the_report_of_a_finished_study_keeps_its_remarks(
-    change: Callable[[Path], None], remarked: Path, tmp_path: Path
+    change: Callable[[Path], None], remarked: Path
 ) -> None:
-    folder = tmp_path / "copy"
-    shutil.copytree(remarked, folder)
+    folder = remarked
     notes = remarks(folder)
     assert any("nothing says with which mean" in note for note in notes)
     change(folder)
@@ -202,10 +202,8 @@ def remarks(folder: Path) -> list[str]:
     return [note for backbone in document["backbones"] for note in backbone["notes"]]
 
 
-def test_a_further_call_on_a_finished_study_starts_no_worker(remarked: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "copy"
-    shutil.copytree(remarked, folder)
-    run(folder)  # the checkpoint has another path now
+def test_a_further_call_on_a_finished_study_starts_no_worker(remarked: Path) -> None:
+    folder = remarked
 
     def none() -> InlineExecutor:
         raise AssertionError("a worker was started")
