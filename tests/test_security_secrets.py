@@ -63,11 +63,11 @@ import os
 from bench import worker
 from bench.cli import main
 real = worker.execute
-def execute(spec, *rest):
+def execute(spec, *rest, **settings):
     if spec.seed == 1:
         told = " ".join(v for k, v in os.environ.items() if "p1anted" in v)
         raise RuntimeError(f"<script>alert(5)</script> cannot reach {told}")
-    return real(spec, *rest)
+    return real(spec, *rest, **settings)
 worker.execute = execute
 main()
 """

@@ -25,7 +25,8 @@ GO_ON = (
 def damaged(name: str, write: Callable[[Path], object], message: str, as_name: str = "3.png") -> Bad:
     """message: about the file, or all of it, where planning finds it. One of sixteen images is written by `write`."""
     if not message.startswith("study.yaml"):
-        message = f"DIR/images/cat/{shown(as_name)}: {message}\n{GO_ON}"
+        message = f"DIR/images/cat/{shown(as_name)}: {message}"
+    message = f"{message}\n{GO_ON}"
     return Bad(name, _with(write, as_name), message)
 
 
@@ -135,9 +136,9 @@ BAD: list[Bad] = [
     damaged("a truncated BMP", cut("BMP"), "not a readable image (…)", "3.bmp"),
     damaged("a truncated TIFF", cut("TIFF"), "not a readable image (…)", "3.tif"),
     damaged("a page of the web", data(b"<!doctype html><title>404 Not Found</title>"), "not an image, or none of JPEG, PNG, PPM, BMP, TIFF, WEBP, GIF, JPEG2000, AVIF", "3.jpg"),
-    damaged("a signature and no more", data(b"\x89PNG\r\n\x1a\n"), "not an image, or none of JPEG, PNG, PPM, BMP, TIFF, WEBP, GIF, JPEG2000, AVIF"),
+    damaged("a signature and no more", data(b"\x89PNG\r\n\x1a\n"), "not a readable image (PNG, damaged or of a kind that Pillow does not read; save it as PNG)"),
     damaged("a wrong checksum", wrong_checksum, "not a readable image (…)"),
-    damaged("no pixels", data(png(0, 0)), "not an image, or none of JPEG, PNG, PPM, BMP, TIFF, WEBP, GIF, JPEG2000, AVIF"),
+    damaged("no pixels", data(png(0, 0)), "not a readable image (PNG, damaged or of a kind that Pillow does not read; save it as PNG)"),
     damaged("fewer pixels than it says", data(png(40, 40)), "not a readable image (…)"),
     damaged("a bomb of 2,500 million pixels", data(png(50_000, 50_000)), "not a readable image (…)"),
     damaged("a bomb of text", text_bomb, "not a readable image (…)"),
