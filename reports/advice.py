@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import exp, log, sqrt
 from statistics import fmean, pstdev
 
-from bench.schema import Measure
+from bench.core.schema import Measure
 from reports.evidence import Condition, Place
 from reports.scale import accuracy
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.schema import Measure
+from bench.core.schema import Measure
 from reports import advice, evidence, left_out, scale
 from reports.left_out import POLICIES, Interval, Score
 from reports.records import Row

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from bench.schema import Tag
+from bench.core.schema import Tag
 from reports.networks import Networks, networks
 from reports.ranking import Ranked, rank
 from reports.ranks import Ranks, rank_test
@@ -93,6 +93,6 @@ class Analysis:
 
 
 def _budget(tune: dict[str, Any]) -> str:
-    """As `bench.tuning.tuning.Budget` has it: "12 trials"."""
+    """As `bench.planning.searches.Budget` has it: "12 trials"."""
     units = ("trials", "seconds", "image_steps")
     return next((f"{tune[u]:g} {u.replace('_', '-')}" for u in units if tune.get(u) is not None), "")

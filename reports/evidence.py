@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
-from bench.schema import Measure, Metric, Status
+from bench.core.schema import Measure, Metric, Status
 from reports.records import Row
 from reports.scale import log_odds
 from reports.units import smallest_gap

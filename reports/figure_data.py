@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from bench.schema import Metric, Status
+from bench.core.schema import Metric, Status
 from reports.records import Row
 from reports.stats import Mean, mean_of
 from reports.verdict import Cell

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.schema import Metric
+from bench.core.schema import Metric
 from reports.analysis import Analysis
 from reports.figure_data import costs, drawn, panels
 from reports.figures_cost import MEMORY, cost

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.schema import MEASURES
+from bench.core.schema import MEASURES
 from reports.figures_style import BETTER, INK, OPEN, new_figure, shorten
 from reports.transferability import SIZE, Outcome, Prediction
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from bench.schema import CELLS
+from bench.core.schema import CELLS
 from reports.figures_style import BETTER, FAINT, INK, WITHIN, legend, looks, new_figure, shorten
 from reports.searches import Gain, Search, best_so_far
 from reports.words import cell_title

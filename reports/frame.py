@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.schema import END_METRICS
+from bench.core.schema import END_METRICS
 from reports.records import COLUMNS
 
 

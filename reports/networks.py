@@ -18,7 +18,7 @@ from itertools import product
 from statistics import fmean
 from typing import Any
 
-from bench.schema import Status
+from bench.core.schema import Status
 from reports.ranking import LEAST, Ranked, rank
 from reports.records import Row
 from reports.stats import Mean, mean_of

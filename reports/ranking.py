@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
-from bench.schema import Metric, Status
+from bench.core.schema import Metric, Status
 from reports.records import Row
 from reports.stats import Mean, holm, mean_of, two_sided
 from reports.units import Blocks, blocks, rounding_sd, units

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from statistics import fmean
 
-from bench.schema import CELLS
+from bench.core.schema import CELLS
 from reports.records import Row
 from reports.stats import ALPHA
 from reports.text import plural

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from bench.places import store_uri
-from bench.schema import END_METRICS, Metric, Tag
-from bench.store import outcome, read_runs, study_document
+from bench.core.schema import END_METRICS, Metric, Tag
+from bench.storage.places import store_uri
+from bench.tracking.store import outcome, read_runs, study_document
 
 Row = dict[str, Any]
 

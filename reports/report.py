@@ -10,8 +10,8 @@ from typing import Any
 
 import jinja2
 
-from bench.schema import Metric, Tag
-from bench.store import redacted
+from bench.core.schema import Metric, Tag
+from bench.tracking.store import redacted
 from reports import networks_text, tables, tables_verdict, text, tuning_text, words
 from reports.advice_text import section as advice_section
 from reports.analysis import Analysis

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from bench.schema import IMPORTANCE, Metric, Purpose, Status, Tag
-from bench.store import outcome
+from bench.core.schema import IMPORTANCE, Metric, Purpose, Status, Tag
+from bench.tracking.store import outcome
 from reports.records import Row
 from reports.stats import Mean, mean_of
 from reports.units import rounding_sd, units

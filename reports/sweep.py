@@ -13,7 +13,7 @@ from itertools import chain
 from statistics import fmean
 from typing import Any
 
-from bench.schema import Metric
+from bench.core.schema import Metric
 from reports.figure_data import finished
 from reports.ranking import Ranked, rank
 from reports.records import Row

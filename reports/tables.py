@@ -8,7 +8,7 @@ from math import isnan, nan
 from statistics import fmean
 from typing import Any
 
-from bench.schema import CELLS, Metric, Status
+from bench.core.schema import CELLS, Metric, Status
 from reports import stats, text
 from reports.ranking import Ranked
 from reports.records import Row

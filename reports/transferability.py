@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.schema import DISTANCES, MEASURES
+from bench.core.schema import DISTANCES, MEASURES
 from reports.records import Row
 from reports.stats import LEVEL
 from reports.units import blocks

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.schema import MEASURES
+from bench.core.schema import MEASURES
 from reports.records import Row
 from reports.text import NONE, code, escape, listed, plural, points, table
 from reports.transferability import (

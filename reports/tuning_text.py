@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
-from bench.schema import Status
+from bench.core.schema import Status
 from reports.searches import Gain, Search
 from reports.text import NONE, code, escape, interval, listed, percent, points, seconds, table
 from reports.verdict import Cell, Verdict

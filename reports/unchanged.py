@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from bench.schema import CELLS, Metric, Status
+from bench.core.schema import CELLS, Metric, Status
 from reports.records import Row
 from reports.text import NONE, code, listed, percent, plural, points, table
 from reports.words import cell_title

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from statistics import fmean
 
-from bench.schema import Metric, Status
+from bench.core.schema import Metric, Status
 from reports.records import Row
 
 COARSEST = 0.01

@@ -9,7 +9,7 @@ from enum import StrEnum
 from statistics import fmean
 from typing import Any
 
-from bench.schema import CELLS, Metric, Status
+from bench.core.schema import CELLS, Metric, Status
 from reports.records import Row
 from reports.stats import Comparison, Mean, compare, mean_of
 from reports.text import plural

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from bench.schema import Metric, Status
+from bench.core.schema import Metric, Status
 from reports.power import seeds_to_settle
 from reports.records import Row
 from reports.stats import Comparison

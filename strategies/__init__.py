@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from bench.api import Part, Strategy
+from bench.methods.api import Part, Strategy
 
 __all__ = ["TABLE", "Strategy", "get"]
 

@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import Any
 
-from bench.api import UserError
+from bench.methods.api import UserError
 
 
 def extra(strategy: str, module: str) -> Any:

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from bench.api import Model, nn, torch
+from bench.methods.api import Model, nn, torch
 
 Network = TypeVar("Network", bound="nn.Module")
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import cast
 
-from bench.api import Batch, Model, Phase, Tensor, nn, torch
+from bench.methods.api import Batch, Model, Phase, Tensor, nn, torch
 
 
 def relative_gradient_norms(model: Model, phase: Phase, batches: Iterable[Batch]) -> dict[str, float]:

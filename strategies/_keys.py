@@ -1,6 +1,6 @@
 """What an image is compared with: keys, by class, from a copy of the network that follows it."""
 
-from bench.api import Batch, Model, Tensor, torch
+from bench.methods.api import Batch, Model, Tensor, torch
 from strategies._followers import Follower
 
 PROJECTOR = "bi_tuning_projector"

@@ -1,6 +1,6 @@
 """Feature maps channel by channel, and how much the loss needs each channel (DELTA's attention)."""
 
-from bench.api import Batch, Model, Task, Tensor, torch
+from bench.methods.api import Batch, Model, Task, Tensor, torch
 
 IMAGES = 128  # at most, in one pass without channels
 

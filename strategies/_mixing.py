@@ -1,6 +1,6 @@
 """What mixup and CutMix do to the targets."""
 
-from bench.api import Batch, Tensor
+from bench.methods.api import Batch, Tensor
 
 
 def mixed_targets(batch: Batch, other: Tensor, share: float) -> tuple[Tensor, Tensor]:

@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from bench.api import Group, Model, UserError, torch
-from bench.errors import NeedsWeights
+from bench.core.errors import NeedsWeights
+from bench.methods.api import Group, Model, UserError, torch
 from strategies._extras import extra
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from bench.api import Model, Phase, Task
+from bench.methods.api import Model, Phase, Task
 
 
 def with_progress(phase: Phase, task: Task) -> tuple[Phase, Callable[[], float]]:

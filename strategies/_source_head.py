@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from bench.api import Batch, Model, Phase, Task, Tensor, UserError, torch
+from bench.methods.api import Batch, Model, Phase, Task, Tensor, UserError, torch
 
 if TYPE_CHECKING:
     from torch import nn

@@ -1,6 +1,6 @@
 """Learning from images without labels, which stand beside the labelled ones of a batch."""
 
-from bench.api import Batch, Phase, Tensor, UserError, replace, torch
+from bench.methods.api import Batch, Phase, Tensor, UserError, replace, torch
 
 
 def with_unlabeled(phase: Phase, method: str, count: int) -> Phase:

@@ -8,7 +8,7 @@ Euclidean; the authors' code sums absolute values. Activations at the border are
 
 from statistics import median
 
-from bench.api import Model, Phase, Phases, Strategy, Task, Tensor, epoch_spans, knob, torch
+from bench.methods.api import Model, Phase, Phases, Strategy, Task, Tensor, epoch_spans, knob, torch
 
 
 class AutoFreeze(Strategy):

@@ -10,7 +10,7 @@ are frozen there; the optimiser's state is carried from epoch to epoch.
 
 from functools import partial
 
-from bench.api import Group, Model, Phase, Phases, Strategy, Task, epoch_spans, knob, replace
+from bench.methods.api import Group, Model, Phase, Phases, Strategy, Task, epoch_spans, knob, replace
 from strategies._gradients import relative_gradient_norms
 
 

@@ -12,7 +12,7 @@ terms see it as it was before the batch. Phases that train the head alone are le
 
 from functools import partial
 
-from bench.api import Batch, Model, Phases, Task, Tensor, Transform, knob, torch
+from bench.methods.api import Batch, Model, Phases, Task, Tensor, Transform, knob, torch
 from strategies._followers import Follower
 from strategies._keys import PROJECTOR, Keys, divergence, encode, with_one
 

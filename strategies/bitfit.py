@@ -4,7 +4,7 @@ Biases of normalisation layers are biases too; in convolutional networks they ar
 stay fixed, and with them BatchNorm runs in train mode: a layer of which a part trains is not frozen.
 """
 
-from bench.api import Model, Phase, Phases, Strategy, Task, UserError, knob
+from bench.methods.api import Model, Phase, Phases, Strategy, Task, UserError, knob
 
 
 class BitFit(Strategy):

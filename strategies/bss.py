@@ -5,7 +5,7 @@
 The directions with the smallest singular values are those that transfer badly.
 """
 
-from bench.api import Batch, Model, Phase, Task, Tensor, Transform, UserError, knob, torch
+from bench.methods.api import Batch, Model, Phase, Task, Tensor, Transform, UserError, knob, torch
 
 
 class BSS(Transform):

@@ -8,7 +8,7 @@ temperature fitted on the validation images, times p(s), the mean source softmax
 the authors calibrate their ResNet-50 on source images. The source head trains along, at the body's rate.
 """
 
-from bench.api import Batch, Model, Phases, Task, Tensor, Transform, knob, torch
+from bench.methods.api import Batch, Model, Phases, Task, Tensor, Transform, knob, torch
 from strategies._source_head import keep_source_head, soft_cross_entropy, source_logits, train_along
 
 

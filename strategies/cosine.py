@@ -2,7 +2,7 @@
 
 from math import cos, pi
 
-from bench.api import Model, Phase, Task, Transform, replace
+from bench.methods.api import Model, Phase, Task, Transform, replace
 
 
 class Cosine(Transform):

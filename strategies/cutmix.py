@@ -4,7 +4,7 @@ width and height sqrt(1 - lam) of the image, lam ~ Beta(alpha, alpha), centre un
 lam is then the area that is left
 """
 
-from bench.api import Batch, Model, Phase, Task, Transform, knob, replace, torch
+from bench.methods.api import Batch, Model, Phase, Task, Transform, knob, replace, torch
 from strategies._mixing import mixed_targets
 
 

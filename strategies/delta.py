@@ -11,7 +11,7 @@ of each of the four. The preparation costs a pass per channel through the layers
 
 from typing import cast
 
-from bench.api import Batch, Model, Phase, Phases, Task, Tensor, Transform, UserError, knob, torch
+from bench.methods.api import Batch, Model, Phase, Phases, Task, Tensor, Transform, UserError, knob, torch
 from strategies._maps import by_channel, channel_importance
 
 

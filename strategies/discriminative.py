@@ -1,6 +1,6 @@
 """Discriminative fine-tuning (ULMFiT; Howard and Ruder, 2018): lr of each stage = lr of the one above / 2.6."""
 
-from bench.api import knob
+from bench.methods.api import knob
 from strategies.llrd import LLRD
 
 

@@ -7,7 +7,19 @@ fully fine-tuned on the same training images: of another architecture, or the st
 frozen, in eval mode, and sees the student's augmented images.
 """
 
-from bench.api import Batch, Model, Phase, Phases, Task, Tensor, Transform, UserError, knob, replace, torch
+from bench.methods.api import (
+    Batch,
+    Model,
+    Phase,
+    Phases,
+    Task,
+    Tensor,
+    Transform,
+    UserError,
+    knob,
+    replace,
+    torch,
+)
 
 
 class Distill(Transform):

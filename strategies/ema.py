@@ -6,7 +6,7 @@ so that in short runs the average forgets where it began. BatchNorm's statistics
 several phases, each has its own average, unless they go on with one run (their spans): then there is one for all.
 """
 
-from bench.api import Model, Phases, Task, Transform, knob, replace
+from bench.methods.api import Model, Phases, Task, Transform, knob, replace
 from strategies._followers import Follower
 
 

@@ -4,7 +4,7 @@
 jointly. The first two are what every strategy here starts with. Differs from `staged` in that most stages stay frozen.
 """
 
-from bench.api import Model, Phase, Phases, Strategy, Task, UserError, knob
+from bench.methods.api import Model, Phase, Phases, Strategy, Task, UserError, knob
 
 
 class FiveStep(Strategy):

@@ -9,7 +9,7 @@ No gradient goes through the label; through shared batch statistics some does re
 The authors evaluate a moving average of the weights: add `ema` for that.
 """
 
-from bench.api import Batch, Model, Phase, Task, Tensor, Transform, knob, torch
+from bench.methods.api import Batch, Model, Phase, Task, Tensor, Transform, knob, torch
 from strategies._unlabeled import confident_cross_entropy, views, with_unlabeled
 
 

@@ -2,7 +2,7 @@
 
 from itertools import islice
 
-from bench.api import Model, Phase, Phases, Strategy, Task, UserError, knob
+from bench.methods.api import Model, Phase, Phases, Strategy, Task, UserError, knob
 
 
 class FreezeChildren(Strategy):

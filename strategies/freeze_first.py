@@ -1,6 +1,6 @@
 """Freeze the first k stages, counted from the stem, and train the rest with the head."""
 
-from bench.api import Model, Phase, Phases, Strategy, Task, UserError, knob
+from bench.methods.api import Model, Phase, Phases, Strategy, Task, UserError, knob
 
 
 class FreezeFirst(Strategy):

@@ -2,7 +2,7 @@
 
 from itertools import accumulate
 
-from bench.api import Model, Phase, Phases, Strategy, Task, UserError, knob
+from bench.methods.api import Model, Phase, Phases, Strategy, Task, UserError, knob
 
 
 class FreezeFraction(Strategy):

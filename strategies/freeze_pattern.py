@@ -2,7 +2,7 @@
 
 import re
 
-from bench.api import Model, Phase, Phases, Strategy, Task, UserError, knob
+from bench.methods.api import Model, Phase, Phases, Strategy, Task, UserError, knob
 
 
 class FreezePattern(Strategy):

@@ -1,6 +1,6 @@
 """Full fine-tuning: every weight trains on from its pretrained value."""
 
-from bench.api import Model, Phase, Phases, Strategy, Task, knob
+from bench.methods.api import Model, Phase, Phases, Strategy, Task, knob
 
 
 class Full(Strategy):

@@ -7,7 +7,7 @@ unfrozen at once, so that the last epoch trains all. Epochs that train the same 
 
 from itertools import groupby
 
-from bench.api import Model, Phase, Phases, Strategy, Task, knob
+from bench.methods.api import Model, Phase, Phases, Strategy, Task, knob
 
 
 class Gradual(Strategy):

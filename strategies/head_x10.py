@@ -1,6 +1,6 @@
 """Head multiplier: the new output layer learns ten times faster than the pretrained body (d2l's hot-dog recipe)."""
 
-from bench.api import Model, Phase, Task, Transform, knob, replace
+from bench.methods.api import Model, Phase, Task, Transform, knob, replace
 
 
 class HeadX10(Transform):

@@ -7,7 +7,7 @@ convolution layer, depthwise ones too, so that it applies to convolutional nets.
 W and b: the tested network has the original structure and cost.
 """
 
-from bench.api import Model, Phase, Phases, Strategy, Task, knob
+from bench.methods.api import Model, Phase, Phases, Strategy, Task, knob
 from strategies import _peft
 
 

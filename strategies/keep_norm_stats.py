@@ -1,6 +1,6 @@
 """Keep normalisation statistics: trained BatchNorm layers run on their pretrained mean and variance."""
 
-from bench.api import Model, Phase, Task, Transform, replace
+from bench.methods.api import Model, Phase, Task, Transform, replace
 
 
 class KeepNormStats(Transform):

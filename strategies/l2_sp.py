@@ -7,7 +7,7 @@ on weight tensors only (no biases, no normalisation parameters), the optimiser's
 
 from typing import cast
 
-from bench.api import Batch, Model, Phase, Task, Tensor, Transform, knob
+from bench.methods.api import Batch, Model, Phase, Task, Tensor, Transform, knob
 
 
 class L2SP(Transform):

@@ -1,6 +1,6 @@
 """Label smoothing (Szegedy et al., 2016): target = (1 - eps) * one-hot + eps / K."""
 
-from bench.api import Batch, Model, Phase, Task, Transform, knob, replace
+from bench.methods.api import Batch, Model, Phase, Task, Transform, knob, replace
 
 
 class LabelSmoothing(Transform):

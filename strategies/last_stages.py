@@ -1,6 +1,6 @@
 """Last-k stages: train the head and the top of the backbone, keep everything below frozen."""
 
-from bench.api import Model, Phase, Phases, Strategy, Task, UserError, knob
+from bench.methods.api import Model, Phase, Phases, Strategy, Task, UserError, knob
 
 
 class LastStages(Strategy):

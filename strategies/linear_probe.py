@@ -1,6 +1,6 @@
 """Linear probe: only the new output layer trains, on features of the frozen pretrained network."""
 
-from bench.api import Model, Phase, Phases, Strategy, Task, knob
+from bench.methods.api import Model, Phase, Phases, Strategy, Task, knob
 
 
 class LinearProbe(Strategy):

@@ -5,7 +5,7 @@
 Rates are set on the groups themselves; timm's `layer_decay` is heeded only by timm's own schedulers.
 """
 
-from bench.api import Group, Model, Phase, Task, Transform, knob, replace
+from bench.methods.api import Group, Model, Phase, Task, Transform, knob, replace
 
 
 class LLRD(Transform):

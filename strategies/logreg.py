@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from bench.api import Model, Phase, Phases, Strategy, Task, torch
+from bench.methods.api import Model, Phase, Phases, Strategy, Task, torch
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,7 +9,7 @@ statistics. After training B A is added to W, so that the tested network has the
 
 from typing import Any
 
-from bench.api import Model, Phase, Phases, Strategy, Task, UserError, knob
+from bench.methods.api import Model, Phase, Phases, Strategy, Task, UserError, knob
 from strategies import _peft
 
 

@@ -5,7 +5,7 @@ stay close. The paper's probe is trained to convergence; here it takes gradient 
 default) of the budget that all strategies have. Each of the two phases runs through the learning-rate schedule.
 """
 
-from bench.api import Model, Phase, Phases, Strategy, Task, UserError, knob
+from bench.methods.api import Model, Phase, Phases, Strategy, Task, UserError, knob
 
 
 class LPFT(Strategy):

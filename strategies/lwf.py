@@ -7,7 +7,7 @@ is trained. It trains along at the body's rate, as the old task's head does in t
 independent of T.
 """
 
-from bench.api import Batch, Model, Phases, Task, Tensor, Transform, knob
+from bench.methods.api import Batch, Model, Phases, Task, Tensor, Transform, knob
 from strategies._source_head import keep_source_head, soft_cross_entropy, source_logits, train_along
 
 

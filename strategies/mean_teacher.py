@@ -12,7 +12,7 @@ labelled images (which have one view) are left out of the agreement, and ramp is
 
 from math import exp
 
-from bench.api import Batch, Model, Phase, Phases, Task, Tensor, Transform, knob, nn, replace, torch
+from bench.methods.api import Batch, Model, Phase, Phases, Task, Tensor, Transform, knob, nn, replace, torch
 from strategies._followers import Follower
 from strategies._progress import with_progress
 from strategies._unlabeled import views, with_unlabeled

@@ -3,7 +3,7 @@
 x = lam x_i + (1 - lam) x_j,   y = lam y_i + (1 - lam) y_j,   lam ~ Beta(alpha, alpha), one per batch
 """
 
-from bench.api import Batch, Model, Phase, Task, Transform, knob, replace, torch
+from bench.methods.api import Batch, Model, Phase, Task, Transform, knob, replace, torch
 from strategies._mixing import mixed_targets
 
 

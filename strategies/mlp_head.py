@@ -3,7 +3,7 @@
 logits = W2 dropout(relu(W1 z + b1)) + b2,   z: [B, D] features
 """
 
-from bench.api import Model, Phases, Task, Transform, UserError, knob, nn, torch
+from bench.methods.api import Model, Phases, Task, Transform, UserError, knob, nn, torch
 
 
 class MLPHead(Transform):

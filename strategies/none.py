@@ -1,6 +1,6 @@
 """No regulariser: cross-entropy alone, weight decay off."""
 
-from bench.api import Transform
+from bench.methods.api import Transform
 
 
 class NoRegulariser(Transform):

@@ -4,7 +4,7 @@ Scale and shift of every BatchNorm, LayerNorm or GroupNorm, found as modules tha
 BatchNorm's statistics follow the target: it is these layers that are not frozen.
 """
 
-from bench.api import Model, Phase, Phases, Strategy, Task, UserError, knob
+from bench.methods.api import Model, Phase, Phases, Strategy, Task, UserError, knob
 
 
 class NormOnly(Strategy):

@@ -7,7 +7,7 @@ fastai 2 rises over .25 and ends at lr/1e5, 6e-6 of the peak away from here.
 
 from math import cos, pi
 
-from bench.api import Model, Phase, Task, Transform, knob, replace
+from bench.methods.api import Model, Phase, Task, Transform, knob, replace
 
 
 class OneCycle(Transform):

@@ -8,7 +8,7 @@ The paper has no tau and t in epochs, 100 and 600; they are shares of the run he
 own in train mode: trained BatchNorm layers normalise them by their own statistics, and take these into the running ones.
 """
 
-from bench.api import Batch, Model, Phase, Task, Tensor, Transform, knob
+from bench.methods.api import Batch, Model, Phase, Task, Tensor, Transform, knob
 from strategies._progress import with_progress
 from strategies._unlabeled import confident_cross_entropy, views, with_unlabeled
 

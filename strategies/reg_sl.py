@@ -6,7 +6,7 @@ D = distance * ||w0||_F here: the paper gives each layer a distance of its own, 
 knob serves all layers. The paper's second part, self-labelling of noisy labels, is another matter and left out.
 """
 
-from bench.api import Model, Phase, Task, Transform, knob, torch
+from bench.methods.api import Model, Phase, Task, Transform, knob, torch
 
 
 class RegSL(Transform):

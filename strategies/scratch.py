@@ -1,6 +1,6 @@
 """Training from scratch: the same network with every weight re-initialised, the baseline of all transfer."""
 
-from bench.api import Model, Phase, Phases, Strategy, Task, knob
+from bench.methods.api import Model, Phase, Phases, Strategy, Task, knob
 
 
 class Scratch(Strategy):

@@ -1,6 +1,6 @@
 """Parameter sharing: keep the first k pretrained stages as they are, re-initialise the others and train them."""
 
-from bench.api import Model, Phase, Phases, Strategy, Task, UserError, knob
+from bench.methods.api import Model, Phase, Phases, Strategy, Task, UserError, knob
 
 
 class SharedPrefix(Strategy):

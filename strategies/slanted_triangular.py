@@ -5,7 +5,7 @@
 with t the share of the steps done; the paper rounds the cut down to a whole step, which is none in short runs.
 """
 
-from bench.api import Model, Phase, Task, Transform, knob, replace
+from bench.methods.api import Model, Phase, Task, Transform, knob, replace
 
 
 class SlantedTriangular(Transform):

@@ -9,7 +9,7 @@ and is a network of three convolutions rather than three residual blocks. Both c
 
 from typing import Any
 
-from bench.api import Group, Model, Phase, Phases, Strategy, Task, UserError, knob, torch
+from bench.methods.api import Group, Model, Phase, Phases, Strategy, Task, UserError, knob, torch
 
 
 class SpotTune(Strategy):

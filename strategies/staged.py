@@ -1,6 +1,6 @@
 """Staged training: freeze the old and train the new, then unfreeze and train jointly at a smaller rate."""
 
-from bench.api import Model, Phase, Phases, Strategy, Task, UserError, knob
+from bench.methods.api import Model, Phase, Phases, Strategy, Task, UserError, knob
 
 
 class Staged(Strategy):

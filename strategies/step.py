@@ -1,6 +1,6 @@
 """Step schedule: the rate is multiplied by `factor` once, `at` a share of training (L2-SP's authors: /10 at 5/9)."""
 
-from bench.api import Model, Phase, Task, Transform, knob, replace
+from bench.methods.api import Model, Phase, Task, Transform, knob, replace
 
 
 class Step(Transform):

@@ -5,7 +5,7 @@
 Both branches share scale and shift, and the moving statistics are updated by every batch.
 """
 
-from bench.api import Model, Phases, Task, Transform, UserError, knob
+from bench.methods.api import Model, Phases, Task, Transform, UserError, knob
 
 
 class StochNorm(Transform):

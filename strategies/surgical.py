@@ -3,7 +3,7 @@
 Unlike in the paper, whose target classes are the source's, the head is new here, and so it trains too.
 """
 
-from bench.api import Model, Phase, Phases, Strategy, Task, UserError, knob
+from bench.methods.api import Model, Phase, Phases, Strategy, Task, UserError, knob
 
 
 class Surgical(Strategy):

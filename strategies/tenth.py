@@ -4,7 +4,7 @@ The head, which does start from scratch, trains at the from-scratch rate itself,
 method adds keep the rate that it gives them.
 """
 
-from bench.api import Model, Phase, Task, Transform, knob, replace
+from bench.methods.api import Model, Phase, Task, Transform, knob, replace
 
 
 class Tenth(Transform):

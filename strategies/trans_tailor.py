@@ -12,7 +12,7 @@ The authors published no code and others' disagree, hence "-like".
 import copy
 from collections.abc import Generator
 
-from bench.api import Group, Model, Phase, Phases, Strategy, Task, UserError, knob, torch
+from bench.methods.api import Group, Model, Phase, Phases, Strategy, Task, UserError, knob, torch
 from strategies._extras import extra
 
 

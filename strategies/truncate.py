@@ -8,7 +8,7 @@ norm. The network really shrinks, in parameters, FLOPs and time.
 import inspect
 from typing import Any
 
-from bench.api import Model, Phases, Task, Transform, UserError, knob, torch
+from bench.methods.api import Model, Phases, Task, Transform, UserError, knob, torch
 
 
 class Truncate(Transform):

@@ -1,6 +1,6 @@
 """Uniform learning rate: every trained group at the strategy's own rate."""
 
-from bench.api import Transform
+from bench.methods.api import Transform
 
 
 class Uniform(Transform):

@@ -1,6 +1,6 @@
 """Weight decay: pulls the weights towards zero, biases and normalisation parameters excepted."""
 
-from bench.api import Model, Phase, Task, Transform, knob, replace
+from bench.methods.api import Model, Phase, Task, Transform, knob, replace
 
 
 class WeightDecay(Transform):

@@ -14,10 +14,10 @@ import timm
 from timm.models import register_model
 from torch import nn
 
-from bench.imports import uncollected
+from bench.core.imports import uncollected
 
 with uncollected():
-    import bench.worker  # noqa: F401
+    import bench.execution.worker  # noqa: F401
 
 
 def lethal(pretrained: bool = False, **kwargs: Any) -> nn.Module:
@@ -30,9 +30,9 @@ lethal.__module__ = "timm.models.resnet"  # of which timm's table of networks te
 register_model(lethal)
 
 if __name__ == "__main__":
-    from bench import cli
-    from bench.executors import choose
-    from bench.executors.pool import LocalPool
+    from bench.cli import main as cli
+    from bench.execution.executors import choose
+    from bench.execution.executors.pool import LocalPool
 
     def local_pool(workers: int) -> LocalPool:
         return LocalPool(workers, threads=1, preload="tests.lethal")

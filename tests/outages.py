@@ -12,10 +12,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from bench import compose, store
-from bench.schema import Metric, Purpose, Tag
-from bench.spec import BackboneSpec, DatasetSpec, RunSpec
-from bench.store.client import MlflowClient
+from bench.core.schema import Metric, Purpose, Tag
+from bench.core.spec import BackboneSpec, DatasetSpec, RunSpec
+from bench.planning import compose
+from bench.tracking import store
+from bench.tracking.store.client import MlflowClient
 from tests.conftest import ROOT
 from tests.servers import Postgres, Server, mlflow_machine, postgres_machine
 from tests.test_cli import BENCH

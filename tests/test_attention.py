@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.train import attention
-from bench.train.attention import TOKENS, short_sequences, taken
+from bench.training.cpu_kernels import attention
+from bench.training.cpu_kernels.attention import TOKENS, short_sequences, taken
 from tests.strategies.samples import TRAIN, composed, make_model, make_task, make_trainer
 
 

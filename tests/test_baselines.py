@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 
-from bench import baselines, driver, state, store, worker
-from bench.baselines import Baselines, key_of
-from bench.executors.base import Ended, Job
-from bench.executors.inline import InlineExecutor
-from bench.places import Places
-from bench.schema import Metric, Tag
-from bench.similarity.pending import Measures
-from bench.study import load, plan
-from bench.study.plan import Plan
+from bench.core.jobs import Ended, Job
+from bench.core.schema import Metric, Tag
+from bench.execution import baselines, driver, state, worker
+from bench.execution.baselines import Baselines, key_of
+from bench.execution.executors.inline import InlineExecutor
+from bench.execution.pending_measures import Measures
+from bench.planning import load, plan
+from bench.planning.plan import Plan
+from bench.storage.places import Places
+from bench.tracking import store
 from tests.test_numerics import Says
 
 STUDY = """

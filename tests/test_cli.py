@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from bench import store
+from bench.tracking import store
 from tests.conftest import ROOT, TINY_STUDY
 
-BENCH = [sys.executable, "-m", "bench.cli"]
+BENCH = [sys.executable, "-m", "bench.cli.main"]
 
 
 def bench(folder: Path, *args: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:

@@ -13,14 +13,16 @@ from typing import Any
 import psutil
 import pytest
 
-from bench import driver, processes, store
-from bench.executors.inline import InlineExecutor
-from bench.places import Places
-from bench.processes import alive, process_mark
-from bench.run.execute import execute
-from bench.schema import Metric, Status, Tag
-from bench.store import outcome
-from bench.study import load, plan
+from bench.core import processes
+from bench.core.processes import alive, process_mark
+from bench.core.schema import Metric, Status, Tag
+from bench.execution import driver
+from bench.execution.executors.inline import InlineExecutor
+from bench.planning import load, plan
+from bench.storage.places import Places
+from bench.tracking import store
+from bench.tracking.store import outcome
+from bench.training.run.execute import execute
 from reports import records
 from tests.conftest import ROOT
 from tests.faults import STUDY, can_mount
@@ -127,7 +129,7 @@ def test_a_mark_outlives_a_clock_that_is_set(monkeypatch: pytest.MonkeyPatch) ->
 
 MOVED = """
 import sys, psutil
-from bench.processes import alive
+from bench.core.processes import alive
 print(alive(sys.argv[1]), psutil.Process(int(sys.argv[2])).create_time())
 """
 MOVE_BTIME = r"""

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from bench.store import patience
+from bench.tracking.store import patience
 from tests.conftest import ROOT
 
 PAGE = (ROOT / "docs" / "clusters.md").read_text()

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.train import convolutions, whole_maps
-from bench.train.convolutions import small_maps, taken
+from bench.training.cpu_kernels import convolutions, whole_maps
+from bench.training.cpu_kernels.convolutions import small_maps, taken
 from tests.strategies.samples import TRAIN, composed, make_model, make_task, make_trainer
 
 LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}

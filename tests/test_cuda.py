@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.backbones.build import build
+from bench.core.errors import UserError
+from bench.core.spec import BackboneSpec
 from bench.data.images import ImageSet
 from bench.data.task import Task
-from bench.device import choose
-from bench.errors import UserError
-from bench.numerics import Key
-from bench.spec import BackboneSpec
-from bench.train.cost import EnergyMeter, MemoryMeter
-from bench.train.evaluate import predict
-from bench.train.loop import Trainer
-from bench.train.precision import measure
+from bench.models.build import build
+from bench.planning.precision import Key
+from bench.training.cost import EnergyMeter, MemoryMeter
+from bench.training.device import choose
+from bench.training.evaluate import predict
+from bench.training.loop import Trainer
+from bench.training.precision_timing import measure
 from tests.strategies.samples import NETWORKS, TRAIN, composed, make_model, make_task, make_trainer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")

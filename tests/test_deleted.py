@@ -17,12 +17,14 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 import reports
-from bench import cli, driver, state, store
-from bench.errors import UserError
-from bench.executors.inline import InlineExecutor
-from bench.schema import Purpose, Tag
-from bench.study import load, plan
-from bench.study.plan import Plan
+from bench.cli import main as cli
+from bench.core.errors import UserError
+from bench.core.schema import Purpose, Tag
+from bench.execution import driver, state
+from bench.execution.executors.inline import InlineExecutor
+from bench.planning import load, plan
+from bench.planning.plan import Plan
+from bench.tracking import store
 from reports.analysis import Analysis
 from reports.records import read
 from tests.faults import STUDY

@@ -15,19 +15,19 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from bench import numerics
-from bench.activations.store import GIB, ActivationStore
-from bench.backbones import kept
-from bench.backbones.weights import load_checkpoint
-from bench.data import intact as checks
-from bench.data.intact import intact
+from bench.core.errors import UserError
+from bench.core.spec import BackboneSpec, DatasetSpec
 from bench.data.prepare import Resolution, load, load_test, prepare
-from bench.errors import UserError
-from bench.files import created, read_document, replaced, write_document
-from bench.numerics import Key, Timing
-from bench.similarity import record
-from bench.spec import BackboneSpec, DatasetSpec
-from bench.train import precision
+from bench.models.checkpoints.loading import load_checkpoint
+from bench.planning import measured_similarity as record
+from bench.planning import precision as numerics
+from bench.planning.precision import Key, Timing
+from bench.storage import checksums as checks
+from bench.storage import weights as kept
+from bench.storage.checksums import intact
+from bench.storage.files import created, read_document, replaced, write_document
+from bench.training import precision_timing as precision
+from bench.training.cached_features.store import GIB, ActivationStore
 from tests.faults import STUDY, can_mount, on_small_disk
 from tests.strategies.samples import make_model
 
@@ -39,14 +39,14 @@ import json, os, tempfile
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from bench.activations.store import GIB, ActivationStore
+from bench.training.cached_features.store import GIB, ActivationStore
 from bench.backbones import kept
 from bench.data.prepare import Resolution, prepare
-from bench.run.execute import Outcome
-from bench.files import room_for, write_document
-from bench.spec import DatasetSpec
+from bench.training.run.execute import Outcome
+from bench.storage.files import room_for, write_document
+from bench.core.spec import DatasetSpec
 from bench.tracking import experiment
-from bench.train.checkpoint import Snapshot
+from bench.training.checkpoint import Snapshot
 from bench import worker
 from tests.activations.test_cached_loop import trained
 
@@ -141,8 +141,8 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from bench import driver, store
-from bench.executors.inline import InlineExecutor
-from bench.files import disk_full
+from bench.execution.executors.inline import InlineExecutor
+from bench.storage.files import disk_full
 from bench.study import load, plan
 from tests.test_numerics import Says
 
@@ -297,7 +297,9 @@ def test_damaged_weights_are_not_read(damage: Damage, tmp_path: Path) -> None:
     assert kept.intact(path)
     load_checkpoint(model.net, path)
     hurt(path, damage)
-    assert not kept.intact(path), "so they are trained anew (bench.run.pretrain, bench.run.teacher)"
+    assert not kept.intact(path), (
+        "so they are trained anew (bench.training.run.pretrain, bench.training.run.teacher)"
+    )
     with pytest.raises(UserError, match=r"w\.safetensors"):
         load_checkpoint(model.net, path)
 

@@ -23,9 +23,9 @@ from markdown_it import MarkdownIt
 from PIL import Image
 from typer.testing import CliRunner
 
-from bench import cli
-from bench.executors.inline import InlineExecutor
-from bench.study import load, plan
+from bench.cli import main as cli
+from bench.execution.executors.inline import InlineExecutor
+from bench.planning import load, plan
 from tests.conftest import ROOT
 
 PAGES = [

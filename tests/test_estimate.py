@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from bench.estimate import Estimator
+from bench.execution.estimate import Estimator
 
 
 def row(dataset: str, n: int, backbone: str, strategy: str) -> dict[str, object]:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from bench import compose
-from bench.errors import UserError
-from bench.failures import Checked
-from bench.places import Places
-from bench.preparation import untrained
-from bench.spec import BackboneSpec, DatasetSpec, RunSpec, TrainSpec
-from bench.worker import check
+from bench.core.errors import UserError
+from bench.core.spec import BackboneSpec, DatasetSpec, RunSpec, TrainSpec
+from bench.execution.failures import Checked
+from bench.execution.preparation import untrained
+from bench.execution.worker import check
+from bench.planning import compose
+from bench.storage.places import Places
 
 SOURCE = BackboneSpec("test_resnet", "source", source=DatasetSpec("world/source"), label="test_resnet")
 

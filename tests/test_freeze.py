@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from bench import freeze
-from bench.api import Batch, Group, Phase
-from bench.backbones.build import build
-from bench.backbones.model import Model
-from bench.errors import UserError
-from bench.spec import BackboneSpec
+from bench.core.errors import UserError
+from bench.core.spec import BackboneSpec
+from bench.methods import freeze
+from bench.methods.api import Batch, Group, Phase
+from bench.models.build import build
+from bench.models.model import Model
 
 TINY = ["test_resnet", "test_efficientnet", "test_convnext", "test_vit"]
 CHOICES: dict[str, Callable[[Model], Sequence[Group]]] = {

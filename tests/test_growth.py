@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from bench import state, store
-from bench.executors.base import Job
-from bench.store.sql import Select
-from bench.study import load as loading
-from bench.study import plan as planning
-from bench.tracking import experiment, leftovers
+from bench.core.jobs import Job
+from bench.execution import state
+from bench.planning import load as loading
+from bench.planning import plan as planning
+from bench.tracking import experiment, leftovers, store
+from bench.tracking.store.sql import Select
 from reports import records, report
 from reports.analysis import Analysis
 from tests.benchmarks import growth_probes, growth_store
@@ -117,9 +117,9 @@ def test_the_driver_spends_as_little_on_a_run_of_many(
     stores: dict[int, tuple[Path, str]], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "bench.console.ConsoleView.event", lambda *_: None
+        "bench.cli.console.ConsoleView.event", lambda *_: None
     )  # rich's, the same for each: see the benchmark
-    monkeypatch.setattr("bench.console.ConsoleView.finished", lambda *_: None)
+    monkeypatch.setattr("bench.cli.console.ConsoleView.finished", lambda *_: None)
     each = {}
     for runs, (path, uri) in stores.items():
         growth_probes.schedule(str(path), uri, "driver")

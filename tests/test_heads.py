@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.api import Batch, Group, Output, Phase, cross_entropy
-from bench.errors import UserError
-from bench.spec import TrainSpec
-from bench.train.evaluate import score
-from bench.train.heads import Heads, HeadTrainer
-from bench.train.judging import Draw, Scores
-from bench.train.optim import make_optimizer, set_learning_rates
-from bench.train.rule import rule_of
+from bench.core.errors import UserError
+from bench.core.spec import TrainSpec
+from bench.methods.api import Batch, Group, Output, Phase, cross_entropy
+from bench.training.evaluate import score
+from bench.training.heads.vectorized import Heads, HeadTrainer
+from bench.training.optimizers import make_optimizer, set_learning_rates
+from bench.training.scoring import Draw, Scores
+from bench.training.update_rules import rule_of
 
 N, D, C, SIZE, EPOCHS = 70, 12, 5, 16, 3
 STEPS = N // SIZE
@@ -165,7 +165,7 @@ def test_one_head_is_a_problem_too() -> None:
 def test_a_step_is_the_same_however_many_are_gathered_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     case = cases()["all at once"]
     expected = together(case, whole := trainer(case, TrainSpec()))
-    monkeypatch.setattr("bench.train.heads.CHUNK", 1)
+    monkeypatch.setattr("bench.training.heads.vectorized.CHUNK", 1)
     found = together(case, chunked := trainer(case, TrainSpec()))
     close([s.loss for s in found], [s.loss for s in expected])
     assert torch.equal(whole.heads.weight, chunked.heads.weight)

@@ -18,7 +18,7 @@ import pytest
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
-    from bench.study.model import Study
+    from bench.planning.study import Study
 
 
 def imports(path: Path, types: bool = False) -> set[str]:
@@ -56,7 +56,9 @@ def users(package: str, folders: tuple[str, ...] = ("bench", "strategies", "repo
 
 def test_only_tracking_and_the_store_touch_mlflow() -> None:
     found = users("mlflow")
-    assert found and all(name.startswith(("bench/tracking/", "bench/store/")) for name in found), found
+    assert found and all(name.startswith(("bench/tracking/", "bench/tracking/store/")) for name in found), (
+        found
+    )
 
 
 def test_only_the_engine_of_searches_touches_optuna() -> None:
@@ -70,8 +72,8 @@ def test_only_final_runs_open_test_images() -> None:
         for path in files("bench")
         if "bench.data.prepare.load_test" in imports(path)
     }
-    assert found == {"bench/run/execute.py", "bench/run/pretrain.py"}
-    source = (ROOT / "bench/run/execute.py").read_text()
+    assert found == {"bench/training/run/execute.py", "bench/training/run/pretrain.py"}
+    source = (ROOT / "bench/training/run/execute.py").read_text()
     assert source.count("load_test(") == 1 and source.count("def try_out") == 2
     for trial in source.split("def try_out")[1:]:
         body = trial.split("def ")[0]
@@ -106,7 +108,7 @@ def test_only_figures_draw() -> None:
 
 def test_reports_know_the_store_and_no_torch() -> None:
     assert not users("torch", ("reports",)) and not users("timm", ("reports",))
-    allowed = ("bench.schema", "bench.store", "bench.places", "bench.errors")
+    allowed = ("bench.core.schema", "bench.tracking.store", "bench.storage.places", "bench.core.errors")
     for path in files("reports"):
         used = {name for name in imports(path) if name == "bench" or name.startswith("bench.")}
         assert all(name == "bench" or name.startswith(allowed) for name in used), f"{path}: {used}"
@@ -115,7 +117,9 @@ def test_reports_know_the_store_and_no_torch() -> None:
 def test_strategies_know_only_torch_and_the_few_types() -> None:
     for path in files("strategies"):
         used = {name for name in imports(path) if name.startswith("bench")}
-        assert all(name.startswith(("bench.api", "bench.errors")) for name in used), f"{path}: {used}"
+        assert all(name.startswith(("bench.methods.api", "bench.core.errors")) for name in used), (
+            f"{path}: {used}"
+        )
         assert not imports(path) & {"mlflow", "optuna", "timm", "pandas"}
 
 
@@ -142,7 +146,7 @@ def test_no_six_lines_stand_twice_in_the_strategies() -> None:
 
 
 def test_the_page_of_strategies_is_current() -> None:
-    from bench import catalogue
+    from bench.planning import catalogue
 
     assert (ROOT / "docs" / "strategies.md").read_text() == catalogue.page(), "run `make docs`"
 
@@ -166,7 +170,7 @@ def test_reading_the_knobs_of_all_strategies_loads_no_torch() -> None:
 
 def test_what_jobs_return_is_read_without_torch() -> None:
     """Where it was not, the driver stood still for the seconds of that import in the middle of a study."""
-    from bench import worker
+    from bench.execution import worker
 
     jobs = [job for job in vars(worker).values() if "emit" in getattr(job, "__annotations__", {})]
     modules = {get_type_hints(job)["return"].__module__ for job in jobs} - {"builtins"}
@@ -175,7 +179,7 @@ def test_what_jobs_return_is_read_without_torch() -> None:
     passes(read)
 
 
-PLAN = "import sys; from bench.cli import app; app(['plan', 'studies/quickstart.yaml', '--json'], standalone_mode=False); "
+PLAN = "import sys; from bench.cli.main import app; app(['plan', 'studies/quickstart.yaml', '--json'], standalone_mode=False); "
 PLAN += "heavy = {'torch', 'timm', 'mlflow', 'optuna', 'pandas', 'seaborn', 'scipy', 'sklearn'} & set(sys.modules); assert not heavy, heavy"
 
 
@@ -197,7 +201,7 @@ def test_planning_starts_within_two_seconds() -> None:
 def test_the_published_schema_is_current() -> None:
     import json
 
-    from bench.study.model import Study
+    from bench.planning.study import Study
 
     published = json.loads((ROOT / "studies" / "study.schema.json").read_text())
     assert published["properties"] == json.loads(json.dumps(Study.model_json_schema()))["properties"], (
@@ -211,7 +215,7 @@ STUDIES = sorted((ROOT / "studies").glob("*.yaml"))
 @pytest.mark.parametrize("study", STUDIES, ids=lambda p: p.stem)
 def test_every_study_is_valid(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of data that is not part of the product, stand-ins are made: planning reads names and sizes of files alone."""
-    from bench.study import load, plan
+    from bench.planning import load, plan
 
     copy = tmp_path / "studies" / study.name
     copy.parent.mkdir()

@@ -14,16 +14,18 @@ from typing import Any
 import pytest
 import torch
 
-from bench import driver, numerics, store, worker
-from bench.errors import UserError
-from bench.executors import devices
-from bench.executors.devices import Processor
-from bench.executors.inline import InlineExecutor
-from bench.numerics import Key
-from bench.schema import Tag
-from bench.similarity.pending import Measures
-from bench.study import load, plan
-from bench.study.plan import Plan
+from bench.core import devices
+from bench.core.devices import Processor
+from bench.core.errors import UserError
+from bench.core.schema import Tag
+from bench.execution import driver, worker
+from bench.execution.executors.inline import InlineExecutor
+from bench.execution.pending_measures import Measures
+from bench.planning import load, plan
+from bench.planning import precision as numerics
+from bench.planning.plan import Plan
+from bench.planning.precision import Key
+from bench.tracking import store
 from reports import records
 from tests.conftest import ROOT
 from tests.similarity.test_of_a_study import Quiet
@@ -102,7 +104,7 @@ def bad(row: Row) -> bool:
 
 
 CASES: dict[str, tuple[str, Callable[..., bool], dict[str, str], Callable[[Row], bool]]] = {
-    # function of bench.worker that crashes -> for whom, in which study, and which runs that concerns
+    # function of bench.execution.worker that crashes -> for whom, in which study, and which runs that concerns
     "building the network": (
         "usable_model",
         lambda backbone, *_: backbone.label == "bad",

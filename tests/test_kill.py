@@ -16,8 +16,8 @@ from typing import Any
 import psutil
 import pytest
 
-from bench import store
-from bench.schema import Metric, Tag
+from bench.core.schema import Metric, Tag
+from bench.tracking import store
 from tests.conftest import ROOT, TINY_STUDY
 from tests.test_cli import BENCH
 

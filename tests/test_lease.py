@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from bench.errors import UserError
-from bench.schema import Purpose, Tag
-from bench.store.client import MlflowClient
+from bench.core.errors import UserError
+from bench.core.schema import Purpose, Tag
 from bench.tracking import lease
+from bench.tracking.store.client import MlflowClient
 
 
 @pytest.fixture(scope="module")

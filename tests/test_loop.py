@@ -12,16 +12,16 @@ import torch
 from safetensors.torch import load_file
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss
 
-from bench.api import Group, Phase
-from bench.errors import Diverged, UserError
-from bench.run import execute
-from bench.seeds import derive
-from bench.spec import TrainSpec
-from bench.train.batches import steps_per_epoch
-from bench.train.cost import forward_flops
-from bench.train.evaluate import score
-from bench.train.loop import epoch_budget
-from bench.train.optim import carry_over, make_optimizer, step
+from bench.core.errors import Diverged, UserError
+from bench.core.seeds import derive
+from bench.core.spec import TrainSpec
+from bench.methods.api import Group, Phase
+from bench.training.batches import steps_per_epoch
+from bench.training.cost import forward_flops
+from bench.training.evaluate import score
+from bench.training.loop import epoch_budget
+from bench.training.optimizers import carry_over, make_optimizer, step
+from bench.training.run import execute
 from tests.strategies.samples import CLASSES, TRAIN, composed, make_model, make_task, make_trainer
 
 

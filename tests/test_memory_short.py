@@ -14,18 +14,18 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from bench.activations.store import GIB, ActivationStore
-from bench.api import Group, Phase, cross_entropy
-from bench.backbones.model import Model
-from bench.errors import UserError
-from bench.places import Places
-from bench.run import execute
-from bench.schema import Metric
-from bench.spec import BackboneSpec
-from bench.train import micro
-from bench.train.evaluate import predict
-from bench.train.loop import Trainer
-from bench.train.precision import compare
+from bench.core.errors import UserError
+from bench.core.schema import Metric
+from bench.core.spec import BackboneSpec
+from bench.methods.api import Group, Phase, cross_entropy
+from bench.models.model import Model
+from bench.storage.places import Places
+from bench.training import micro_batches as micro
+from bench.training.cached_features.store import GIB, ActivationStore
+from bench.training.evaluate import predict
+from bench.training.loop import Trainer
+from bench.training.precision_timing import compare
+from bench.training.run import execute
 from reports import words
 from tests.strategies.samples import (
     STRATEGIES,

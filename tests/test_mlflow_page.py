@@ -1,10 +1,10 @@
-"""docs/mlflow.md names what is logged: the names of bench/schema.py, no more and no fewer, and the note's filters."""
+"""docs/mlflow.md names what is logged: the names of bench/core/schema.py, no more and no fewer, and the note's filters."""
 
 from __future__ import annotations
 
 import re
 
-from bench.schema import CELLS, Metric, Purpose, Status, Tag
+from bench.core.schema import CELLS, Metric, Purpose, Status, Tag
 from bench.tracking import note, views
 from tests.conftest import ROOT
 

@@ -10,23 +10,25 @@ from typing import Any
 import pytest
 import torch
 
-from bench import driver, numerics, store
-from bench.backbones.build import build
+from bench.core import devices
+from bench.core.devices import Processor
+from bench.core.schema import Tag
+from bench.core.spec import BackboneSpec, DatasetSpec, PartSpec, RunSpec, StrategySpec, TrainSpec
 from bench.data.images import ImageSet
 from bench.data.task import Task
-from bench.device import choose
-from bench.executors import devices
-from bench.executors.devices import Processor
-from bench.executors.inline import InlineExecutor
-from bench.numerics import Choice, Key, Timing
-from bench.places import Places
-from bench.run.ingredients import prepare_dataset
-from bench.schema import Tag
-from bench.similarity.pending import Measures
-from bench.spec import BackboneSpec, DatasetSpec, PartSpec, RunSpec, StrategySpec, TrainSpec
-from bench.study import load, plan
-from bench.train import precision
-from bench.train.precision import HOPELESS, PILOT, SECONDS, compare
+from bench.execution import driver
+from bench.execution.executors.inline import InlineExecutor
+from bench.execution.pending_measures import Measures
+from bench.models.build import build
+from bench.planning import load, plan
+from bench.planning import precision as numerics
+from bench.planning.precision import Choice, Key, Timing
+from bench.storage.places import Places
+from bench.tracking import store
+from bench.training import precision_timing as precision
+from bench.training.device import choose
+from bench.training.precision_timing import HOPELESS, PILOT, SECONDS, compare
+from bench.training.run.ingredients import prepare_dataset
 from reports import words
 from tests.conftest import TINY_STUDY
 from tests.strategies.samples import TRAIN, composed, make_trainer

@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from bench import store
-from bench.errors import StoreAway
-from bench.schema import Status
-from bench.store import patience
-from bench.tracking import experiment
+from bench.core.errors import StoreAway
+from bench.core.schema import Status
+from bench.tracking import experiment, store
 from bench.tracking.runs import Tracker
+from bench.tracking.store import patience
 from tests.outages import ROW, SPEC
 
 

@@ -15,18 +15,20 @@ from mlflow.entities import Metric as Point
 from typer.testing import CliRunner
 
 import reports
-from bench import advise, cli, driver, state, store, worker
-from bench.errors import UserError
-from bench.executors.inline import InlineExecutor
-from bench.places import Places
-from bench.preparation import Remarks
-from bench.schema import Metric, Purpose, Status, Tag
-from bench.similarity.pending import Measures
-from bench.store import outcome
-from bench.study import load, plan
-from bench.study.plan import Plan
-from bench.tracking import experiment, leftovers
+from bench.advice import advise
+from bench.cli import main as cli
+from bench.core.errors import UserError
+from bench.core.schema import Metric, Purpose, Status, Tag
+from bench.execution import driver, state, worker
+from bench.execution.executors.inline import InlineExecutor
+from bench.execution.pending_measures import Measures
+from bench.execution.preparation import Remarks
+from bench.planning import load, plan
+from bench.planning.plan import Plan
+from bench.storage.places import Places
+from bench.tracking import experiment, leftovers, store
 from bench.tracking.plain import Tracking
+from bench.tracking.store import outcome
 from bench.tracking.views import COUNTED
 from reports.analysis import Analysis
 from reports.records import join

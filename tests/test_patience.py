@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-from bench import store
-from bench.errors import StoreAway, UserError
-from bench.store import patience
-from bench.store.client import MlflowClient
-from bench.store.patience import Patience
-from bench.store.transient import transient
+from bench.core.errors import StoreAway, UserError
+from bench.tracking import store
+from bench.tracking.store import patience
+from bench.tracking.store.client import MlflowClient
+from bench.tracking.store.patience import Patience
+from bench.tracking.store.transient import transient
 
 REFUSED = "http://127.0.0.1:9"
 

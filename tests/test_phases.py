@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from bench.api import Phase, epoch_spans, replace
-from bench.backbones.model import Model
 from bench.data.task import Task
-from bench.train.loop import Trainer
+from bench.methods.api import Phase, epoch_spans, replace
+from bench.models.model import Model
+from bench.training.loop import Trainer
 from tests.strategies.samples import TRAIN, composed, make_model, make_task, make_trainer
 
 WARM = replace(TRAIN, warmup=0.25)

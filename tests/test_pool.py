@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from bench.executors import devices
-from bench.executors.base import Emit, Ended, Job
-from bench.executors.pool import LocalPool
+from bench.core import devices
+from bench.core.jobs import Emit, Ended, Job
+from bench.execution.executors.pool import LocalPool
 
 
 def visible(emit: Emit) -> str | None:

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.errors import UserError
-from bench.places import Places
-from bench.run.ingredients import make_model
-from bench.run.pretrain import pretrain
-from bench.similarity import record
+from bench.core.errors import UserError
+from bench.core.spec import BackboneSpec, DatasetSpec, PartSpec, RunSpec, StrategySpec, TrainSpec
+from bench.planning import measured_similarity as record
 from bench.similarity.frechet import distance, frechet
 from bench.similarity.measure import measure_similarity
-from bench.spec import BackboneSpec, DatasetSpec, PartSpec, RunSpec, StrategySpec, TrainSpec
+from bench.storage.places import Places
+from bench.training.run.ingredients import make_model
+from bench.training.run.pretrain import pretrain
 
 SOURCE = DatasetSpec("world/source", {"pool_per_class": 40, "test_per_class": 5})
 BACKBONE = BackboneSpec(
@@ -67,7 +67,7 @@ def test_measured_distance_grows_as_the_targets_leave_the_source(places: Places)
 
 
 def test_a_set_is_at_distance_zero_from_itself(places: Places) -> None:
-    from bench.run.ingredients import prepare_dataset
+    from bench.training.run.ingredients import prepare_dataset
 
     model, images = make_model(BACKBONE, 10, 32, places), prepare_dataset(SOURCE, BACKBONE, 32, places).pool
     assert distance(model, images, images) == pytest.approx(0, abs=1e-6)

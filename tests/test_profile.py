@@ -12,15 +12,15 @@ import pytest
 import torch
 
 from bench import profiling
-from bench.device import choose
-from bench.errors import UserError
-from bench.executors.inline import InlineExecutor
-from bench.parts import SILENT, Timed
+from bench.core.errors import UserError
+from bench.execution.executors.inline import InlineExecutor
+from bench.planning import load
+from bench.planning import plan as planning
+from bench.planning.plan import Plan
 from bench.profiling import measure
-from bench.study import load
-from bench.study import plan as planning
-from bench.study.plan import Plan
-from bench.train.cost import Clock, forward_flops, matmul_peak, step_flops
+from bench.training.cost import Clock, forward_flops, matmul_peak, step_flops
+from bench.training.device import choose
+from bench.training.profile_marks import SILENT, Timed
 from tests.conftest import TINY_STUDY
 from tests.strategies.samples import NETWORKS, TRAIN, make_model
 from tests.test_cli import bench
@@ -184,8 +184,8 @@ def test_the_operators_are_those_of_the_steps(folder: Path) -> None:
 
 
 def test_profiling_does_not_change_the_run(folder: Path, tmp_path: Path) -> None:
-    from bench.places import Places
-    from bench.run.execute import execute
+    from bench.storage.places import Places
+    from bench.training.run.execute import execute
 
     plan = planned(folder)
     spec = profiling.pick(plan, strategy="full").spec

@@ -16,12 +16,12 @@ import pytest
 
 pytest.importorskip("ray", reason="Ray is an extra: pip install 'finetune-bench[ray]'")
 
-from bench.errors import UserError
-from bench.executors import devices
-from bench.executors.base import Ended, Event, Job, Lost
-from bench.executors.choose import Request
-from bench.executors.waiting import ATTEMPTS, PREEMPTIONS, Waiting
-from bench.schema import Tag
+from bench.core import devices
+from bench.core.errors import UserError
+from bench.core.jobs import Ended, Event, Job, Lost
+from bench.core.schema import Tag
+from bench.execution.executors.choose import Request
+from bench.execution.executors.waiting import ATTEMPTS, PREEMPTIONS, Waiting
 from tests.conftest import ROOT
 from tests.test_cli import BENCH
 from tests.test_kill import EPOCHS, final_runs, numbers, study_in, wait_for
@@ -112,7 +112,7 @@ def test_a_node_that_is_lost_unnoticed_does_not_end_the_driver(
     """Ray lists it for half a minute more, and refuses what is to run there."""
     import ray
 
-    from bench.executors import cluster as executor
+    from bench.execution.executors import cluster as executor
 
     executor._connect(cluster.address)
     try:
@@ -156,7 +156,7 @@ def test_a_lost_job_goes_first_again_and_not_for_ever(how: str, limit: int) -> N
 
 
 def test_fractions_of_a_gpu_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    from bench.executors.cluster import Share
+    from bench.execution.executors.cluster import Share
 
     assert Share(1, 0.25).fits({"CPU": 16, "GPU": 2}) == 8
     assert Share(4, 0.25).fits({"CPU": 16, "GPU": 2}) == 4

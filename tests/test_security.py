@@ -15,17 +15,18 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
-from bench import cli, lock
+from bench.cli import main as cli
+from bench.core.errors import UserError
+from bench.core.secrets import refuse_unasked_server
+from bench.core.spec import BackboneSpec, DatasetSpec, TrainSpec
 from bench.data.registry import find
-from bench.errors import UserError
-from bench.places import store_uri
-from bench.secrets import refuse_unasked_server
-from bench.spec import BackboneSpec, DatasetSpec, TrainSpec
-from bench.study import load as loading
-from bench.study import plan as planning
+from bench.planning import load as loading
+from bench.planning import plan as planning
+from bench.planning.searches import Budget, Method
+from bench.storage import locks as lock
+from bench.storage.places import store_uri
 from bench.tracking import server
 from bench.tuning import plain_pickle
-from bench.tuning.tuning import Budget, Method
 from tests.conftest import TINY_STUDY
 from tests.tuning.samples import make_tuning, open_search
 
@@ -104,8 +105,8 @@ def test_no_field_names_code(
 
 @pytest.mark.parametrize("name", ["trap:Spring", "trap.Spring", "os.mkdir", "__class__", "__loader__"])
 def test_optimizers_samplers_and_pruners_are_looked_up_not_imported(name: str) -> None:
-    from bench.api import Group, Phase
-    from bench.train.optim import make_optimizer
+    from bench.methods.api import Group, Phase
+    from bench.training.optimizers import make_optimizer
     from bench.tuning import engine
 
     phase = Phase("p", 1, [Group([torch.nn.Parameter(torch.zeros(1))], 1.0)])
@@ -118,7 +119,7 @@ def test_optimizers_samplers_and_pruners_are_looked_up_not_imported(name: str) -
 
 @pytest.mark.parametrize("key", ["checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"])
 def test_arguments_of_a_network_name_no_files(key: str) -> None:
-    from bench.backbones.build import build
+    from bench.models.build import build
 
     with pytest.raises(UserError, match="must not contain"):
         build(BackboneSpec("test_resnet", "random", kwargs={key: "/tmp/x"}), 2)
@@ -142,7 +143,7 @@ def test_published_weights_are_loaded_as_weights_alone(
     """Where timm fetches a .pth, whoever published it cannot run code here."""
     from timm.models import _registry
 
-    from bench.backbones.build import build
+    from bench.models.build import build
 
     torch.save({"state_dict": Bomb(trap)}, tmp_path / "weights.pth")
     config = _registry._model_pretrained_cfgs["test_resnet.r160_in1k"]
@@ -163,8 +164,8 @@ def test_published_weights_are_loaded_as_weights_alone(
 
 
 def test_arrays_in_the_cache_are_not_unpickled(tmp_path: Path, trap: Path) -> None:
-    from bench.activations.store import _read
     from bench.data.prepare import load_test
+    from bench.training.cached_features.store import _read
 
     planted = np.array([Bomb(trap)], dtype=object)
     for name in ("test.npy", "test_labels.npy", "rows.npy"):

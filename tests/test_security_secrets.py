@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench import store
-from bench.errors import UserError
-from bench.schema import Tag
-from bench.secrets import redacted
+from bench.core.errors import UserError
+from bench.core.schema import Tag
+from bench.core.secrets import redacted
+from bench.tracking import store
 from tests.conftest import ROOT
 from tests.servers import postgres
 
@@ -64,7 +64,7 @@ ENDED = ("1 failed, 2 finished", "2 failed, 3 finished")
 CRASHING = """
 import os
 from bench import worker
-from bench.cli import main
+from bench.cli.main import main
 real = worker.execute
 def execute(spec, *rest, **settings):
     if spec.seed == 1:

@@ -34,27 +34,36 @@ POWERFUL = {
 """Names, or the beginnings of names, that load objects, run code or start processes."""
 
 ALLOWED = {
-    ("bench/torch_later.py", "importlib.import_module"): "torch, at its first use: the name is a constant",
+    (
+        "bench/core/lazy_torch.py",
+        "importlib.import_module",
+    ): "torch, at its first use: the name is a constant",
     ("strategies/__init__.py", "importlib.import_module"): "modules of its own table",
     ("strategies/_extras.py", "importlib.import_module"): "optional packages that strategies name",
-    ("bench/executors/base.py", "importlib.import_module"): "functions that the driver's own jobs name",
-    ("bench/backbones/files.py", "zipfile"): "names of an archive's entries; nothing is unpacked",
-    ("bench/backbones/reading.py", "pickle"): "UnpicklingError, the exception",
-    ("bench/backbones/reading.py", "torch.load"): "with weights_only=True",
-    ("bench/backbones/reading.py", "torch.serialization"): "argparse.Namespace, which is plain data",
+    ("bench/core/jobs.py", "importlib.import_module"): "functions that the driver's own jobs name",
     (
-        "bench/backbones/inert.py",
+        "bench/models/checkpoints/file_kinds.py",
+        "zipfile",
+    ): "names of an archive's entries; nothing is unpacked",
+    ("bench/models/checkpoints/reading.py", "pickle"): "UnpicklingError, the exception",
+    ("bench/models/checkpoints/reading.py", "torch.load"): "with weights_only=True",
+    ("bench/models/checkpoints/reading.py", "torch.serialization"): "argparse.Namespace, which is plain data",
+    (
+        "bench/models/checkpoints/unpickled.py",
         "pickle",
     ): "an Unpickler that imports nothing: all names become classes that do nothing",
-    ("bench/backbones/inert.py", "zipfile"): "reads the pickle of an archive; nothing is unpacked",
-    ("bench/backbones/salvage.py", "zipfile"): "reads the bytes of tensors; nothing is unpacked",
+    (
+        "bench/models/checkpoints/unpickled.py",
+        "zipfile",
+    ): "reads the pickle of an archive; nothing is unpacked",
+    ("bench/models/checkpoints/salvage.py", "zipfile"): "reads the bytes of tensors; nothing is unpacked",
     ("bench/tuning/plain_pickle.py", "pickle"): "an Unpickler that finds numbers and arrays alone",
-    ("bench/activations/store.py", "numpy.load"): "without allow_pickle",
+    ("bench/training/cached_features/store.py", "numpy.load"): "without allow_pickle",
     ("bench/data/prepare.py", "numpy.load"): "without allow_pickle",
-    ("bench/study/document.py", "yaml.load"): "with a SafeLoader",
+    ("bench/planning/yaml_document.py", "yaml.load"): "with a SafeLoader",
     ("bench/tracking/provenance.py", "subprocess"): "git describe, no shell",
-    ("bench/train/cost.py", "ctypes"): "malloc_trim of the system's own libc",
-    ("bench/cli.py", "os.execve"): "`bench ui` becomes MLflow's server",
+    ("bench/training/cost.py", "ctypes"): "malloc_trim of the system's own libc",
+    ("bench/cli/main.py", "os.execve"): "`bench ui` becomes MLflow's server",
 }
 """(file, name) -> why it is harmless there."""
 
@@ -162,11 +171,11 @@ def test_what_is_read_holds_data_alone() -> None:
     for _, call in calls("numpy.load"):
         assert "allow_pickle" not in keywords(call) and None not in keywords(call)
     for file, call in calls("yaml.load"):
-        assert file == "bench/study/document.py" and keywords(call)["Loader"] == "_Loader"
+        assert file == "bench/planning/yaml_document.py" and keywords(call)["Loader"] == "_Loader"
 
     import yaml
 
-    from bench.study.document import _Loader
+    from bench.planning.yaml_document import _Loader
 
     assert issubclass(_Loader, yaml.SafeLoader)
 

@@ -16,12 +16,12 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from bench import cli, store
-from bench.schema import Purpose, Status, Tag
-from bench.store import patience
-from bench.store.client import MlflowClient
-from bench.tracking import experiment
+from bench.cli import main as cli
+from bench.core.schema import Purpose, Status, Tag
+from bench.tracking import experiment, store
 from bench.tracking.runs import Tracker
+from bench.tracking.store import patience
+from bench.tracking.store.client import MlflowClient
 from tests.conftest import TINY_STUDY
 from tests.outages import ROW, SPEC, Disturbed, Machines, check_epochs, epochs_logged, final, numbers
 from tests.servers import losing_answers

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from bench import store
-from bench.errors import UserError
-from bench.schema import ARTIFACT_STUDY, Purpose, Tag
+from bench.core.errors import UserError
+from bench.core.schema import ARTIFACT_STUDY, Purpose, Tag
+from bench.tracking import store
 from tests.servers import postgres
 
 KEYS = [
@@ -280,7 +280,7 @@ def test_passwords_are_not_shown() -> None:
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 def test_fast_without_mlflow(kind: str, request: pytest.FixtureRequest) -> None:
     uri = request.getfixturevalue("uri" if kind == "sqlite" else "on_postgres")
-    script = "import sys; from bench.store import read_runs; assert read_runs(sys.argv[1], 'exp'); print(*sys.modules)"
+    script = "import sys; from bench.tracking.store import read_runs; assert read_runs(sys.argv[1], 'exp'); print(*sys.modules)"
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     done = subprocess.run([sys.executable, "-c", script, uri], capture_output=True, text=True, check=True)
     assert "mlflow" not in done.stdout.split()

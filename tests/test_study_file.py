@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import UserError
-from bench.study import load, plan
+from bench.core.errors import UserError
+from bench.planning import load, plan
 from tests.conftest import TINY_STUDY
 
 

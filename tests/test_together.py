@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from bench import compose, store, worker
-from bench.executors.pool import Stopped
-from bench.places import Places
-from bench.run.execute import gather
-from bench.run.together import AT_MOST, grouped
-from bench.schema import Metric, Tag
-from bench.spec import RunSpec, TrainSpec
-from bench.study import load, plan
-from bench.tracking import experiment
+from bench.core.jobs import Stopped
+from bench.core.schema import Metric, Tag
+from bench.core.spec import RunSpec, TrainSpec
+from bench.execution import worker
+from bench.planning import compose, load, plan
+from bench.planning.grouping import AT_MOST, grouped
+from bench.storage.places import Places
+from bench.tracking import experiment, store
 from bench.tracking.plain import Tracking
+from bench.training.run.execute import gather
 from tests.conftest import TINY_STUDY
 from tests.test_kill import final_runs, start, wait_for
 from tests.tuning.trained import ROW, make_spec
@@ -128,7 +128,7 @@ def test_runs_that_are_stopped_are_all_killed(
     def stop(*args: Any) -> Any:
         raise Stopped
 
-    monkeypatch.setattr("bench.train.heads.HeadTrainer.evaluate", stop)
+    monkeypatch.setattr("bench.training.heads.vectorized.HeadTrainer.evaluate", stop)
     with pytest.raises(Stopped):
         worker.run_together(ignore, planned(), places, tracking)
     assert [(r["status"], r["tags"][Tag.STATUS]) for r in stored(tracking).values()] == [

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 import torch
 
-from bench import compose
+from bench.core.schema import Metric
+from bench.core.seeds import derive
+from bench.core.spec import RunSpec, TrainSpec
 from bench.data.prepare import load_test
-from bench.places import Places
-from bench.run import unchanged
-from bench.run.execute import Outcome, execute, gather, try_out
-from bench.run.ingredients import make_model, make_task, prepare_for
-from bench.run.unchanged import Unchanged, nearest_class_mean
-from bench.schema import Metric
-from bench.seeds import derive
-from bench.spec import RunSpec, TrainSpec
+from bench.planning import compose
+from bench.storage.places import Places
+from bench.training.run import unchanged
+from bench.training.run.execute import Outcome, execute, gather, try_out
+from bench.training.run.ingredients import make_model, make_task, prepare_for
+from bench.training.run.unchanged import Unchanged, nearest_class_mean
 from tests.test_numerics import SPEC
 
 EXACT = (Metric.TEST_ACCURACY, Metric.TEST_NLL, Metric.VAL_NLL, Metric.TEST_ECE)

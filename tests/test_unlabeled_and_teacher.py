@@ -10,23 +10,22 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-import bench.run.teacher
-from bench import compose
-from bench.api import Phase
+import bench.training.run.teacher
+from bench.core.errors import Diverged, UserError
+from bench.core.schema import Metric
+from bench.core.spec import BackboneSpec, DatasetSpec, RunSpec, TeacherSpec, TrainSpec
 from bench.data.augment import normalise
 from bench.data.images import ImageSet
 from bench.data.prepare import Prepared
 from bench.data.strong import strong_view, weak_view
 from bench.data.task import Task
-from bench.device import choose
-from bench.errors import Diverged, UserError
-from bench.places import Places
-from bench.run import execute, ingredients, preflight
-from bench.run.teacher import Teacher
-from bench.schema import Metric
-from bench.spec import BackboneSpec, DatasetSpec, RunSpec, TeacherSpec, TrainSpec
-from bench.study import load, plan
-from bench.train.batches import Batches
+from bench.methods.api import Phase
+from bench.planning import compose, load, plan
+from bench.storage.places import Places
+from bench.training.batches import Batches
+from bench.training.device import choose
+from bench.training.run import execute, ingredients, preflight
+from bench.training.run.teacher import Teacher
 from tests.strategies.samples import CLASSES, SIZE, first_phase, make_model, make_task
 
 TRAIN = TrainSpec(epochs=2, batch_size=8, optimizer="adamw", numerics="fp32", augment="crop", image_size=SIZE)
@@ -264,7 +263,7 @@ def test_a_teacher_is_trained_once_and_read_from_its_file_afterwards(
     first = make_teacher(tmp_path)
     weights = {k: v.cpu() for k, v in first().net.state_dict().items()}
     assert all(not torch.equal(v, start[k]) for k, v in weights.items() if k.endswith("weight"))
-    monkeypatch.setattr(bench.run.teacher, "Trainer", no_training)
+    monkeypatch.setattr(bench.training.run.teacher, "Trainer", no_training)
     second = make_teacher(tmp_path)
     model = second()
     assert all(torch.equal(v.cpu(), weights[k]) for k, v in model.net.state_dict().items())
@@ -309,7 +308,7 @@ def test_a_study_trains_its_teacher_in_the_first_run_and_only_there(
     spec = one_run(tmp_path)
     first = executed(spec, tmp_path).metrics
     (file,) = (tmp_path / "cache" / "teachers").glob("*.safetensors")
-    monkeypatch.setattr(bench.run.teacher, "Trainer", no_training)
+    monkeypatch.setattr(bench.training.run.teacher, "Trainer", no_training)
     second = executed(spec, tmp_path).metrics
     assert first[Metric.TEACHER_SECONDS] == second[Metric.TEACHER_SECONDS] > 0
     for name in (Metric.TEST_ACCURACY, Metric.TEST_NLL, Metric.VAL_ACCURACY):

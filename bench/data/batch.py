@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from bench.backbones.types import Output
-from bench.torch_later import Tensor, torch
+from bench.core.lazy_torch import Tensor, torch
+from bench.models.types import Output
 
 if TYPE_CHECKING:
-    from bench.backbones.model import Model
+    from bench.models.model import Model
 
 
 class Images(Protocol):

@@ -15,27 +15,19 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.core.errors import UserError, nearest
 from bench.data import identity
-from bench.data.damaged import SKIP, Damaged
-from bench.data.family import (
-    Chunk,
-    DatasetInfo,
-    Family,
-    Request,
-    Resolution,
-    Stream,
-    refuse_changed,
-)
+from bench.data.decoding.damaged import SKIP, Damaged
+from bench.data.family import Chunk, DatasetInfo, Family, Request, Resolution, Stream, refuse_changed
 from bench.data.identity import Unreadable
 from bench.data.options import RANGE, Option
-from bench.errors import UserError, nearest
-from bench.places import place
+from bench.storage.places import place
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image, Resampling
 
-    from bench.data.ranges import Range
+    from bench.data.decoding.ranges import Range
 
 # torch/ names of timm beside its table: folders go by `folder:PATH`
 _MORE_TORCH_NAMES = ("imagenet", "inaturalist", "inat", "places365", "qmnist")
@@ -111,7 +103,7 @@ class External(Family):
         return identity.content(((str(path.relative_to(root)), 0, d.sha256) for path, d in found), len(files))
 
     def open(self, request: Request, resolution: Resolution, cache: Path) -> Stream:
-        from bench.data.store import locked
+        from bench.storage.arrays import locked
 
         if self._kind.prefix == "torch":
             _check_torch_name(request)
@@ -208,8 +200,8 @@ def _read(
     damaged: Damaged,
     crops: bool = False,
 ) -> Iterator[Chunk]:
-    from bench.data import ranges
-    from bench.data.decode import CHUNK, in_parallel, resampling_filter
+    from bench.data.decoding import ranges
+    from bench.data.decoding.decode import CHUNK, in_parallel, resampling_filter
 
     resample = resampling_filter(resolution.interpolation)
     grey = ranges.given(request.options["range"])
@@ -237,8 +229,8 @@ def _squares(
     grey: Range | None,
     dataset: str,
 ) -> list[np.ndarray]:
-    from bench.data.decode import squares, unreadable
-    from bench.data.pixels import is_grey
+    from bench.data.decoding.decode import squares, unreadable
+    from bench.data.decoding.pixels import is_grey
 
     image = pair[0]
     if isinstance(image, Unreadable):
@@ -278,7 +270,7 @@ def _at(dataset: Any, i: int) -> tuple[Image | Unreadable, Any]:
     """Not by timm's own indexing, which takes the next image for a damaged one, and clips greys of 16 bits at 255."""
     from timm.data import ImageDataset
 
-    from bench.data.decode import unreadable
+    from bench.data.decoding.decode import unreadable
 
     try:
         with unreadable():

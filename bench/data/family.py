@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bench.core.errors import UserError
 from bench.data.options import Option
-from bench.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np

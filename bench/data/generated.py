@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.data.family import Chunk, DatasetInfo, Family, Request, Resolution, Stream
 from bench.data.options import Option
-from bench.data.procedural.recipe import ALIENS, Recipe
+from bench.data.synthetic.recipe import ALIENS, Recipe
 
 WORLD_VERSION = 1
 """Raise it when a world would be rendered differently than before."""

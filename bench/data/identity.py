@@ -25,8 +25,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.errors import UserError
-from bench.files import replaced
+from bench.core.errors import UserError
+from bench.storage.files import replaced
 
 COARSE = 5.0
 """Seconds. File systems keep times to a nanosecond (ext4), a second (HFS+, old NFS) or two (FAT)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from bench.errors import UserError, nearest
+from bench.core.errors import UserError, nearest
 
 _KINDS = {
     int: "whole number",

@@ -2,7 +2,8 @@
 
 `cache/data/<key>/` holds pool.npy and test.npy (uint8 [N, 3, S, S]), their labels, and meta.json; for crops, where the
 images have more pixels than S, also pool_large.npy (uint8 [N, R, R, 3], the same images). The folder is complete or absent,
-and made anew where its checksums say that it is damaged (`bench.data.intact`); the key hashes all that decides its content.
+and made anew where its checksums say that it is damaged (`bench.storage.checksums`); the key hashes all that decides
+its content.
 """
 
 from __future__ import annotations
@@ -17,16 +18,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from bench.core.errors import UserError
+from bench.core.spec import DatasetSpec, content_hash
 from bench.data.duplicates import Seen
 from bench.data.family import Chunk, Family, Request, Resolution, Stream
 from bench.data.images import ImageSet
-from bench.data.intact import intact
 from bench.data.registry import find
-from bench.data.store import ArrayFile, locked, remove_leftovers, staged, write_text
-from bench.errors import UserError
-from bench.files import room_for
-from bench.places import used
-from bench.spec import DatasetSpec, content_hash
+from bench.storage.arrays import ArrayFile, locked, remove_leftovers, staged, write_text
+from bench.storage.checksums import intact
+from bench.storage.files import room_for
+from bench.storage.places import used
 
 __all__ = ["Prepared", "Resolution", "load", "load_test", "prepare"]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from bench.core.errors import UserError, nearest
+from bench.core.spec import DatasetSpec
 from bench.data.external import EXTERNALS
 from bench.data.family import DatasetInfo, Family, Request
-from bench.data.folder import Folder
+from bench.data.folders.folder import Folder
 from bench.data.generated import WORLDS, Digits
 from bench.data.options import identifying, resolve
-from bench.errors import UserError, nearest
-from bench.spec import DatasetSpec
 
 __all__ = ["DatasetInfo", "describe", "find", "identified", "inspect"]
 

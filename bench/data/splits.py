@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.errors import UserError
+from bench.core.errors import UserError
 
 _ROUNDING = 1e-9  # .29 * 100 must count as 29
 

@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 from bench.data.augment import Kind, random_boxes, random_flips, resized_crop
 
 if TYPE_CHECKING:
-    from bench.backbones.model import Model
+    from bench.models.model import Model
 
 SCALE = (0.8, 1.0)
 CUTOUT = (0.05, 0.2)  # share of the image's area

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.backbones.model import Model
+from bench.core.errors import UserError
 from bench.data.augment import normalise
 from bench.data.batch import Batch
 from bench.data.images import ImageSet, centre_crop
-from bench.errors import UserError
+from bench.models.model import Model
 
 
 def no_teacher() -> Model:

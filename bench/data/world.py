@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from bench.data.images import ImageSet
-from bench.data.procedural.base import ImageFamily, generator, pulled, rows
-from bench.data.procedural.glyphs import Glyphs
-from bench.data.procedural.objects import Objects
-from bench.data.procedural.recipe import Recipe
-from bench.data.procedural.spectro import Spectro
+from bench.data.synthetic.base import ImageFamily, generator, pulled, rows
+from bench.data.synthetic.glyphs import Glyphs
+from bench.data.synthetic.objects import Objects
+from bench.data.synthetic.recipe import Recipe
+from bench.data.synthetic.spectro import Spectro
 
 SOURCE = Objects()
 ALIENS: dict[str, ImageFamily[Any, Any]] = {"spectro": Spectro(), "glyph": Glyphs()}

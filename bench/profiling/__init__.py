@@ -1,6 +1,6 @@
 """Where the time of a run goes: which run of a study, who measures it, and how it is told. Torch-free.
 
-`measure` is the job that executes the run; the marks that it reads are in `bench.parts`.
+`measure` is the job that executes the run; the marks that it reads are in `bench.training.profile_marks`.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import UserError, nearest
-from bench.executors.base import Ended, Executor, Job
-from bench.places import Places
+from bench.core.errors import UserError, nearest
+from bench.core.jobs import Ended, Executor, Job
+from bench.storage.places import Places
 from bench.tracking.plain import run_name
 
 if TYPE_CHECKING:
-    from bench.study.plan import Plan, PlannedRun
-    from bench.view import View
+    from bench.execution.view import View
+    from bench.planning.plan import Plan, PlannedRun
 
 PARTS = {
     "images": "preparation: images",

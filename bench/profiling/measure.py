@@ -13,23 +13,23 @@ import torch
 from torch.autograd.profiler_util import FunctionEventAvg
 from torch.profiler import ProfilerActivity
 
-from bench.backbones.build import build
-from bench.backbones.model import Model
-from bench.device import Numerics, choose
-from bench.errors import Diverged, UserError
-from bench.executors.base import Emit
-from bench.numerics import Key
-from bench.parts import STEP, Parts, Timed
-from bench.places import Places
+from bench.core.errors import Diverged, UserError
+from bench.core.jobs import Emit
+from bench.core.schema import Metric
+from bench.core.spec import RunSpec
+from bench.models.build import build
+from bench.models.model import Model
+from bench.planning.precision import Key
 from bench.profiling import PARTS
-from bench.run.execute import Outcome, execute
-from bench.run.ingredients import make_task, prepare_for, train_teacher
-from bench.run.preflight import preflight
-from bench.schema import Metric
-from bench.spec import RunSpec
-from bench.train import precision
-from bench.train.cost import matmul_peak, step_flops
-from bench.train.loop import Record
+from bench.storage.places import Places
+from bench.training import precision_timing as precision
+from bench.training.cost import matmul_peak, step_flops
+from bench.training.device import Numerics, choose
+from bench.training.loop import Record
+from bench.training.profile_marks import STEP, Parts, Timed
+from bench.training.run.execute import Outcome, execute
+from bench.training.run.ingredients import make_task, prepare_for, train_teacher
+from bench.training.run.preflight import preflight
 
 STEPS = 20
 """Training steps of which torch's operators are recorded."""

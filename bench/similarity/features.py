@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.backbones.model import Model
 from bench.data.augment import normalise
 from bench.data.images import ImageSet
+from bench.models.model import Model
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 if TYPE_CHECKING:
-    from bench.backbones.model import Model
     from bench.data.images import ImageSet
+    from bench.models.model import Model
 
 IMAGES = 2000
 """At most so many images of either side; the covariance of a stem's few dozen channels needs no more."""

@@ -13,20 +13,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.backbones import usable
-from bench.backbones.model import Model
+from bench.core.errors import UserError
+from bench.core.spec import BackboneSpec, DatasetSpec, RunSpec
 from bench.data.images import ImageSet
 from bench.data.splits import k_shot
-from bench.device import placed
-from bench.errors import UserError
-from bench.places import Places
-from bench.run.ingredients import make_model, prepare_dataset
-from bench.similarity import record
+from bench.models import usable
+from bench.models.model import Model
+from bench.planning import measured_similarity as record
 from bench.similarity.features import extract, sample
 from bench.similarity.frechet import distance
 from bench.similarity.measures import NO_HEAD, measure
-from bench.spec import BackboneSpec, DatasetSpec, RunSpec
-from bench.train.cost import forward_flops
+from bench.storage.places import Places
+from bench.training.cost import forward_flops
+from bench.training.device import placed
+from bench.training.run.ingredients import make_model, prepare_dataset
 
 IMAGES = 2000
 """At most so many images of either side, ..."""

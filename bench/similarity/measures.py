@@ -1,4 +1,4 @@
-"""The table of measures, and all of them at once. On arrays only; their names and directions are in `bench.schema`."""
+"""The table of measures, and all of them at once. On arrays only; their names and directions are in `bench.core.schema`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.schema import Measure
+from bench.core.schema import Measure
 from bench.similarity.emd import emd_similarity
 from bench.similarity.features import Features
 from bench.similarity.frechet import standardised

@@ -9,13 +9,12 @@ from typing import Any
 
 from mlflow.entities import Experiment, RunStatus, ViewType
 
-from bench import store
-from bench.files import created
-from bench.schema import ARTIFACT_STUDY, Purpose, Tag
-from bench.store.client import MlflowClient
-from bench.store.patience import patient, patiently
-from bench.tracking import note, provenance
+from bench.core.schema import ARTIFACT_STUDY, Purpose, Tag
+from bench.storage.files import created
+from bench.tracking import note, provenance, store
 from bench.tracking.plain import UNPLANNED, as_stored
+from bench.tracking.store.client import MlflowClient
+from bench.tracking.store.patience import patient, patiently
 from bench.tracking.views import all_views
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bench import store
-from bench.schema import Metric, Purpose, Tag
-from bench.store import outcome
-from bench.store.client import MlflowClient
+from bench.core.schema import Metric, Purpose, Tag
+from bench.tracking import store
+from bench.tracking.store import outcome
+from bench.tracking.store.client import MlflowClient
 
 
 def log_scores(uri: str, study: str, scores: Mapping[str, float]) -> None:

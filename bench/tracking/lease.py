@@ -17,10 +17,10 @@ from dataclasses import dataclass
 
 from mlflow.entities import Run
 
-from bench.errors import UserError
-from bench.processes import alive, process_mark
-from bench.schema import Purpose, Tag
-from bench.store.client import MlflowClient
+from bench.core.errors import UserError
+from bench.core.processes import alive, process_mark
+from bench.core.schema import Purpose, Tag
+from bench.tracking.store.client import MlflowClient
 
 BEAT_SECONDS = 5.0
 SILENT_SECONDS = 20.0

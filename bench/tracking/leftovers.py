@@ -1,6 +1,7 @@
 """Runs that a dead process left RUNNING: found by the process that wrote them, and marked killed.
 
-One that had said how it ended, and was cut off before MLflow's own status followed, keeps its word (`bench.store.outcome`).
+One that had said how it ended, and was cut off before MLflow's own status followed, keeps its word
+(`bench.tracking.store.outcome`).
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ from collections.abc import Mapping, Sequence
 
 from mlflow.entities import RunTag
 
-from bench import store
-from bench.processes import alive
-from bench.schema import Purpose, Status, Tag
-from bench.store import outcome
-from bench.store.client import MlflowClient
+from bench.core.processes import alive
+from bench.core.schema import Purpose, Status, Tag
+from bench.tracking import store
 from bench.tracking.log import MLFLOW_STATUS
 from bench.tracking.plain import Tracking
+from bench.tracking.store import outcome
+from bench.tracking.store.client import MlflowClient
 
 
 def reap(uri: str, study: str, alone: bool = False, patience: float = 10.0) -> int:

@@ -1,6 +1,6 @@
 """One MLflow run being written. The training thread never waits for it: metrics go through a queue, in batches.
 
-While the store is away the queue grows, and what ends a run waits for it, as long as `bench.store.patience` says.
+While the store is away the queue grows, and what ends a run waits for it, as long as `bench.tracking.store.patience` says.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from mlflow.entities import Metric as Point
 from mlflow.entities import RunTag
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-from bench.schema import Status, Tag
-from bench.secrets import redacted
-from bench.store import patience
-from bench.store.transient import transient
+from bench.core.schema import Status, Tag
+from bench.core.secrets import redacted
 from bench.tracking.opening import Opening
+from bench.tracking.store import patience
+from bench.tracking.store.transient import transient
 from bench.tracking.system import Monitor
 
 FLUSH_SECONDS = 2.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bench.schema import ARTIFACT_REPORT, CELLS, Metric, Tag
+from bench.core.schema import ARTIFACT_REPORT, CELLS, Metric, Tag
 from bench.tracking.plain import BOTH
 from bench.tracking.server import artifact_page, runs_page
 from bench.tracking.views import COUNTED, SEARCHES, TRIALS, TROUBLE, TUNED, View, of_cell

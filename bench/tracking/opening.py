@@ -9,8 +9,8 @@ from typing import Any
 
 from mlflow.entities import Param, Run, RunTag
 
-from bench.schema import Status, Tag
-from bench.store.client import MlflowClient
+from bench.core.schema import Status, Tag
+from bench.tracking.store.client import MlflowClient
 
 LONGEST_VALUE = 6000
 PER_REQUEST = 100

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bench.schema import Tag
+from bench.core.schema import Tag
 
 BOTH = "both"
 """Tag `setting` of a run whose default knobs are also what the search chose."""

@@ -11,7 +11,7 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from bench.schema import Tag
+from bench.core.schema import Tag
 
 
 def tags() -> dict[str, str]:

@@ -11,16 +11,16 @@ from typing import Any
 from mlflow.entities import Metric as Point
 from mlflow.entities import RunTag
 
-from bench.processes import process_mark
-from bench.schema import IMPORTANCE, Metric, Purpose, Status, Tag
-from bench.spec import BackboneSpec, DatasetSpec, RunSpec
-from bench.store.client import MlflowClient
-from bench.store.patience import patiently
+from bench.core.processes import process_mark
+from bench.core.schema import IMPORTANCE, Metric, Purpose, Status, Tag
+from bench.core.spec import BackboneSpec, DatasetSpec, RunSpec
+from bench.planning.searches import Tuning
 from bench.tracking import provenance
 from bench.tracking.log import MLFLOW_STATUS, RunLog
 from bench.tracking.opening import Opening
 from bench.tracking.plain import run_name, search_name
-from bench.tuning.tuning import Tuning
+from bench.tracking.store.client import MlflowClient
+from bench.tracking.store.patience import patiently
 
 
 class Tracker:

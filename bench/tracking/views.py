@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.schema import CELLS, Metric, Purpose, Status, Tag
+from bench.core.schema import CELLS, Metric, Purpose, Status, Tag
 from bench.tracking.plain import UNPLANNED
 
 VIEW_TAG = "mlflow.sharedViewState."

@@ -29,15 +29,15 @@ from optuna.distributions import (
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from bench.errors import StoreAway, UserError, nearest
-from bench.processes import alive, process_mark
-from bench.secrets import redacted
-from bench.seeds import derive
-from bench.store.patience import patiently
+from bench.core.errors import StoreAway, UserError, nearest
+from bench.core.processes import alive, process_mark
+from bench.core.secrets import redacted
+from bench.core.seeds import derive
+from bench.planning.search_space import Searched
+from bench.planning.searches import Budget, Tuning
+from bench.tracking.store.patience import patiently
 from bench.tuning import plain_pickle
-from bench.tuning.space import Searched
 from bench.tuning.storage import PatientStorage
-from bench.tuning.tuning import Budget, Tuning
 
 Made = TypeVar("Made")
 

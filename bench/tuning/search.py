@@ -10,20 +10,19 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from bench.errors import CutShort, Pruned, StoreAway, UserError
-from bench.executors.base import Emit
-from bench.executors.pool import Stopped
-from bench.places import Places
-from bench.run.execute import Together, gather, try_out
-from bench.run.together import AT_MOST, possible
-from bench.schema import Metric, Status
-from bench.spec import RunSpec
-from bench.store import patience
+from bench.core.errors import CutShort, Pruned, StoreAway, UserError
+from bench.core.jobs import Emit, Stopped
+from bench.core.schema import Metric, Status
+from bench.core.spec import RunSpec
+from bench.planning.grouping import AT_MOST, possible
+from bench.planning.searches import Tuning
+from bench.storage.places import Places
 from bench.tracking.log import RunLog
 from bench.tracking.plain import Tracking, search_name
 from bench.tracking.runs import Found, Tracker
+from bench.tracking.store import patience
+from bench.training.run.execute import Together, gather, try_out
 from bench.tuning.engine import BY_SPLIT, PRUNERS, Search
-from bench.tuning.tuning import Tuning
 
 STATES = {
     Status.FINISHED: "complete",

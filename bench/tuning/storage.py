@@ -16,7 +16,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from bench.store.patience import patient, patiently
+from bench.tracking.store.patience import patient, patiently
 
 MADE, TAKEN = "bench:made", "bench:taken"
 """System attributes of a trial: marks of the call that made it, and of the one that took it from the queue."""
@@ -45,7 +45,7 @@ TWICE_IS_ONCE = (
 
 
 class PatientStorage(optuna.storages.RDBStorage):
-    """Optuna's relational storage, with as much patience as was granted (`bench.store.patience`)."""
+    """Optuna's relational storage, with as much patience as was granted (`bench.tracking.store.patience`)."""
 
     def _create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> FrozenTrial:
         template = copy.deepcopy(template_trial) or create_trial(state=TrialState.RUNNING)

@@ -7,7 +7,7 @@ from bisect import bisect_left
 
 import torch
 
-from bench.api import Model, UserError
+from bench.methods.api import Model, UserError
 from strategies.layers.channels import Unit, couplings, remove, together
 from strategies.layers.filters import Scores, filter_layers
 from strategies.layers.work import blank, multiply_adds, work_left

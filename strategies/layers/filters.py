@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 import torch
 from torch import Tensor, nn
 
-from bench.api import Batch, Model, cross_entropy
+from bench.methods.api import Batch, Model, cross_entropy
 
 Scores = dict[str, list[float]]
 """Layer -> a score for each of its filters."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bench.api import Model
+from bench.methods.api import Model
 from strategies.layers.channels import Unit
 from strategies.layers.filters import Layer, hooked
 

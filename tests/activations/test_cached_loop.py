@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.activations.prefix import CLASSIFIER
-from bench.activations.store import GIB, ActivationStore
-from bench.backbones.model import Model
-from bench.spec import TrainSpec
-from bench.train.loop import Trainer
+from bench.core.spec import TrainSpec
+from bench.models.model import Model
+from bench.training.cached_features.prefix import CLASSIFIER
+from bench.training.cached_features.store import GIB, ActivationStore
+from bench.training.loop import Trainer
 from tests.strategies.samples import (
     NETWORKS,
     STRATEGIES,
@@ -173,7 +173,7 @@ def test_dropout_in_the_frozen_part_stands_in_the_way(tmp_path: Path) -> None:
     trainer.activations = ActivationStore(tmp_path, GIB)
     model.net.layer2.add_module("late_dropout", torch.nn.Dropout(1e-6))  # too rare to be seen on a few images
     phase = next(gentle("last_stages").phases(model, task))
-    from bench import freeze
+    from bench.methods import freeze
 
     freeze.apply(model, phase)
     assert trainer._cache(phase).prefix.border == "layer3"

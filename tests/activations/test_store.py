@@ -13,11 +13,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.activations import store as module
-from bench.activations.recall import Memory
-from bench.activations.store import GIB, ActivationStore, limit
-from bench.data.store import ArrayFile
-from bench.errors import UserError
+from bench.core.errors import UserError
+from bench.storage.arrays import ArrayFile
+from bench.training.cached_features import store as module
+from bench.training.cached_features.recall import Memory
+from bench.training.cached_features.store import GIB, ActivationStore, limit
 from tests.activations.test_cached_loop import trained
 
 ROWS = torch.arange(12.0).reshape(4, 3)

@@ -8,7 +8,7 @@ from math import exp, log
 import pytest
 import worlds
 
-from bench.schema import Measure
+from bench.core.schema import Measure
 from reports.advice import UNKNOWN, advise, at_size, scales, squared_distance, weigh
 from reports.evidence import Condition, Place, comparable, conditions
 from reports.scale import log_odds

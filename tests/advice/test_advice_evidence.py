@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import worlds
 
-from bench.schema import Measure, Metric, Status
+from bench.core.schema import Measure, Metric, Status
 from reports.evidence import backbone_key, comparable, conditions, dataset_key, plainest, reference
 
 

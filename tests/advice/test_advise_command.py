@@ -12,9 +12,10 @@ import worlds
 from PIL import Image
 from typer.testing import CliRunner
 
-from bench import advise, cli
-from bench.errors import UserError
-from bench.schema import Measure
+from bench.advice import advise
+from bench.cli import main as cli
+from bench.core.errors import UserError
+from bench.core.schema import Measure
 from reports import advice_text
 
 RANDOM = {"label": "net", "name": "test_resnet", "weights": "random"}

@@ -9,7 +9,7 @@ from math import sqrt
 import pytest
 import worlds
 
-from bench.schema import Measure
+from bench.core.schema import Measure
 from reports.evidence import Condition, comparable, conditions
 from reports.left_out import (
     ADVICE,

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from bench.schema import Measure
+from bench.core.schema import Measure
 from reports import advice_text
 from reports.advice import advise
 from reports.evidence import Condition, Place

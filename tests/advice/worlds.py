@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.schema import Measure, Metric, Status
+from bench.core.schema import Measure, Metric, Status
 from tests.reports import report_samples as samples
 
 RULE = {

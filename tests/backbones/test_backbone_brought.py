@@ -15,16 +15,16 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from bench import compose
-from bench.backbones import brought
-from bench.backbones.build import build, remarks, resolution
-from bench.errors import UserError
-from bench.places import Places
-from bench.run.execute import execute
-from bench.spec import BackboneSpec, DatasetSpec, RunSpec, TrainSpec
-from bench.study.backbones import resolve
-from bench.study.load import located
-from bench.study.model import BackboneEntry
+from bench.core.errors import UserError
+from bench.core.spec import BackboneSpec, DatasetSpec, RunSpec, TrainSpec
+from bench.models.build import build, remarks, resolution
+from bench.models.checkpoints import preprocessing as brought
+from bench.planning import compose
+from bench.planning.backbones import resolve
+from bench.planning.load import located
+from bench.planning.study import BackboneEntry
+from bench.storage.places import Places
+from bench.training.run.execute import execute
 
 MEAN, STD = [0.1, 0.2, 0.3], [0.4, 0.5, 0.6]
 TIMM = {"mean": MEAN, "std": STD, "crop_pct": 0.8, "interpolation": "bicubic", "image_size": 64}

@@ -6,9 +6,9 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from bench.backbones.build import build, resolution
-from bench.errors import UserError
-from bench.spec import BackboneSpec
+from bench.core.errors import UserError
+from bench.core.spec import BackboneSpec
+from bench.models.build import build, resolution
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "weights"
 ARCHITECTURES = [

@@ -15,11 +15,11 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from bench.backbones.build import build
-from bench.backbones.report import LoadReport, percent, summarised
-from bench.backbones.weights import load_checkpoint
-from bench.errors import UserError
-from bench.spec import BackboneSpec, DatasetSpec, PartSpec, RunSpec, StrategySpec
+from bench.core.errors import UserError
+from bench.core.spec import BackboneSpec, DatasetSpec, PartSpec, RunSpec, StrategySpec
+from bench.models.build import build
+from bench.models.checkpoints.load_report import LoadReport, percent, summarised
+from bench.models.checkpoints.loading import load_checkpoint
 
 State = dict[str, Tensor]
 EVEN = {"mean": [0.5] * 3, "std": [0.25] * 3}
@@ -142,7 +142,7 @@ def test_what_is_not_needed_is_not_missed(
 
 def test_random_buffers_are_no_computed_ones(tmp_path: Path) -> None:
     """A fixed random projection belongs to its weights, though it is no parameter."""
-    from bench.backbones.variant import Variant
+    from bench.models.checkpoints.variant import Variant
 
     class Net(nn.Module):
         def __init__(self) -> None:
@@ -292,7 +292,7 @@ def test_it_is_refused_before_the_first_run_or_stands_in_the_report(tmp_path: Pa
 
     def bench(allowed: str) -> subprocess.CompletedProcess[str]:
         (tmp_path / "fit.yaml").write_text(STUDY.replace("ALLOWED", allowed))
-        command = [sys.executable, "-m", "bench.cli", "run", "fit.yaml", "--workers", "0"]
+        command = [sys.executable, "-m", "bench.cli.main", "run", "fit.yaml", "--workers", "0"]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
 
     refused = bench("kwargs: {}")

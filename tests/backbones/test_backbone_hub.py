@@ -10,10 +10,10 @@ import torch
 from timm.models import _builder
 from torch import Tensor, nn
 
-from bench.backbones.build import build
-from bench.backbones.hub import withheld
-from bench.errors import UserError
-from bench.spec import BackboneSpec
+from bench.core.errors import UserError
+from bench.core.spec import BackboneSpec
+from bench.models.build import build
+from bench.models.checkpoints.hub import withheld
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.backbones.keys import readings, remap
-from bench.errors import UserError
+from bench.core.errors import UserError
+from bench.models.checkpoints.keys import readings, remap
 
 OWN = {"stem.weight": (2, 3), "blocks.0.weight": (4,), "blocks.1.weight": (4,), "head.weight": (5, 4)}
 

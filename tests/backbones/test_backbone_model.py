@@ -4,10 +4,10 @@ import pickle
 import pytest
 import torch
 
-from bench.backbones.build import build
-from bench.backbones.model import Model
-from bench.errors import UserError
-from bench.spec import BackboneSpec
+from bench.core.errors import UserError
+from bench.core.spec import BackboneSpec
+from bench.models.build import build
+from bench.models.model import Model
 
 TINY = ["test_resnet", "test_efficientnet", "test_convnext", "test_vit"]
 

@@ -3,8 +3,8 @@ import sys
 
 import pytest
 
-from bench.backbones import names
-from bench.errors import UserError
+from bench.core.errors import UserError
+from bench.models import names
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet18.a1_in1k", "vit_tiny_patch16_224", "test_resnet"])

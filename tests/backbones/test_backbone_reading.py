@@ -22,10 +22,10 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from bench.backbones import inert
-from bench.backbones.reading import read_groups
-from bench.backbones.weights import load_checkpoint
-from bench.errors import UserError
+from bench.core.errors import UserError
+from bench.models.checkpoints import unpickled as inert
+from bench.models.checkpoints.loading import load_checkpoint
+from bench.models.checkpoints.reading import read_groups
 
 State = dict[str, torch.Tensor]
 

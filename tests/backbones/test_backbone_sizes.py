@@ -13,10 +13,10 @@ import torch
 import yaml
 from torch import Tensor
 
-from bench.backbones.build import build
-from bench.backbones.model import Model
-from bench.errors import UserError
-from bench.spec import BackboneSpec
+from bench.core.errors import UserError
+from bench.core.spec import BackboneSpec
+from bench.models.build import build
+from bench.models.model import Model
 
 SIZES = (64, 96, 128, 160, 192, 256, 320, 384)
 

@@ -5,8 +5,8 @@ import timm
 import torch
 from torch import nn
 
-from bench.backbones.stages import Stage, split
-from bench.errors import UserError
+from bench.core.errors import UserError
+from bench.models.stages import Stage, split
 
 TINY = [
     "test_byobnet",

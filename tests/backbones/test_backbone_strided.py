@@ -11,15 +11,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.backbones.build import build
-from bench.backbones.strided import BLOCK, without_strides
-from bench.spec import BackboneSpec
+from bench.core.spec import BackboneSpec
+from bench.models.build import build
+from bench.models.strided import BLOCK, without_strides
 from tests.conftest import ROOT
 
 TRAINED = """
 import sys, torch
-from bench.backbones.build import build
-from bench.spec import BackboneSpec
+from bench.models.build import build
+from bench.core.spec import BackboneSpec
 model = build(BackboneSpec(sys.argv[1], "random"), 4, 64).to(memory_format=torch.channels_last).train()
 for seed in range(6):
     x = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(seed))

@@ -6,10 +6,10 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from bench.backbones.brought import read_data_config
-from bench.backbones.report import LoadReport
-from bench.backbones.weights import load_checkpoint
-from bench.errors import UserError
+from bench.core.errors import UserError
+from bench.models.checkpoints.load_report import LoadReport
+from bench.models.checkpoints.loading import load_checkpoint
+from bench.models.checkpoints.preprocessing import read_data_config
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "weights"
 real = pytest.mark.skipif(not REAL.is_dir(), reason=f"the real checkpoints are not in {REAL}")

@@ -13,13 +13,13 @@ import timm
 import torch
 from timm.models import _registry
 
-from bench.backbones import unusable, usable
-from bench.backbones.build import build
-from bench.backbones.classifiers import Joint, LinearMap
-from bench.backbones.model import Model
-from bench.backbones.stages import classifier_names
-from bench.errors import UserError
-from bench.spec import BackboneSpec
+from bench.core.errors import UserError
+from bench.core.spec import BackboneSpec
+from bench.models import unusable, usable
+from bench.models.build import build
+from bench.models.classifiers import Joint, LinearMap
+from bench.models.model import Model
+from bench.models.stages import classifier_names
 from tests.backbones.families import LARGE, SMALLEST
 
 CLASSES = 13  # no network has a layer so wide
@@ -180,7 +180,7 @@ def test_an_auxiliary_classifier_is_head_and_strategies_that_need_one_classifier
 def test_what_is_no_classifier_is_refused(
     name: str, size: int | None, kwargs: dict[str, Any], says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.backbones.kwargs.check", lambda name, kwargs: None)
+    monkeypatch.setattr("bench.models.kwargs.check", lambda name, kwargs: None)
     model = make(name, size, kwargs)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     random = torch.get_rng_state()

@@ -14,11 +14,11 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from bench.executors.base import Ended, Event, Job, Started
+from bench.core.jobs import Ended, Event, Job, Started
 
 
 def no_work(emit: Any, spec: Any, row: dict[str, Any], *rest: Any) -> dict[str, Any]:
-    """A job like `bench.worker.run`, with its arguments and a result like its own, without the work."""
+    """A job like `bench.execution.worker.run`, with its arguments and a result like its own, without the work."""
     metrics = {f"metric_{i}": 0.5 for i in range(20)}
     return {
         "status": "finished",
@@ -57,8 +57,10 @@ class Stops(NoWork):
 
 def resume(study: str, uri: str, *sets: str) -> None:
     """`bench run` up to its first job, or up to the report where nothing is missing; data and networks are not prepared."""
-    from bench import cli, console, driver, preparation, state
-    from bench.failures import Failures
+    from bench.cli import console
+    from bench.cli import main as cli
+    from bench.execution import driver, preparation, state
+    from bench.execution.failures import Failures
 
     preparation.ready = lambda *_: None
     preparation.prepare = lambda *_: (preparation.Remarks(), Failures())
@@ -81,12 +83,13 @@ def schedule(study: str, uri: str, way: str) -> None:
     """The driver's work from the first job to the last, all runs missing; prints milliseconds of wall and of processor time per run."""
     from rich.console import Console
 
-    from bench import cli, console
-    from bench.estimate import Estimator
-    from bench.executors.pool import LocalPool
-    from bench.places import Places
-    from bench.running import Queue
-    from bench.state import State
+    from bench.cli import console
+    from bench.cli import main as cli
+    from bench.execution.estimate import Estimator
+    from bench.execution.executors.pool import LocalPool
+    from bench.execution.queue import Queue
+    from bench.execution.state import State
+    from bench.storage.places import Places
     from bench.tracking import leftovers  # noqa: F401, the driver's own import of MLflow is paid once
     from bench.tracking.plain import Tracking
 

@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.schema import END_METRICS, Metric, Purpose, Status, Tag
-from bench.store import sqlite_path
-from bench.study import load as loading
-from bench.study import plan as planning
-from bench.study.plan import Plan, PlannedRun
+from bench.core.schema import END_METRICS, Metric, Purpose, Status, Tag
+from bench.planning import load as loading
+from bench.planning import plan as planning
+from bench.planning.plan import Plan, PlannedRun
 from bench.tracking import experiment, provenance
 from bench.tracking.plain import run_name
 from bench.tracking.runs import flatten, run_tags
+from bench.tracking.store import sqlite_path
 from tests.benchmarks.growth_study import EPOCHS, SHAPES, STUDY, study_file
 
 PARAMS, METRICS = 50, 30

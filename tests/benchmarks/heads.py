@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.spec import TrainSpec
-from bench.train.heads import Heads, HeadTrainer
-from bench.train.judging import Draw
-from bench.train.rule import rule_of
+from bench.core.spec import TrainSpec
+from bench.training.heads.vectorized import Heads, HeadTrainer
+from bench.training.scoring import Draw
+from bench.training.update_rules import rule_of
 
 CLASSES, BATCH, EPOCHS = 10, 64, 20
 AT_MOST = 16  # heads that are really trained one after another

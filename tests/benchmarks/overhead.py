@@ -9,9 +9,9 @@ from __future__ import annotations
 import sys
 from statistics import median
 
-from bench import store
-from bench.places import store_uri
-from bench.schema import Metric, Tag
+from bench.core.schema import Metric, Tag
+from bench.storage.places import store_uri
+from bench.tracking import store
 
 WORK = (Metric.PREPARE_SECONDS, Metric.TRAIN_SECONDS, Metric.EVAL_SECONDS)
 

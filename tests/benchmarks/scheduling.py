@@ -13,8 +13,8 @@ from statistics import median
 
 from tabulate import tabulate
 
-from bench.executors.base import Emit, Ended, Executor, Job
-from bench.executors.choose import Kind, Request
+from bench.core.jobs import Emit, Ended, Executor, Job
+from bench.execution.executors.choose import Kind, Request
 
 JOBS, REPEATS = 100, 5
 

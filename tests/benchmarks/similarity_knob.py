@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench.places import Places, cache_dir
-from bench.run.ingredients import make_model, prepare_dataset
-from bench.schema import MEASURES, Measure
+from bench.core.schema import MEASURES, Measure
+from bench.core.spec import BackboneSpec, DatasetSpec
 from bench.similarity.features import Features, extract, sample
 from bench.similarity.frechet import IMAGES, standardised
 from bench.similarity.measure import measure_dataset
-from bench.spec import BackboneSpec, DatasetSpec
+from bench.storage.places import Places, cache_dir
+from bench.training.run.ingredients import make_model, prepare_dataset
 
 KNOB = (1.0, 0.75, 0.5, 0.25, 0.0)
 DRAWS = (0, 1, 2)

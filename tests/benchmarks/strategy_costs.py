@@ -23,17 +23,17 @@ from pathlib import Path
 import torch
 
 import strategies
-from bench import compose
-from bench.api import Strategy
-from bench.backbones.build import build
-from bench.backbones.model import Model
+from bench.core.errors import UserError
+from bench.core.spec import BackboneSpec, TrainSpec
 from bench.data.images import ImageSet
 from bench.data.task import Task
-from bench.device import choose
-from bench.errors import UserError
-from bench.spec import BackboneSpec, TrainSpec
-from bench.train.cost import Clock
-from bench.train.loop import Trainer
+from bench.methods.api import Strategy
+from bench.models.build import build
+from bench.models.model import Model
+from bench.planning import compose
+from bench.training.cost import Clock
+from bench.training.device import choose
+from bench.training.loop import Trainer
 from tests.strategies.samples import source_head
 
 NETWORK, SIZE, CLASSES, IMAGES, EPOCHS, ROUNDS = "resnet18", 64, 10, 64, 4, 3

@@ -15,8 +15,8 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import BrowserContext, Page, expect
 
-from bench import store
-from bench.schema import ARTIFACT_REPORT, Purpose, Tag
+from bench.core.schema import ARTIFACT_REPORT, Purpose, Tag
+from bench.tracking import store
 from bench.tracking.server import artifact_page, runs_page
 from tests.browser import chromium
 from tests.conftest import ROOT

@@ -11,8 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
-from bench import store
-from bench.tracking import note, views
+from bench.tracking import note, store, views
 from bench.tracking.server import runs_page
 from tests.browser import chromium
 from tests.servers import mlflow_server

@@ -78,7 +78,7 @@ class Result:
 
 def bench(folder: Path, *args: str) -> Result:
     """`bench ARGS` in `folder`, in this process: what is imported is paid for once."""
-    from bench import cli
+    from bench.cli import main as cli
 
     out, err = io.StringIO(), io.StringIO()
     with (

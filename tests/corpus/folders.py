@@ -25,8 +25,8 @@ def odd(name: str, change: Change, becomes: str, classes: list[str], images: lis
     """`images`: how many each class has to train on, the others being its test images."""
 
     def check(folder: Path) -> None:
+        from bench.core.spec import DatasetSpec
         from bench.data import registry
-        from bench.spec import DatasetSpec
 
         found = registry.inspect(DatasetSpec("folder:images"), folder)
         assert (found.classes, found.pool_counts) == (classes, images)

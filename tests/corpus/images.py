@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from bench.errors import shown
+from bench.core.errors import shown
 from tests.corpus.case import Bad, Maker, Odd, picture, study
 
 FILE = Path("images", "cat", "3.png")
@@ -36,7 +36,7 @@ def odd(
     """`pixel`: what each pixel of it is read as, (red, green, blue) to within 2."""
 
     def check(folder: Path) -> None:
-        from bench.data.decode import read_files
+        from bench.data.decoding.decode import read_files
 
         ((found,),) = read_files([folder / "images" / "cat" / as_name], [8], "bicubic")
         assert np.abs(found[0].astype(int) - np.reshape(pixel, (3, 1, 1))).max() <= 2, found[0, :, 0, 0]

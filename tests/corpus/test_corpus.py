@@ -57,7 +57,7 @@ def test_so_it_is_from_outside_with_a_worker(case: Bad, tmp_path: Path) -> None:
     """As a user runs it: warnings of libraries and what workers print are on stderr too."""
     case.make(tmp_path)
     before = content(tmp_path)
-    command = [sys.executable, "-m", "bench.cli", *case.args, "--workers", "1"]
+    command = [sys.executable, "-m", "bench.cli.main", *case.args, "--workers", "1"]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     env.pop("MLFLOW_TRACKING_URI", None)
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=240)
@@ -79,8 +79,8 @@ def without_privileges() -> Iterator[None]:
 
 
 def test_a_store_that_may_not_be_written_is_refused(tmp_path: Path) -> None:
-    from bench.errors import UserError
-    from bench.store.usable import check_store
+    from bench.core.errors import UserError
+    from bench.tracking.store.usable import check_store
 
     store = (
         Path(tempfile.gettempdir()) / f"bench-{os.getpid()}-{tmp_path.name}" / "x.db"

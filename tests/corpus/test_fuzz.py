@@ -15,9 +15,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench.backbones.weights import load_checkpoint
-from bench.errors import UserError
-from bench.study import load, plan
+from bench.core.errors import UserError
+from bench.models.checkpoints.loading import load_checkpoint
+from bench.planning import load, plan
 from tests.conftest import TINY_STUDY
 
 SECONDS = 5  # of processor time, for any one input

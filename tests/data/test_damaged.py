@@ -13,11 +13,11 @@ import yaml
 from image_samples import random_image
 from PIL import Image
 
+from bench.core.errors import UserError
+from bench.core.spec import DatasetSpec
 from bench.data import registry
-from bench.data.damaged import HINT
+from bench.data.decoding.damaged import HINT
 from bench.data.prepare import Resolution, load, load_test, prepare
-from bench.errors import UserError
-from bench.spec import DatasetSpec
 from tests.corpus.case import bench, study
 from tests.corpus.images import png, text_bomb, wrong_checksum
 
@@ -151,7 +151,7 @@ def test_a_class_that_may_not_be_read_is_refused_all_the_same(tree, monkeypatch)
 
 
 def test_a_file_that_vanishes_once_it_was_listed_is_named(tree, monkeypatch) -> None:
-    from bench.data import folder
+    from bench.data.folders import folder
 
     root = tree({"cat": 6, "dog": 6})
     original = folder.list_images
@@ -170,7 +170,7 @@ def test_a_file_that_vanishes_while_images_are_decoded_is_never_just_left_out(
     tree, tmp_path, monkeypatch
 ) -> None:
     """What is prepared is kept under the identity of all the files."""
-    from bench.data import pictures
+    from bench.data.decoding import pictures
 
     root = tree({"cat": 6, "dog": 6})
     original = pictures.stream

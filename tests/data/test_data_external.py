@@ -13,10 +13,10 @@ import timm.data
 from image_samples import random_image
 from PIL import Image
 
+from bench.core.errors import UserError
+from bench.core.spec import DatasetSpec
 from bench.data import registry
 from bench.data.prepare import Resolution, load, load_test, prepare
-from bench.errors import UserError
-from bench.spec import DatasetSpec
 
 SMALL = Resolution(8, 10)
 

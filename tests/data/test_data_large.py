@@ -13,18 +13,18 @@ from image_samples import random_image
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-from bench.api import Phase
-from bench.backbones.build import build
+from bench.core.errors import UserError
+from bench.core.spec import BackboneSpec, DatasetSpec, PartSpec, RunSpec, StrategySpec, TrainSpec
 from bench.data.augment import draw, taken, view
 from bench.data.images import ImageSet
 from bench.data.prepare import Prepared, Resolution, load, load_test, prepare
 from bench.data.task import Task
 from bench.data.views import views_of
-from bench.errors import UserError
-from bench.places import Places
-from bench.run.ingredients import prepare_for
-from bench.spec import BackboneSpec, DatasetSpec, PartSpec, RunSpec, StrategySpec, TrainSpec
-from bench.train.batches import Batches
+from bench.methods.api import Phase
+from bench.models.build import build
+from bench.storage.places import Places
+from bench.training.batches import Batches
+from bench.training.run.ingredients import prepare_for
 
 HERE = Path(".")
 SMALL, CROPS = Resolution(8, 10), Resolution(8, 10, crops=True)

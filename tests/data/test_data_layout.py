@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from layouts import READ, REFUSED, Read, Refused, make, spelled
 
+from bench.core.errors import UserError
+from bench.core.spec import DatasetSpec
 from bench.data import registry
-from bench.data.folder import list_images
-from bench.data.split_names import split_name
-from bench.errors import UserError
-from bench.spec import DatasetSpec
+from bench.data.folders.folder import list_images
+from bench.data.folders.split_names import split_name
 
 
 def inspect(root: Path, **options: object) -> registry.DatasetInfo:

@@ -13,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from image_samples import random_image
 
-from bench.data import registry, sniff
-from bench.data.decode import FORMATS, read_files
-from bench.data.folder import list_images
-from bench.data.tree import told
-from bench.errors import UserError
-from bench.spec import DatasetSpec
+from bench.core.errors import UserError
+from bench.core.spec import DatasetSpec
+from bench.data import registry
+from bench.data.decoding.decode import FORMATS, read_files
+from bench.data.folders import sniff
+from bench.data.folders.folder import list_images
+from bench.data.folders.tree import told
 
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40)
 READ_FORMATS = [f for f in sniff.FORMATS if sniff.decodes(f)]

@@ -14,12 +14,12 @@ import torch
 from image_samples import random_image
 from PIL import Image
 
+from bench.core.errors import UserError
+from bench.core.spec import DatasetSpec
 from bench.data import prepare as prepare_module
-from bench.data import store
-from bench.data.decode import squares
+from bench.data.decoding.decode import squares
 from bench.data.prepare import Prepared, Resolution, load, load_test, prepare
-from bench.errors import UserError
-from bench.spec import DatasetSpec
+from bench.storage import arrays as store
 
 HERE = Path(".")
 SMALL = Resolution(size=8, stored=10)

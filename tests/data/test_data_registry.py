@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.core.errors import UserError
+from bench.core.spec import DatasetSpec
 from bench.data import registry
-from bench.errors import UserError
-from bench.spec import DatasetSpec
 
 HERE = Path(".")
 
@@ -25,7 +25,7 @@ def test_planning_imports_nothing_heavy(tree) -> None:
 import sys
 from pathlib import Path
 from bench.data import registry
-from bench.spec import DatasetSpec
+from bench.core.spec import DatasetSpec
 registry.describe()
 for name in ["world/fine", "sklearn/digits", "folder:{root}", "torch/cifar10"]:
     registry.inspect(DatasetSpec(name), Path("."))

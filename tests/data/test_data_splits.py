@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.core.errors import UserError
 from bench.data.splits import k_shot, permutation, validation_positions
-from bench.errors import UserError
 
 LABELS = torch.arange(300) % 3
 

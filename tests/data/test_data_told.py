@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.core.spec import DatasetSpec
 from bench.data import registry
-from bench.data.about import sentences
-from bench.spec import DatasetSpec
+from bench.data.folders.sentences import sentences
 from tests.corpus.case import STUDY, bench, picture
 
 LINES = [

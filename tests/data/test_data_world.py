@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from bench.core.spec import DatasetSpec
 from bench.data.digits import CLASS_COUNTS, pool_counts, read
 from bench.data.images import ImageSet
-from bench.data.procedural.recipe import ALIENS, Recipe
 from bench.data.registry import find
+from bench.data.synthetic.recipe import ALIENS, Recipe
 from bench.data.world import make
-from bench.spec import DatasetSpec
 
 NAMES = ["world/source", "world/similar", "world/fine", "world/glyph", "world/blend"]
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-from bench.data.decode import read_files
-from bench.errors import UserError
+from bench.core.errors import UserError
+from bench.data.decoding.decode import read_files
 
 TURNS = {
     1: None,

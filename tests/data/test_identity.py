@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from image_samples import random_image
 
+from bench.core.errors import UserError
+from bench.core.spec import DatasetSpec
 from bench.data import identity, registry
 from bench.data.prepare import Resolution, load, load_test, prepare
-from bench.errors import UserError
-from bench.spec import DatasetSpec
 
 HERE = Path(".")
 SMALL = Resolution(8, 10)
@@ -242,7 +242,7 @@ def test_a_change_between_planning_and_reading_is_said(root: Path, tmp_path: Pat
 
 
 def test_a_change_while_images_are_decoded_is_said(root: Path, tmp_path: Path, monkeypatch) -> None:
-    from bench.data.folder import Folder
+    from bench.data.folders.folder import Folder
 
     original = Folder.fingerprint
 
@@ -251,7 +251,7 @@ def test_a_change_while_images_are_decoded_is_said(root: Path, tmp_path: Path, m
         monkeypatch.setattr(Folder, "fingerprint", original)
         return found
 
-    from bench.data import pictures
+    from bench.data.decoding import pictures
 
     stream = pictures.stream
 
@@ -280,7 +280,7 @@ def test_an_option_at_its_default_is_no_part_of_a_run(
 @pytest.mark.skipif(sys.platform == "win32", reason="no such right there")
 def test_the_harness_own_files_are_checked_again_when_anything_about_them_changes(tmp_path: Path) -> None:
     """Same size, times of writing put back, as after `touch -r`: only ctime tells."""
-    from bench.data.intact import intact, seal
+    from bench.storage.checksums import intact, seal
 
     folder = tmp_path / "entry"
     folder.mkdir()

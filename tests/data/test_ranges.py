@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench.core.errors import UserError
+from bench.core.spec import DatasetSpec
 from bench.data import registry
+from bench.data.decoding.ranges import Range, find, levels
 from bench.data.prepare import Resolution, load, load_test, prepare
-from bench.data.ranges import Range, find, levels
-from bench.errors import UserError
-from bench.spec import DatasetSpec
 
 HERE = Path(".")
 SIDE = 16

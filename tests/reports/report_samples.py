@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.schema import Metric, Purpose, Status, Tag
+from bench.core.schema import Metric, Purpose, Status, Tag
 
 RULE = {
     "similar-small": "linear_probe",
@@ -124,7 +124,7 @@ def stored(
     error: str | None = None,
     **metrics: float,
 ) -> dict[str, Any]:
-    """A stored run of a plan row, as `bench.store.read_runs` gives it."""
+    """A stored run of a plan row, as `bench.tracking.store.read_runs` gives it."""
     tags = {
         Tag.RUN_ID: planned["run_id"],
         Tag.STATUS: str(status),

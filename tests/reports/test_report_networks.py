@@ -9,7 +9,7 @@ import pytest
 import report_samples as samples
 from PIL import Image
 
-from bench.schema import Metric, Status
+from bench.core.schema import Metric, Status
 from reports.networks import Networks, networks
 from reports.records import Study, join
 from reports.report import write_study

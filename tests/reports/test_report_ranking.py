@@ -12,7 +12,7 @@ import pytest
 import report_samples as samples
 from scipy import stats
 
-from bench.schema import Metric, Status
+from bench.core.schema import Metric, Status
 from reports.ranking import rank
 from reports.records import join
 from reports.report import write_study

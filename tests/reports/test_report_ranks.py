@@ -9,7 +9,7 @@ import pytest
 import report_samples as samples
 from scipy import stats
 
-from bench.schema import Metric, Status
+from bench.core.schema import Metric, Status
 from reports.ranks import critical_difference, groups, iman_davenport, mean_ranks, rank_test
 from reports.records import join
 from reports.report import write_study

@@ -10,9 +10,9 @@ import report_samples as samples
 from report_samples import Store
 
 import reports
-from bench.errors import UserError
-from bench.schema import Status
-from bench.store.outcome import status
+from bench.core.errors import UserError
+from bench.core.schema import Status
+from bench.tracking.store.outcome import status
 from reports.records import COLUMNS, join
 
 

@@ -10,7 +10,7 @@ import pytest
 import report_samples as samples
 from PIL import Image
 
-from bench.schema import Metric
+from bench.core.schema import Metric
 from reports.records import Study, join
 from reports.report import write_study
 from reports.sweep import Sweep, against_first, along, sweep

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import report_samples as samples
 
-from bench.schema import Metric
+from bench.core.schema import Metric
 from reports import tables
 from reports.records import Row, join
 from reports.report import write_study

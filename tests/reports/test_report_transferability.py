@@ -9,7 +9,7 @@ import report_samples as samples
 from PIL import Image
 from scipy.stats import spearmanr
 
-from bench.schema import MEASURES, Measure
+from bench.core.schema import MEASURES, Measure
 from reports.analysis import Analysis
 from reports.figures_transferability import transferability as drawn
 from reports.records import Study, join

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import report_samples as samples
 
-from bench.schema import IMPORTANCE, Metric, Purpose, Status, Tag
+from bench.core.schema import IMPORTANCE, Metric, Purpose, Status, Tag
 from reports.analysis import Analysis
 from reports.records import Study, join
 from reports.report import write_study

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import report_samples as samples
 
-from bench.schema import Metric, Status
+from bench.core.schema import Metric, Status
 from reports.records import join
 from reports.report import write_study
 from reports.unchanged import falls, section

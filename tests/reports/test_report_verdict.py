@@ -5,7 +5,7 @@ import math
 import pytest
 import report_samples as samples
 
-from bench.schema import CELLS, Status
+from bench.core.schema import CELLS, Status
 from reports.records import join
 from reports.stats import Comparison
 from reports.verdict import Verdict, decide, judge_study, scratch_label

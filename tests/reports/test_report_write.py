@@ -11,7 +11,7 @@ from PIL import Image
 from report_samples import Store
 
 import reports
-from bench.schema import Metric, Status, Tag
+from bench.core.schema import Metric, Status, Tag
 from reports.records import join
 from reports.report import file_name, write_study
 

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
+from bench.core.schema import MEASURES, Measure
+from bench.core.spec import BackboneSpec, DatasetSpec, PartSpec, RunSpec, StrategySpec, TrainSpec
 from bench.data.images import ImageSet
-from bench.places import Places
-from bench.run.ingredients import make_model, prepare_dataset
-from bench.schema import MEASURES, Measure
 from bench.similarity import measure as measuring
 from bench.similarity.measure import first_of_each_class, measure_dataset, measure_similarity
-from bench.spec import BackboneSpec, DatasetSpec, PartSpec, RunSpec, StrategySpec, TrainSpec
+from bench.storage.places import Places
+from bench.training.run.ingredients import make_model, prepare_dataset
 
 SOURCE = DatasetSpec("world/source", {"pool_per_class": 8, "test_per_class": 2})
 FINE = DatasetSpec("world/fine", {"pool_per_class": 12, "test_per_class": 2})

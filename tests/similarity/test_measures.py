@@ -9,7 +9,7 @@ from scipy.optimize import linear_sum_assignment, minimize
 from scipy.stats import multivariate_normal, wasserstein_distance
 from sklearn.covariance import LedoitWolf
 
-from bench.schema import MEASURES, Measure
+from bench.core.schema import MEASURES, Measure
 from bench.similarity.emd import GAMMA, class_means, emd, emd_similarity
 from bench.similarity.features import Features
 from bench.similarity.frechet import frechet, standardised

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from bench import cli
-from bench.executors.base import Ended
-from bench.executors.inline import InlineExecutor
-from bench.failures import Failures
-from bench.places import Places
-from bench.schema import MEASURES, Measure
-from bench.similarity import study as similarity
-from bench.similarity.pending import Measures
-from bench.study import load, plan
+from bench.cli import main as cli
+from bench.core.jobs import Ended
+from bench.core.schema import MEASURES, Measure
+from bench.execution import similarity as similarity
+from bench.execution.executors.inline import InlineExecutor
+from bench.execution.failures import Failures
+from bench.execution.pending_measures import Measures
+from bench.planning import load, plan
+from bench.storage.places import Places
 from tests.conftest import TINY_STUDY
 
 

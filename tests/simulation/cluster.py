@@ -1,7 +1,7 @@
 """A cluster that we do not have: 64 GPUs that are preempted, in simulated time, under the driver's real scheduling.
 
-What is real: the plan, its order and groups, `bench.driver`'s loop, the estimator, and the rule for lost jobs
-(`bench.executors.waiting`). What is simulated: time, runs (each takes what is drawn for it, and has no network), and
+What is real: the plan, its order and groups, `bench.execution.driver`'s loop, the estimator, and the rule for lost jobs
+(`bench.execution.executors.waiting`). What is simulated: time, runs (each takes what is drawn for it, and has no network), and
 machines, which are lost at exponentially distributed moments and come back after a while. A run that is lost starts
 again from nothing, as ours do.
 
@@ -26,16 +26,16 @@ from unittest.mock import patch
 
 from tabulate import tabulate
 
-from bench import order
-from bench.estimate import Estimator
-from bench.executors.base import Ended, Event, Job, Started
-from bench.executors.waiting import Waiting
-from bench.places import Places
-from bench.running import Queue
-from bench.schema import Metric, Status
-from bench.state import State
-from bench.study import load as loading
-from bench.study import plan as planning
+from bench.core.jobs import Ended, Event, Job, Started
+from bench.core.schema import Metric, Status
+from bench.execution import order
+from bench.execution.estimate import Estimator
+from bench.execution.executors.waiting import Waiting
+from bench.execution.queue import Queue
+from bench.execution.state import State
+from bench.planning import load as loading
+from bench.planning import plan as planning
+from bench.storage.places import Places
 from bench.tracking.plain import Tracking
 from tests.benchmarks import growth_store
 
@@ -190,8 +190,10 @@ def simulate(
     start = time.process_time()
     with (
         patch("bench.tracking.leftovers.abandon", lambda tracking, ids, cause: lost.extend(ids)),
-        patch("bench.running.grouped", lambda found: [[run] for run in found]),
-        patch("bench.running.longest_first", order.longest_first if ordered else lambda found, _: found),
+        patch("bench.execution.queue.grouped", lambda found: [[run] for run in found]),
+        patch(
+            "bench.execution.queue.longest_first", order.longest_first if ordered else lambda found, _: found
+        ),
     ):
         counts: Counter[str] = Counter()
         tracking = Tracking("", "0", False, "none")

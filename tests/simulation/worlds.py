@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.schema import CELLS, Metric, Status
+from bench.core.schema import CELLS, Metric, Status
 from reports.verdict import Cell, Verdict, judge_study
 
 sys.path.append(str(Path(__file__).parents[1] / "reports"))

@@ -10,16 +10,16 @@ import torch
 from torch import nn
 
 import strategies
-from bench import compose
-from bench.api import Batch, Phase
-from bench.backbones.build import build
-from bench.backbones.model import Model
+from bench.core.spec import BackboneSpec, TrainSpec
 from bench.data.images import ImageSet
 from bench.data.task import Task
-from bench.device import choose
-from bench.spec import BackboneSpec, TrainSpec
-from bench.train.cost import Clock
-from bench.train.loop import Trainer
+from bench.methods.api import Batch, Phase
+from bench.models.build import build
+from bench.models.model import Model
+from bench.planning import compose
+from bench.training.cost import Clock
+from bench.training.device import choose
+from bench.training.loop import Trainer
 
 NETWORKS = ["test_resnet", "test_efficientnet", "test_convnext", "test_vit"]
 DISTILLED = "deit_tiny_distilled_patch16_224"

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 import strategies
-from bench import compose
-from bench.api import Phase, replace
-from bench.backbones.model import Model
-from bench.errors import UserError
+from bench.core.errors import UserError
+from bench.methods.api import Phase, replace
+from bench.models.model import Model
+from bench.planning import compose
 from tests.strategies.samples import (
     DISTILLED,
     NETWORKS,

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from bench import freeze
-from bench.api import Batch, cross_entropy
-from bench.train.optim import make_optimizer, make_schedule
+from bench.methods import freeze
+from bench.methods.api import Batch, cross_entropy
+from bench.training.optimizers import make_optimizer, make_schedule
 from tests.strategies.samples import CLASSES, TRAIN, a_batch, composed, first_phase, make_model, make_task
 
 

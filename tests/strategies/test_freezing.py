@@ -10,10 +10,10 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from bench.api import Phase
-from bench.backbones.model import Model
+from bench.core.errors import UserError
 from bench.data.images import ImageSet
-from bench.errors import UserError
+from bench.methods.api import Phase
+from bench.models.model import Model
 from tests.strategies.samples import NETWORKS, composed, first_phase, make_model, make_task, make_trainer
 
 

@@ -11,11 +11,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from bench import compose, freeze
-from bench.api import Batch, Phase, replace
-from bench.backbones.model import Model, no_source_head
-from bench.errors import Diverged, UserError
-from bench.schema import Metric
+from bench.core.errors import Diverged, UserError
+from bench.core.schema import Metric
+from bench.methods import freeze
+from bench.methods.api import Batch, Phase, replace
+from bench.models.model import Model, no_source_head
+from bench.planning import compose
 from strategies import _maps, co_tuning
 from strategies.layers.stoch_norm import convert
 from tests.strategies.samples import (

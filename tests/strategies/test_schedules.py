@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.optim import lr_scheduler
 
-from bench.api import Phase
-from bench.train.optim import make_optimizer, set_learning_rates
+from bench.methods.api import Phase
+from bench.training.optimizers import make_optimizer, set_learning_rates
 from tests.strategies.samples import TRAIN, composed, first_phase, make_model, make_task, make_trainer
 
 STEPS = 90

@@ -9,15 +9,15 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from bench import compose
-from bench.backbones.build import build
-from bench.backbones.model import Model
-from bench.errors import UserError
-from bench.places import Places
-from bench.run.execute import _init_head_bias
-from bench.run.preflight import preflight
+from bench.core.errors import UserError
+from bench.core.spec import BackboneSpec, DatasetSpec, RunSpec, TrainSpec
+from bench.models.build import build
+from bench.models.model import Model
+from bench.planning import compose
 from bench.similarity.features import extract
-from bench.spec import BackboneSpec, DatasetSpec, RunSpec, TrainSpec
+from bench.storage.places import Places
+from bench.training.run.execute import _init_head_bias
+from bench.training.run.preflight import preflight
 from tests.strategies.samples import (
     CLASSES,
     DISTILLED,

@@ -14,12 +14,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from bench import compose, freeze
-from bench.backbones.model import Model
+from bench.core.errors import UserError
 from bench.data.task import Task
-from bench.errors import UserError
-from bench.run import execute
-from bench.train.cost import forward_flops
+from bench.methods import freeze
+from bench.models.model import Model
+from bench.planning import compose
+from bench.training.cost import forward_flops
+from bench.training.run import execute
 from strategies.layers import channels, cutting, filters
 from strategies.layers.blocks import block_names
 from strategies.layers.spot_tune import Policy, gumbel

@@ -11,10 +11,11 @@ import pytest
 import torch
 from torch import nn
 
-from bench import compose, freeze
-from bench.api import Batch, Phase
-from bench.backbones.model import Model
-from bench.errors import UserError
+from bench.core.errors import UserError
+from bench.methods import freeze
+from bench.methods.api import Batch, Phase
+from bench.models.model import Model
+from bench.planning import compose
 from strategies._keys import divergence
 from strategies._unlabeled import confident_cross_entropy
 from tests.strategies.samples import (

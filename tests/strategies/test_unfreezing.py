@@ -8,8 +8,8 @@ from itertools import accumulate, pairwise
 import pytest
 import torch
 
-from bench.api import cross_entropy
-from bench.errors import UserError
+from bench.core.errors import UserError
+from bench.methods.api import cross_entropy
 from strategies.auto_freeze import next_border
 from tests.strategies.samples import composed, first_phase, make_model, make_task, make_trainer
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.places import Places
+from bench.storage.places import Places
 from bench.tracking import experiment
 from bench.tracking.plain import Tracking
 

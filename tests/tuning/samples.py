@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import compose
-from bench.spec import BackboneSpec, DatasetSpec, RunSpec, TrainSpec
+from bench.core.spec import BackboneSpec, DatasetSpec, RunSpec, TrainSpec
+from bench.planning import compose
+from bench.planning.search_space import space
+from bench.planning.searches import Budget, Method, Tuning
 from bench.tuning.engine import Search
-from bench.tuning.space import space
-from bench.tuning.tuning import Budget, Method, Tuning
 
 TRAIN = TrainSpec(epochs=2, batch_size=16, optimizer="adamw", numerics="fp32", image_size=32)
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from bench.places import optuna_storage
+from bench.planning.searches import Budget
+from bench.storage.places import optuna_storage
 from bench.tuning.engine import Search
-from bench.tuning.tuning import Budget
 from tests.servers import served
 from tests.tuning.samples import make_tuning, open_search
 

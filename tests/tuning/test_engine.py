@@ -8,10 +8,10 @@ from pathlib import Path
 import optuna
 import pytest
 
-from bench.errors import UserError
+from bench.core.errors import UserError
+from bench.planning.searches import Budget, Method
 from bench.tuning import engine
 from bench.tuning.engine import Search
-from bench.tuning.tuning import Budget, Method
 from tests.tuning.samples import make_tuning, open_search, work
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import optuna
 import pytest
 
-from bench import store
-from bench.errors import UserError
-from bench.schema import Metric, Tag
+from bench.core.errors import UserError
+from bench.core.schema import Metric, Tag
+from bench.tracking import store
 from bench.tuning.engine import open_storage
 from tests.outages import Disturbed
 from tests.servers import postgres_machine

@@ -12,19 +12,19 @@ import numpy as np
 import optuna
 import pytest
 
-from bench import compose, store
-from bench.errors import Pruned
-from bench.executors.pool import Stopped
-from bench.places import Places
-from bench.run import ingredients
-from bench.run.execute import execute, try_out
-from bench.schema import Metric, Tag
-from bench.spec import RunSpec
-from bench.tracking import experiment
+from bench.core.errors import Pruned
+from bench.core.jobs import Stopped
+from bench.core.schema import Metric, Tag
+from bench.core.spec import RunSpec
+from bench.planning import compose
+from bench.planning.searches import final
+from bench.storage.places import Places
+from bench.tracking import experiment, store
 from bench.tracking.plain import Tracking
 from bench.tracking.runs import Tracker
+from bench.training.run import ingredients
+from bench.training.run.execute import execute, try_out
 from bench.tuning import engine, search
-from bench.tuning.tuning import final
 from tests.tuning.samples import TRAIN
 from tests.tuning.trained import ROW, ignore, make_search, make_spec, run
 

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from bench import compose
-from bench.errors import UserError
-from bench.study import load
-from bench.study import plan as planning
-from bench.tuning import tuning
-from bench.tuning.space import Params, space, with_params
+from bench.core.errors import UserError
+from bench.planning import compose, load
+from bench.planning import plan as planning
+from bench.planning import searches as tuning
+from bench.planning.search_space import Params, space, with_params
 from tests.conftest import TINY_STUDY
 
 

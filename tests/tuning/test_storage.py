@@ -12,10 +12,10 @@ import pytest
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import storage as rdb
 
-from bench.store import patience
+from bench.planning.searches import Budget
+from bench.tracking.store import patience
 from bench.tuning.engine import Search
 from bench.tuning.storage import MADE
-from bench.tuning.tuning import Budget
 from tests.tuning.samples import make_tuning, open_search, work
 
 

@@ -10,19 +10,19 @@ from typing import Any
 import pytest
 import torch
 
-from bench import compose, store
-from bench.errors import Diverged
-from bench.executors.pool import Stopped
-from bench.places import Places
-from bench.run import execute
-from bench.run.execute import gather, try_out
-from bench.schema import Metric, Tag
-from bench.spec import RunSpec
-from bench.tracking import experiment
+from bench.core.errors import Diverged
+from bench.core.jobs import Stopped
+from bench.core.schema import Metric, Tag
+from bench.core.spec import RunSpec
+from bench.planning import compose
+from bench.planning.searches import Budget, Method, Tuning
+from bench.storage.places import Places
+from bench.tracking import experiment, store
 from bench.tracking.plain import Tracking
+from bench.training.run import execute
+from bench.training.run.execute import gather, try_out
 from bench.tuning import engine, search
 from bench.tuning.engine import Search
-from bench.tuning.tuning import Budget, Method, Tuning
 from tests.tuning.samples import TRAIN, make_tuning, open_search, work
 from tests.tuning.test_engine import peak
 from tests.tuning.trained import ignore, make_search, make_spec, run
@@ -228,7 +228,7 @@ def test_a_batch_that_breaks_fails_its_trials(
     def broken(*args: Any) -> Any:
         raise RuntimeError("no")
 
-    monkeypatch.setattr("bench.train.heads.HeadTrainer.epoch", broken)
+    monkeypatch.setattr("bench.training.heads.vectorized.HeadTrainer.epoch", broken)
     found = run(make_search(make_spec("linear_probe"), trials=3), places, tracking)
     assert found["metrics"][Metric.TRIALS_FAILED] == 3
     assert {r["tags"][Tag.ERROR] for r in trials_of(tracking.uri)} == {"RuntimeError: no"}
@@ -240,7 +240,7 @@ def test_a_search_stopped_amid_a_batch_goes_on_to_the_same_choice(
     tuning = make_search(make_spec("linear_probe"), trials=4)
     undisturbed = run(tuning, places, second(tracking, tmp_path))
     with monkeypatch.context() as context:
-        context.setattr("bench.train.heads.HeadTrainer.evaluate", stop)
+        context.setattr("bench.training.heads.vectorized.HeadTrainer.evaluate", stop)
         with pytest.raises(Stopped):
             run(tuning, places, tracking)
     assert [r["tags"][Tag.STATUS] for r in trials_of(tracking.uri)] == ["killed"] * 4

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from bench import store
-from bench.schema import Metric, Tag
+from bench.core.schema import Metric, Tag
+from bench.tracking import store
 from tests.conftest import ROOT
 from tests.test_cli import BENCH, bench
 

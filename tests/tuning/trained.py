@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from bench import compose
-from bench.places import Places
-from bench.spec import BackboneSpec, DatasetSpec, RunSpec
+from bench.core.spec import BackboneSpec, DatasetSpec, RunSpec
+from bench.planning import compose
+from bench.planning.search_space import space
+from bench.planning.searches import Budget, Method, Tuning
+from bench.storage.places import Places
 from bench.tracking.plain import Tracking
 from bench.tuning import search
-from bench.tuning.space import space
-from bench.tuning.tuning import Budget, Method, Tuning
 from tests.tuning.samples import TRAIN
 
 OPTIONS = {"pool_per_class": 12, "test_per_class": 5}

@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from bench import compose
-from bench.activations.store import GIB, ActivationStore
 from bench.data.prepare import load_test
-from bench.device import choose
-from bench.places import Places
-from bench.train.evaluate import predict, score
-from bench.train.loop import Trainer
-from bench.train.sweep import Sweep
+from bench.planning import compose
+from bench.storage.places import Places
+from bench.training.cached_features.store import GIB, ActivationStore
+from bench.training.device import choose
+from bench.training.evaluate import predict, score
+from bench.training.heads.sweep import Sweep
+from bench.training.loop import Trainer
 from tests.benchmarks.heads import at_once, features, one_after_another, seconds
 from tests.benchmarks.speed import malloc
 from tests.benchmarks.speed.images import folder, home
@@ -72,7 +72,7 @@ def _probes(network: str, goal: float, started: float, settings: Settings) -> li
     more = (
         f"decoding included; {images:,} images, flip, {epochs} epochs, 8 rates; accuracy at {RATES[MIDDLE]}"
     )
-    worker, script = imports("bench.worker"), imports("torch", "timm", "torchvision")
+    worker, script = imports("bench.execution.worker"), imports("torch", "timm", "torchvision")
     from_start = over(
         [spent + Spent(script.cpu * len(RATES), script.wall * len(RATES)) for spent in theirs],
         [run.whole + worker for run in runs["ours"]],

@@ -27,15 +27,15 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from bench import store
+from bench.core.schema import Metric, Tag
+from bench.core.spec import RunSpec
 from bench.data.images import ImageSet
 from bench.data.prepare import Resolution, load, load_test, prepare
 from bench.data.splits import k_shot
-from bench.run.pretrain import pretrain
-from bench.schema import Metric, Tag
-from bench.spec import RunSpec
-from bench.study import load as study_file
-from bench.study import plan
+from bench.planning import load as study_file
+from bench.planning import plan
+from bench.tracking import store
+from bench.training.run.pretrain import pretrain
 from tests.benchmarks.speed import tutorial_script
 from tests.benchmarks.speed.images import home
 from tests.benchmarks.speed.lines import Settings
@@ -80,7 +80,15 @@ def _bench(seeds: int) -> Done:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         env = _plain() | {"BENCH_CACHE": str(folder / "cache"), "PYTHONPATH": str(Path.cwd())}
-        command = [sys.executable, "-m", "bench.cli", "run", str(STUDY.absolute()), "--workers", str(WORKERS)]
+        command = [
+            sys.executable,
+            "-m",
+            "bench.cli.main",
+            "run",
+            str(STUDY.absolute()),
+            "--workers",
+            str(WORKERS),
+        ]
         spent = _measured(
             lambda: subprocess.run(
                 [*command, "--set", f"seeds={seeds}"], cwd=folder, env=env, check=True, capture_output=True

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import torch
 
-from bench.activations import prefix
-from bench.activations.cached import Cached
-from bench.activations.store import GIB, ActivationStore
 from bench.data.augment import normalise
 from bench.data.images import ImageSet
 from bench.data.task import Task
 from bench.data.views import views_of
-from bench.device import choose
+from bench.training.cached_features import prefix
+from bench.training.cached_features.cached import Cached
+from bench.training.cached_features.store import GIB, ActivationStore
+from bench.training.device import choose
 from tests.benchmarks.speed import malloc
 from tests.benchmarks.speed.images import CLASSES, folder, home
 from tests.benchmarks.speed.job import Job

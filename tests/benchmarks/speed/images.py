@@ -13,9 +13,9 @@ from PIL import Image
 
 from bench.data.generated import WORLDS
 from bench.data.images import ImageSet
-from bench.data.store import locked, staged
 from bench.data.world import make
-from bench.places import cache_dir
+from bench.storage.arrays import locked, staged
+from bench.storage.places import cache_dir
 
 CLASSES, SIDE, QUALITY = 10, 160, 90
 TEST = 500

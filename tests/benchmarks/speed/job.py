@@ -14,12 +14,12 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from bench.backbones.build import build
-from bench.backbones.data_config import resolve
-from bench.backbones.model import Model
+from bench.core.spec import BackboneSpec, DatasetSpec
 from bench.data.augment import RATIO, SCALE
-from bench.run.pretrain import pretrain
-from bench.spec import BackboneSpec, DatasetSpec
+from bench.models.build import build
+from bench.models.data_config import resolve
+from bench.models.model import Model
+from bench.training.run.pretrain import pretrain
 from tests.benchmarks.speed.images import CLASSES, home
 from tests.benchmarks.speed.measure import Run
 

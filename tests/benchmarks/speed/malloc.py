@@ -1,6 +1,6 @@
 """glibc's malloc as each side would find it, switched within one process.
 
-Our workers are started with MALLOC_* variables (bench/executors/pool.py) that a tutorial script is not. A
+Our workers are started with MALLOC_* variables (bench/execution/executors/pool.py) that a tutorial script is not. A
 process reads them at its start only, so `ours` sets the same by mallopt. What cannot be had back is glibc's
 adaptive threshold: once set by hand it stays where it is put. `theirs` puts it where adaptation ends at
 best, at its maximum of 32 MiB (and twice that for trimming), and gives the memory that we kept back to the
@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 
-from bench.executors.pool import MALLOC
+from bench.execution.executors.pool import MALLOC
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
 _LARGEST_ADAPTED = 32 * 2**20

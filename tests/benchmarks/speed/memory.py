@@ -12,12 +12,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from bench.core.jobs import Emit, Ended, Job
+from bench.core.spec import BackboneSpec, DatasetSpec, RunSpec, TrainSpec
 from bench.data.prepare import Resolution, load, prepare
-from bench.executors.base import Emit, Ended, Job
-from bench.executors.pool import LocalPool
-from bench.places import Places
-from bench.run.ingredients import make_task
-from bench.spec import BackboneSpec, DatasetSpec, RunSpec, TrainSpec
+from bench.execution.executors.pool import LocalPool
+from bench.storage.places import Places
+from bench.training.run.ingredients import make_task
 from tests.benchmarks.speed.images import folder, home
 from tests.benchmarks.speed.lines import Settings
 from tests.benchmarks.speed.measure import Figure

@@ -1,4 +1,4 @@
-"""Our side: the harness's own data, augmentation and training loop, as `bench.run.execute` puts them together."""
+"""Our side: the harness's own data, augmentation and training loop, as `bench.training.run.execute` puts them together."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from typing import Literal
 
 import torch
 
-from bench import compose
+from bench.core.spec import DatasetSpec, StrategySpec, TrainSpec
 from bench.data.images import ImageSet
 from bench.data.prepare import Prepared, load_test
 from bench.data.task import Task
-from bench.device import Numerics, choose
-from bench.places import Places
-from bench.run.ingredients import prepare_dataset
-from bench.spec import DatasetSpec, StrategySpec, TrainSpec
-from bench.train.cost import Clock
-from bench.train.evaluate import predict, score
-from bench.train.loop import Trainer
-from bench.train.precision import compare, make_step
+from bench.planning import compose
+from bench.storage.places import Places
+from bench.training.cost import Clock
+from bench.training.device import Numerics, choose
+from bench.training.evaluate import predict, score
+from bench.training.loop import Trainer
+from bench.training.precision_timing import compare, make_step
+from bench.training.run.ingredients import prepare_dataset
 from tests.benchmarks.speed import malloc
 from tests.benchmarks.speed.images import home
 from tests.benchmarks.speed.job import Job, Side

@@ -21,7 +21,7 @@ from torchvision import transforms
 from torchvision.transforms import functional as V
 
 from bench.data.augment import RATIO, SCALE, draw, random_boxes, resized_crop, taken, view
-from bench.data.decode import read_files
+from bench.data.decoding.decode import read_files
 from bench.data.family import Resolution
 from bench.data.images import ImageSet
 from tests.benchmarks.speed import malloc

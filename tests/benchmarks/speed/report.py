@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from bench.executors import devices
+from bench.core import devices
 from tests.benchmarks.speed.lines import LINES, Line
 from tests.benchmarks.speed.measure import Figure
 

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import torch
 
+from bench.core.jobs import Emit, Ended, Job
+from bench.core.spec import BackboneSpec, DatasetSpec
 from bench.data.images import ImageSet
 from bench.data.prepare import Resolution, load, prepare
-from bench.executors.base import Emit, Ended, Job
-from bench.executors.pool import LocalPool
-from bench.places import Places
-from bench.run.ingredients import make_model
-from bench.spec import BackboneSpec, DatasetSpec
+from bench.execution.executors.pool import LocalPool
+from bench.storage.places import Places
+from bench.training.run.ingredients import make_model
 from tests.benchmarks.speed.images import folder, home
 from tests.benchmarks.speed.lines import Settings
 from tests.benchmarks.speed.measure import Figure, Spent, figure, over

@@ -1,0 +1,1 @@
+"""`bench advise`: what the evidence favours for a folder of images."""

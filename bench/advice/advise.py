@@ -1,0 +1,359 @@
+"""`bench advise`: where a folder of images lies, what the store's evidence favours there, and what the rule says.
+
+Measures here, weighs in `reports.advice`. Torch is imported only once the folder and the backbone have been checked.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import fmean, median, stdev
+from typing import Any
+
+from bench.core.errors import UserError
+from bench.core.schema import Measure
+from bench.core.spec import BackboneSpec, DatasetSpec
+from bench.data import registry
+from bench.planning.backbones import resolve
+from bench.planning.load import set_field
+from bench.planning.study import TEXTBOOK, BackboneEntry, Matrix
+from bench.storage.places import Places
+from bench.tracking import store as stores
+from reports import advice, left_out
+from reports import evidence as known
+from reports.evidence import Condition, Place
+from reports.records import join
+
+SHOTS = (2, 5, 10, 20, 50, 100, 200, 500)
+"""Images per class at which probes are taken, as far as the classes go."""
+
+DRAWS, SECONDS = 3, 60.0
+"""Draws of the labelled images; no further one is begun after so many seconds."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is to be advised on. n_per_class: "all" or a number; similar: as declared by the user, or None.
+
+    options: of the folder, as in a study's dataset.
+    """
+
+    folder: Path
+    backbone: BackboneSpec
+    n_per_class: Any = "all"
+    similar: bool | None = None
+    image_size: int | None = None
+    probe: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The conditions of a store that can be compared with full fine-tuning, and remarks on what was left out."""
+
+    conditions: list[Condition]
+    reference: str | None
+    image_sizes: Mapping[str, int | None]  # by backbone identity
+    notes: list[str]
+
+
+_OF_IMAGES = "datasets.0."
+"""What begins so in `--set` is said of the images, as a study of one dataset would say it."""
+
+
+def divided(sets: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """What `--set` says of the backbone, and the options of the images. Raises UserError for what it cannot say."""
+    images: dict[str, Any] = {}
+    for override in (s for s in sets if s.startswith(_OF_IMAGES)):
+        if not override.startswith(f"{_OF_IMAGES}options."):
+            raise UserError(
+                f"--set {override}: of the images, only {_OF_IMAGES}options.NAME=VALUE can be set"
+            )
+        set_field(images, override.removeprefix(_OF_IMAGES))
+    return [s for s in sets if not s.startswith(_OF_IMAGES)], images.get("options", {})
+
+
+@contextmanager
+def _options_explained() -> Iterator[None]:
+    """Messages on images name the options of a study."""
+    try:
+        yield
+    except UserError as error:
+        if "options: {" not in str(error):
+            raise
+        raise UserError(f"{error}\nHere, options are given as --set {_OF_IMAGES}options.NAME=VALUE") from None
+
+
+def backbone(content: Mapping[str, Any], sets: Sequence[str], base: Path) -> BackboneSpec:
+    """A backbone entry as a study has it, from options and `dotted.key=value`. Raises UserError as planning does."""
+    from pydantic import ValidationError
+
+    data = dict(content)
+    for override in sets:
+        set_field(data, override)
+    try:
+        entry = BackboneEntry.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        message = first["msg"].removeprefix("Value error, ")
+        raise UserError(f"--backbone: {where + ': ' if where else ''}{message}") from None
+    return resolve(entry, base, _option)
+
+
+@contextmanager
+def _option(field: str) -> Iterator[None]:
+    """Errors name the option that gave the field."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"--{'backbone' if field == 'name' else field}: {error}") from None
+
+
+def gather(uri: str, measures: Sequence[Mapping[str, Any]] = ()) -> Evidence:
+    """All studies of a store. `measures`: entries as `bench similarity --json` prints them, for older studies.
+
+    A store that does not exist yet holds no evidence. Raises UserError where one cannot be read.
+    """
+    found: list[Condition] = []
+    sizes: dict[str, int | None] = {}
+    notes: list[str] = []
+    for name in stores.experiments(uri):
+        runs = stores.read_runs(uri, name, params=())
+        try:
+            document = stores.study_document(uri, name, runs)
+        except UserError as error:
+            notes += [] if name == "Default" else [f"left out: {error}"]
+            continue
+        _enter(document, measures)
+        found += known.conditions(document, join(document, runs).rows)
+        sizes |= {known.backbone_key(b): document["train"].get("image_size") for b in document["backbones"]}
+    reference = known.reference(found)
+    usable = known.comparable(found, reference)
+    if len(usable) < len(found):
+        notes.append(
+            f"left out: {len(found) - len(usable)} conditions without {reference or 'full fine-tuning'}"
+        )
+    blind = sum(not c.place.measures for c in usable)
+    if blind:
+        notes.append(
+            f"{blind} of {len(usable)} conditions come from studies without measures of similarity; there, distances "
+            "rest on the images per class and on the declared similarity (bench similarity STUDY --json > FILE, then "
+            "--measures FILE)"
+        )
+    return Evidence(usable, reference, sizes, notes)
+
+
+def _enter(document: dict[str, Any], measures: Sequence[Mapping[str, Any]]) -> None:
+    for entry in document["datasets"]:
+        own = [m for m in measures if m["dataset"] == entry["label"]]
+        entry["measures"] = entry.get("measures") or own
+
+
+def read_measures(path: Path) -> list[dict[str, Any]]:
+    """Entries of a file that `bench similarity --json` wrote. Raises UserError."""
+    try:
+        entries: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+        [(e["dataset"], e["backbone"], e["n_per_class"], e["values"]) for e in entries]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"--measures: {path} is not what `bench similarity --json` prints: {error}"
+        ) from error
+    return entries
+
+
+def ask(
+    question: Question, evidence: Evidence, base: Path, cache: Path, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Everything there is to say, as plain data; `reports.advice_text` puts it into words.
+
+    Raises UserError for a folder, a backbone or a number of images that cannot work.
+    """
+    name = f"folder:{question.folder.expanduser().absolute()}"
+    with _options_explained():
+        dataset, info = registry.identified(name, dict(question.options), base, cache)
+    key = known.backbone_key(asdict(question.backbone))
+    size = question.image_size or evidence.image_sizes.get(key)
+    say(f"measuring {sum(info.pool_counts or [])} images with {question.backbone.label}")
+    with _options_explained():
+        data, place, measured, probes = _look(question, dataset, size, evidence, Places(base, cache), key)
+    data["notes"] = [*info.notes, *data["notes"]]
+    trials, by_probe = _learn(evidence, bool(place.curve))
+    found = None
+    if evidence.reference:
+        found = advice.advise(place, evidence.conditions, evidence.reference, by_probe)
+    return {
+        "data": {"path": str(question.folder), **data},
+        "backbone": {"name": question.backbone.name, "identity": key, "image_size": size},
+        "measures": measured["values"],
+        "missing": measured["missing"],
+        "probes": probes,
+        "rule": _rule(place, evidence, found),
+        "evidence": _summary(evidence, found, question.folder),
+        **_judged(found, trials),
+    }
+
+
+def _look(
+    question: Question, dataset: DatasetSpec, size: int | None, evidence: Evidence, places: Places, key: str
+) -> tuple[dict[str, Any], Place, dict[str, Any], list[dict[str, Any]]]:
+    """The folder in numbers, its place, its measures, and its probes (none unless asked for)."""
+    from bench.training.run.ingredients import prepare_dataset  # torch
+
+    prepared = prepare_dataset(dataset, question.backbone, size, places)
+    counts = [int(n) for n in prepared.pool.class_counts(len(prepared.classes))]
+    n = round(fmean(counts)) if question.n_per_class == "all" else question.n_per_class
+    sizes = {question.n_per_class: n}
+    if question.probe:
+        wanted = {*SHOTS, *(int(c.place.n_per_class) for c in evidence.conditions)}
+        sizes = {shots: shots for shots in sorted(wanted) if shots < min(n, min(counts))} | sizes
+    draws = _draws(question, dataset, sizes, size, places)
+    own = next(entry for entry in draws[0] if entry["n_per_class"] == n)
+    probes = _means(draws) if question.probe else []
+    curve = {probe["n_per_class"]: probe["values"] for probe in probes}
+    values = curve.get(n, own["values"])
+    distance = values.get(Measure.FRECHET_STEM)
+    similar = question.similar
+    if similar is None and distance is not None:
+        similar = distance <= Matrix().similar_at_most
+    data = {
+        "classes": len(counts),
+        "images": sum(counts),
+        "smallest_class": min(counts),
+        "median_class": median(counts),
+        "n_per_class": n,
+        "notes": prepared.notes,
+    }
+    place = Place(key, n, len(counts), values, similar, curve, own["images"])
+    return data, place, own | {"values": values}, probes
+
+
+def _draws(
+    question: Question, dataset: DatasetSpec, sizes: dict[Any, int], size: int | None, places: Places
+) -> list[list[dict[str, Any]]]:
+    from bench.similarity.measure import measure_dataset
+
+    start = time.monotonic()
+    draws: list[list[dict[str, Any]]] = []
+    for seed in range(DRAWS if question.probe else 1):
+        if not draws or time.monotonic() - start < SECONDS:
+            draws.append(measure_dataset(dataset, sizes, question.backbone, seed, size, places))
+    return draws
+
+
+def _means(draws: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Per number of images: the measures' means over draws, and the spread of the linear probe's accuracy."""
+    found = []
+    for entries in zip(*draws, strict=True):
+        shared = set.intersection(*(set(e["values"]) for e in entries))
+        values = {name: fmean(e["values"][name] for e in entries) for name in sorted(shared)}
+        probe = [e["values"][Measure.PROBE] for e in entries if Measure.PROBE in e["values"]]
+        spread = stdev(probe) if len(probe) > 1 else None
+        n = entries[0]["n_per_class"]
+        found.append({"n_per_class": n, "draws": len(entries), "values": values, "probe_sd": spread})
+    return found
+
+
+def _rule(place: Place, evidence: Evidence, found: advice.Advice | None) -> dict[str, Any]:
+    """The textbook's cell and pick, as the nearest study has them; both cells of a column where nobody knows which."""
+    nearest = found.neighbours[0].condition if found else None
+    limit = nearest.small_at_most if nearest else Matrix().small_at_most
+    table = nearest.rules if nearest else TEXTBOOK
+    size = "small" if place.n_per_class <= limit else "large"
+    rows = {True: ["similar"], False: ["dissimilar"], None: ["similar", "dissimilar"]}[place.similar]
+    return {
+        "size": size,
+        "small_at_most": limit,
+        "similarity": rows[0] if len(rows) == 1 else None,
+        "picks": {f"{row}-{size}": table.get(f"{row}-{size}") for row in rows},
+        "from": nearest.study if nearest else "textbook",
+    }
+
+
+def _summary(evidence: Evidence, found: advice.Advice | None, folder: Path) -> dict[str, Any]:
+    key = known.dataset_key({"name": f"folder:{folder.expanduser().absolute()}"})
+    return {
+        "conditions": len(evidence.conditions),
+        "datasets": len({c.dataset for c in evidence.conditions}),
+        "studies": sorted({c.study for c in evidence.conditions}),
+        "runs": sum(c.runs for c in evidence.conditions),
+        "notes": evidence.notes,
+        "distance_by": [advice.GROUPS[group] for group in found.used] if found else [],
+        "nearest": [
+            {
+                "study": n.condition.study,
+                "dataset": n.condition.label,
+                "n_per_class": n.condition.place.n_per_class,
+                "backbone": n.condition.place.backbone,
+                "distance": n.distance,
+                "weight": n.weight,
+                "runs": n.condition.runs,
+                "own": n.condition.dataset == key,
+            }
+            for n in (found.neighbours if found else [])
+        ],
+    }
+
+
+def _judged(found: advice.Advice | None, trials: Sequence[left_out.Trial]) -> dict[str, Any]:
+    """The strategies in order, and how the advice fared on datasets that it had not seen."""
+    margin = left_out.error_margin(trials) if found else None
+    return {
+        "reference": found.reference if found else None,
+        "strategies": [asdict(ranked) for ranked in found.ranked] if found else [],
+        "by_probe": found.by_probe if found else False,
+        "margin": {"log_odds": margin[0], "datasets": margin[1]} if margin else None,
+        "trial": trial(trials) if found else None,
+    }
+
+
+def _learn(evidence: Evidence, probed: bool) -> tuple[list[left_out.Trial], bool]:
+    """Left-out datasets are looked at as the asked one is: at one number of images, or along a curve."""
+    if not evidence.reference:
+        return [], True
+    conditions = evidence.conditions if probed else known.without_curves(evidence.conditions)
+    return left_out.learn(conditions, evidence.reference)
+
+
+def evaluate(evidence: Evidence, probed: bool = False) -> dict[str, Any]:
+    """How the advice fares on every dataset of a store, advised on from the others. Raises UserError: no evidence."""
+    if not evidence.reference or not evidence.conditions:
+        raise UserError(
+            "the store holds no results of full fine-tuning beside another strategy: nothing to judge by"
+        )
+    found, _ = _learn(evidence, probed)
+    datasets = len({c.dataset for c in evidence.conditions})
+    few = (
+        [f"{datasets} of the {left_out.LEAST} datasets that it takes to tell"]
+        if datasets < left_out.LEAST
+        else []
+    )
+    return trial(found) | {"reference": evidence.reference, "notes": [*few, *evidence.notes]}
+
+
+def trial(found: Sequence[left_out.Trial]) -> dict[str, Any]:
+    """Left-out trials as plain data."""
+    scores = left_out.scores(found)
+    return {
+        "datasets": len({t.condition.dataset for t in found}),
+        "conditions": len(found),
+        "scores": [asdict(score) for score in scores],
+        "shown": left_out.shown(scores),
+        "covered": left_out.covered(found),
+        "left_out": [
+            {
+                "study": t.condition.study,
+                "dataset": t.condition.label,
+                "n_per_class": t.condition.place.n_per_class,
+                "backbone": t.condition.place.backbone,
+                "picks": dict(t.picks),
+                "regrets": dict(t.regrets),
+                "error": t.error,
+            }
+            for t in found
+        ],
+    }

@@ -1,0 +1,1 @@
+"""In-process, a pool of long-lived workers, a Ray cluster."""

@@ -1,0 +1,174 @@
+"""The measures of transferability of a study: which it has, which are still to be taken, and as whose jobs. Torch-free.
+
+They are for the report alone, so runs do not wait for them: they are jobs among the runs, found again in the cache, or
+in the stored study, by all that decides them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from bench.core.errors import last_line
+from bench.core.jobs import Ended, Job
+from bench.core.schema import MEASURES
+from bench.core.spec import content_hash
+from bench.execution.failures import Failures
+from bench.planning import measured_similarity as record
+from bench.planning.measured_similarity import MeasuresKey
+from bench.planning.plan import Plan
+from bench.storage.places import Places
+
+NOT_YET = "not measured yet; the next call of bench run does it"
+
+Pair = tuple[str, str]
+"""Labels of a dataset and a backbone."""
+
+
+@dataclass(frozen=True)
+class Missing:
+    """why, in words. final: the network or the images do not allow it, so it is not tried again."""
+
+    why: str = NOT_YET
+    final: bool = False
+
+
+@dataclass
+class Measures:
+    """Entries of pairs as the study document has them, and why other pairs have none."""
+
+    plan: Plan
+    places: Places
+    found: dict[Pair, list[dict[str, Any]]] = field(default_factory=dict)
+    missing: dict[Pair, Missing] = field(default_factory=dict)
+    unsaved: bool = False  # something ended since `enter` was called
+
+    @classmethod
+    def of(cls, plan: Plan, places: Places, document: Mapping[str, Any] | None = None) -> Measures:
+        """What the cache knows, or else the stored `document` of the same study."""
+        own = cls(plan, places)
+        stored = {entry["label"]: entry for entry in (document or {}).get("datasets", [])}
+        for pair in own._pairs:
+            entries, missing = own._known(pair), Missing()
+            if entries is None:
+                entries, missing = own._stored(pair, stored.get(pair[0], {}))
+            if entries is None:
+                own.missing[pair] = missing
+            else:
+                own.found[pair] = entries
+        return own
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is missing but what networks or images do not allow."""
+        return all(missing.final for missing in self.missing.values())
+
+    def jobs(self, failures: Failures) -> list[Job]:
+        """For what is missing, unless what it needs has failed before."""
+        jobs = []
+        for pair in list(self.missing):
+            if failure := failures.at(dataset=pair[0], backbone=pair[1]):
+                self.missing[pair] = Missing(str(failure))
+                self.unsaved = True
+            else:
+                jobs.append(self._job(pair))
+        return jobs
+
+    def over(self, event: Ended) -> Missing | None:
+        """Take in what became of a job. -> what is missing now, if that."""
+        pair = self._by_key[event.job.key]
+        self.unsaved = True
+        if event.user_error or event.crash:
+            self.missing[pair] = Missing(
+                event.user_error or f"measuring failed: {last_line(event.crash or '')}",
+                bool(event.user_error),
+            )
+            return self.missing[pair]
+        self.found[pair] = event.result
+        self.missing.pop(pair, None)
+        return None
+
+    def is_one(self, job: Job) -> bool:
+        """Whether the job is one of these."""
+        return job.function == "bench.execution.worker:measure_all"
+
+    def enter(self, document: dict[str, Any]) -> None:
+        """Write into a study document: entries, what they are of, and what is missing."""
+        for entry in document["datasets"]:
+            pairs = [pair for pair in self._pairs if pair[0] == entry["label"]]
+            entry["measures"] = [measured for pair in pairs for measured in self.found.get(pair, [])]
+            entry["measured"] = {
+                pair[1]: {
+                    "of": self._digest(pair),
+                    "missing": self.missing[pair].why if pair in self.missing else None,
+                    "final": pair in self.missing and self.missing[pair].final,
+                }
+                for pair in pairs
+            }
+        self.unsaved = False
+
+    def entries(self) -> list[dict[str, Any]]:
+        """One per dataset, backbone and size; those of pairs that have none say why, by measure."""
+        found = []
+        for pair, (target, _) in self._pairs.items():
+            nothing = [
+                {
+                    "backbone": pair[1],
+                    "n_per_class": images,
+                    "images": 0,
+                    "classes": 0,
+                    "values": {},
+                    "missing": why,
+                }
+                for images in target.images.values()
+                for why in [dict.fromkeys(MEASURES, self.missing[pair].why if pair in self.missing else "")]
+            ]
+            found += [{"dataset": pair[0], **entry} for entry in self.found.get(pair, nothing)]
+        return found
+
+    @cached_property
+    def _pairs(self) -> dict[Pair, tuple[Any, Any]]:
+        return {(t.label, b.label): (t, b) for t in self.plan.targets for b in self.plan.backbones}
+
+    def _keys(self, pair: Pair) -> dict[int, MeasuresKey]:
+        """By images per class."""
+        target, backbone = self._pairs[pair]
+        study = self.plan.study
+        rest = (backbone, study.seeds[0], study.train.image_size)
+        return {images: MeasuresKey(target.spec, n, *rest) for n, images in target.images.items()}
+
+    def _digest(self, pair: Pair) -> str:
+        """Of all that decides the entries."""
+        return content_hash([str(key.path(self.places.cache).name) for key in self._keys(pair).values()])
+
+    def _known(self, pair: Pair) -> list[dict[str, Any]] | None:
+        """As the cache has them."""
+        read = {n: record.read_measures(key, self.places.cache) for n, key in self._keys(pair).items()}
+        if not all(read.values()):
+            return None
+        return [{"backbone": pair[1], "n_per_class": n, **(found or {})} for n, found in read.items()]
+
+    def _stored(self, pair: Pair, entry: Mapping[str, Any]) -> tuple[list[dict[str, Any]] | None, Missing]:
+        """As a study document has them, where they are of the same."""
+        known = entry.get("measured", {}).get(pair[1], {})
+        if known.get("of") != self._digest(pair):
+            return None, Missing()
+        if known["missing"]:
+            return None, Missing(known["missing"], known["final"])
+        return [m for m in entry["measures"] if m["backbone"] == pair[1]], Missing()
+
+    def _job(self, pair: Pair) -> Job:
+        target, backbone = self._pairs[pair]
+        study = self.plan.study
+        args = (target.spec, target.images, backbone, study.seeds[0], study.train.image_size, self.places)
+        return Job(_key(pair), "bench.execution.worker:measure_all", args, f"{pair[0]} on {pair[1]}")
+
+    @cached_property
+    def _by_key(self) -> dict[str, Pair]:
+        return {_key(pair): pair for pair in self._pairs}
+
+
+def _key(pair: Pair) -> str:
+    return f"measures:{pair[0]}:{pair[1]}"

@@ -1,0 +1,72 @@
+"""The similarity of all targets of a study, and a table of it. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from bench.core.errors import UserError, all_of
+from bench.core.schema import MEASURES
+
+if TYPE_CHECKING:
+    from bench.core.jobs import Executor
+    from bench.execution.view import View
+    from bench.planning.plan import Plan
+
+
+def of_study(plan: Plan, executor: Executor, view: View) -> list[dict[str, Any]]:
+    """One entry per dataset, backbone and size: dataset, backbone, n_per_class, images, classes, values, missing.
+
+    Sources are pretrained and images decoded first where no earlier call has. What crashes on one backbone or dataset is
+    missing there, with the reason. Raises `UserError` for bad input.
+    """
+    from bench.core.jobs import Ended
+    from bench.execution import preparation
+    from bench.execution.pending_measures import Measures
+    from bench.storage.places import Places
+
+    places = Places(plan.base.absolute(), plan.cache)
+    failures = preparation.make_data(plan, places, executor, view)
+    measures = Measures.of(plan, places)
+    jobs, wrong = measures.jobs(failures), []
+    if jobs:
+        with view.progress("measuring transferability", len(jobs)):
+            for event in executor.run(jobs):
+                view.event(event)
+                if isinstance(event, Ended):
+                    measures.over(event)
+                    wrong += [event.user_error] if event.user_error else []
+    if wrong:
+        raise UserError(all_of(wrong))
+    return measures.entries()
+
+
+def tables(entries: list[dict[str, Any]]) -> Iterator[tuple[str, list[dict[str, Any]], list[str]]]:
+    """For each dataset on each backbone: a title, a row per measure with a column per size, and what is missing, why."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for entry in entries:
+        groups.setdefault(f"{entry['dataset']} on {entry['backbone']}", []).append(entry)
+    for title, group in groups.items():
+        names = [name for name in MEASURES if any(name in entry["values"] for entry in group)]
+        rows = [_row("images measured", group, [entry["images"] for entry in group])]
+        rows += [
+            _row(MEASURES[name], group, [entry["values"].get(name) for entry in group]) for name in names
+        ]
+        yield title, rows, _missing(group)
+
+
+def _row(title: str, group: list[dict[str, Any]], values: list[Any]) -> dict[str, Any]:
+    sizes = [str(entry["n_per_class"]) for entry in group]
+    return {"images per class": title, **dict(zip(sizes, values, strict=True))}
+
+
+def _missing(group: list[dict[str, Any]]) -> list[str]:
+    """A line per reason: which measures are not there, at which sizes, and why."""
+    names: dict[tuple[str, int], list[str]] = {}
+    for entry in group:
+        for name, why in entry["missing"].items():
+            names.setdefault((why, entry["n_per_class"]), []).append(MEASURES[name])
+    sizes: dict[tuple[str, str], list[str]] = {}
+    for (why, n), missing in names.items():
+        sizes.setdefault(("; ".join(missing), why), []).append(str(n))
+    return [f"at {', '.join(at)} no {missing}: {why}" for (missing, why), at in sizes.items()]

@@ -1,0 +1,88 @@
+"""What of a plan is done: the plan joined with the store. Torch-free and MLflow-free, so that planning is fast."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.core.schema import Metric, Purpose, Status, Tag
+from bench.execution.estimate import Estimator
+from bench.planning.plan import Plan, PlannedRun
+from bench.tracking import store
+from bench.tracking.store import outcome
+
+WANTED: dict[str, Any] = {
+    "tags": [Tag.RUN_ID, Tag.PURPOSE, Tag.STATUS, Tag.TUNING_ID, Tag.BUDGET, Tag.CHOSEN],
+    "params": [],
+    "metrics": [Metric.TOTAL_SECONDS, Metric.NCM_TEST_ACCURACY],
+    "tagged": {Tag.PURPOSE: [Purpose.FINAL, Purpose.TUNING]},
+}
+"""What of a store says what is done: little, and of neither trials nor the study run."""
+
+
+@dataclass(frozen=True)
+class State:
+    """The runs of a plan by what became of them, and an estimator that has seen the finished ones.
+
+    plan: with the knobs that finished searches have chosen. `waiting` are runs whose search is not over, and `searches`
+    these searches, each with one of the runs that wait for it. `deleted`: MLflow's id of the experiment, where it is
+    deleted there: none of its runs counts. `unscored`: finished runs without the score of the unchanged network.
+    """
+
+    plan: Plan
+    done: list[PlannedRun]
+    missing: list[PlannedRun]
+    waiting: list[PlannedRun]
+    searches: list[PlannedRun]
+    estimator: Estimator
+    deleted: str | None = None
+    unscored: list[PlannedRun] = field(default_factory=list)
+
+    def remaining(self, workers: int) -> float | None:
+        """Expected seconds of wall time; None while nothing has finished."""
+        rows = [run.row() for run in [*self.missing, *self.waiting]]
+        runs = self.estimator.remaining(rows, workers)
+        searching = [self._search_seconds(run) for run in self.searches]
+        if runs is None or any(s is None for s in searching):
+            return None
+        return runs + sum(s for s in searching if s is not None) / workers
+
+    def _search_seconds(self, run: PlannedRun) -> float | None:
+        assert run.tuning
+        budget, each = run.tuning.budget, self.estimator.seconds(run.row())
+        if budget.unit == "seconds":
+            return budget.amount
+        if budget.unit == "image_steps" or each is None:
+            return None
+        return each * budget.amount * run.tuning.method.splits
+
+
+def read(plan: Plan, uri: str) -> State:
+    """Join by the runs' identity. Stored runs that the plan does not ask for are left alone; deleted ones do not count."""
+    runs = store.read_runs(uri, plan.study.name, **WANTED)
+    over = outcome.searches(runs)
+    chosen = {
+        key: json.loads(over[key, budget]["tags"][Tag.CHOSEN])
+        for key, run in plan.tunings.items()
+        if run.tuning and (key, budget := str(run.tuning.budget)) in over
+    }
+    searches = {key: run for key, run in plan.tunings.items() if key not in chosen}
+    plan = plan.with_choices(chosen)
+    stored = {key: run for key, run in outcome.finals(runs).items() if outcome.has_result(run)}
+    estimator = Estimator()
+    done = [run for run in plan.runs if run.run_id in stored]
+    for run in done:
+        seconds = stored[run.run_id]["metrics"].get(Metric.TOTAL_SECONDS)
+        if seconds:
+            estimator.learn(run.row(), seconds)
+    missing = [run for run in plan.runs if run.run_id not in stored and not run.waiting]
+    distinct = list({run.run_id: run for run in reversed(missing)}.values())[::-1]  # tuned may equal default
+    waiting = [run for run in plan.runs if run.waiting]
+    deleted = None if runs else store.deleted_experiment(uri, plan.study.name)
+    unscored = [run for run in done if _lacks_score(stored[run.run_id])]
+    return State(plan, done, distinct, waiting, list(searches.values()), estimator, deleted, unscored)
+
+
+def _lacks_score(run: dict[str, Any]) -> bool:
+    return outcome.status(run) == Status.FINISHED and Metric.NCM_TEST_ACCURACY not in run["metrics"]

@@ -1,1 +1,0 @@
-"""Where runs execute: in this process, or in a pool of long-lived local workers."""

@@ -1,1 +1,0 @@
-"""One run, from data to scores, and what it is made of."""

@@ -1,1 +1,0 @@
-"""One phase after another: optimisation, evaluation, checkpoints, cost."""

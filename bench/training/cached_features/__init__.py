@@ -1,0 +1,1 @@
+"""What frozen layers make of images: computed once, kept, shared."""

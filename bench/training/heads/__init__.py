@@ -1,0 +1,1 @@
+"""Heads of many runs, trained as one."""
