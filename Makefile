@@ -31,7 +31,7 @@ test-long: setup
 
 # The wheel, built, installed into an empty environment, and a copied study run with it: part of test-long.
 test-wheel: setup
-	.venv/bin/python -m pytest -m long tests/test_wheel.py
+	.venv/bin/python -m pytest -m long tests/repository/test_wheel.py
 
 # Speed beside what one would use instead, an hour and a half on a machine with nothing else to do -> docs/performance.md
 benchmark: setup

@@ -12,7 +12,8 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 torch.set_num_threads(1)
 
 ROOT = Path(__file__).resolve().parents[1]
-SHARED_DATA = ROOT.parent / "shared" / "data"
+REAL_DATA = Path(os.environ.get("BENCH_TEST_DATA") or ROOT.parent / "shared" / "data")
+"""Real photographs and ImageNet weights, which are not part of the product."""
 
 TINY_STUDY = """
 name: tiny
@@ -43,11 +44,11 @@ system_metrics: false
 
 
 @pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """Real photographs and ImageNet weights, where they are at hand."""
-    if not SHARED_DATA.is_dir():
-        pytest.skip(f"{SHARED_DATA} is absent: real photographs and weights are not part of the product")
-    return SHARED_DATA
+def real_data() -> Path:
+    """`REAL_DATA`, where it is at hand."""
+    if not REAL_DATA.is_dir():
+        pytest.skip(f"no real images and weights in {REAL_DATA}: BENCH_TEST_DATA names their folder")
+    return REAL_DATA
 
 
 @pytest.fixture

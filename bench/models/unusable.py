@@ -1,6 +1,6 @@
 """timm's networks that cannot be trained as classifiers here, and why: a plan refuses them without building any. Torch-free.
 
-The long test of `tests/backbones/test_families.py` builds them and compares; whatever else cannot be used is found by
+The long test of `tests/models/test_families.py` builds them and compares; whatever else cannot be used is found by
 `bench.models.usable` before anything is prepared.
 """
 

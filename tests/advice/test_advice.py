@@ -6,12 +6,12 @@ from dataclasses import replace
 from math import exp, log
 
 import pytest
-import worlds
 
 from bench.core.schema import Measure
 from reports.advice import UNKNOWN, advise, at_size, scales, squared_distance, weigh
 from reports.evidence import Condition, Place, comparable, conditions
 from reports.scale import log_odds
+from tests.support import advice_worlds as worlds
 
 NET = worlds.KEY
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-import worlds
 
 from bench.core.schema import Measure, Metric, Status
 from reports.evidence import backbone_key, comparable, conditions, dataset_key, plainest, reference
+from tests.support import advice_worlds as worlds
 
 
 def test_gains_are_paired_over_the_seeds_that_both_have() -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import worlds
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -17,6 +16,7 @@ from bench.cli import main as cli
 from bench.core.errors import UserError
 from bench.core.schema import Measure
 from reports import advice_text
+from tests.support import advice_worlds as worlds
 
 RANDOM = {"label": "net", "name": "test_resnet", "weights": "random"}
 ASK = ["--backbone", "test_resnet", "--set", "random=true", "--image-size", "32"]

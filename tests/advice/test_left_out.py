@@ -7,7 +7,6 @@ from dataclasses import replace
 from math import sqrt
 
 import pytest
-import worlds
 
 from bench.core.schema import Measure
 from reports.evidence import Condition, comparable, conditions
@@ -25,6 +24,7 @@ from reports.left_out import (
     shown,
     trials,
 )
+from tests.support import advice_worlds as worlds
 
 
 def evidence(made: worlds.Study) -> list[Condition]:

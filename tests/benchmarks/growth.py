@@ -24,7 +24,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from tests.benchmarks.growth_study import SHAPES, STUDY, study_file
-from tests.servers import mlflow_server, postgres
+from tests.support.servers import mlflow_server, postgres
 
 BENCH = Path(sys.executable).parent / "bench"
 ROOT = Path(__file__).resolve().parents[2]

@@ -34,7 +34,7 @@ from bench.planning import compose
 from bench.training.cost import Clock
 from bench.training.device import choose
 from bench.training.loop import Trainer
-from tests.strategies.samples import source_head
+from tests.support.strategy_samples import source_head
 
 NETWORK, SIZE, CLASSES, IMAGES, EPOCHS, ROUNDS = "resnet18", 64, 10, 64, 4, 3
 FILE = Path(strategies.__file__).with_name("costs.json")

@@ -18,10 +18,10 @@ from playwright.sync_api import BrowserContext, Page, expect
 from bench.core.schema import ARTIFACT_REPORT, Purpose, Tag
 from bench.tracking import store
 from bench.tracking.server import artifact_page, runs_page
-from tests.browser import chromium
 from tests.conftest import ROOT
-from tests.servers import mlflow_server
-from tests.test_cli import bench
+from tests.support import chromium
+from tests.support.commands import bench
+from tests.support.servers import mlflow_server
 
 IMAGES = ROOT / "docs" / "images"
 SIDE_BAR = 200  # pixels; it shows nothing of a study

@@ -13,9 +13,9 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from bench.tracking import note, store, views
 from bench.tracking.server import runs_page
-from tests.browser import chromium
-from tests.servers import mlflow_server
-from tests.test_cli import bench
+from tests.support import chromium
+from tests.support.commands import bench
+from tests.support.servers import mlflow_server
 
 STUDY = """
 name: shown

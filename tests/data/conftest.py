@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from image_samples import random_image
+
+from tests.support.image_samples import random_image
 
 Tree = Callable[..., Path]
 
@@ -37,12 +38,3 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-@pytest.fixture
-def shared() -> Path:
-    """The real images beside the repository, where this machine has them."""
-    path = Path(__file__).parents[3] / "shared" / "data"
-    if not path.is_dir():
-        pytest.skip(f"real images are not on this machine ({path})")
-    return path

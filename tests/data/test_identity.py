@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from image_samples import random_image
 
 from bench.core.errors import UserError
 from bench.core.spec import DatasetSpec
 from bench.data import identity, registry
 from bench.data.prepare import Resolution, load, load_test, prepare
+from tests.support.image_samples import random_image
 
 HERE = Path(".")
 SMALL = Resolution(8, 10)

@@ -3,7 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import report_samples as samples
+
+from tests.support import report_samples as samples
 
 
 @pytest.fixture(scope="session")

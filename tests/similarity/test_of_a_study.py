@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,19 +19,7 @@ from bench.execution.pending_measures import Measures
 from bench.planning import load, plan
 from bench.storage.places import Places
 from tests.conftest import TINY_STUDY
-
-
-class Quiet:
-    """A view that shows nothing."""
-
-    def say(self, message: str) -> None: ...
-
-    def progress(self, title: str, total: int) -> nullcontext[None]:
-        return nullcontext()
-
-    def event(self, event: object) -> None: ...
-
-    def finished(self, name: str, result: object, remaining: object) -> None: ...
+from tests.support.views import Quiet
 
 
 @pytest.fixture(scope="module")

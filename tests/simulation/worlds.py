@@ -14,20 +14,16 @@ All noise is in accuracy points and has mean 0. Everything goes through `reports
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bench.core.schema import CELLS, Metric, Status
 from reports.verdict import Cell, Verdict, judge_study
-
-sys.path.append(str(Path(__file__).parents[1] / "reports"))
-import report_samples as samples
+from tests.support import report_samples as samples
 
 MARGIN = 0.01
 RULE = "rule"

@@ -10,7 +10,7 @@ from bench.core.errors import UserError
 from bench.methods.api import Phase, replace
 from bench.models.model import Model
 from bench.planning import compose
-from tests.strategies.samples import (
+from tests.support.strategy_samples import (
     DISTILLED,
     NETWORKS,
     STRATEGIES,

@@ -11,7 +11,15 @@ import torch
 from bench.methods import freeze
 from bench.methods.api import Batch, cross_entropy
 from bench.training.optimizers import make_optimizer, make_schedule
-from tests.strategies.samples import CLASSES, TRAIN, a_batch, composed, first_phase, make_model, make_task
+from tests.support.strategy_samples import (
+    CLASSES,
+    TRAIN,
+    a_batch,
+    composed,
+    first_phase,
+    make_model,
+    make_task,
+)
 
 
 def test_l2_sp_is_the_papers_penalty() -> None:

@@ -14,7 +14,14 @@ from bench.core.errors import UserError
 from bench.data.images import ImageSet
 from bench.methods.api import Phase
 from bench.models.model import Model
-from tests.strategies.samples import NETWORKS, composed, first_phase, make_model, make_task, make_trainer
+from tests.support.strategy_samples import (
+    NETWORKS,
+    composed,
+    first_phase,
+    make_model,
+    make_task,
+    make_trainer,
+)
 
 
 def trained(model: Model, phase: Phase) -> set[str]:

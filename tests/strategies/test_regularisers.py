@@ -19,7 +19,7 @@ from bench.models.model import Model, no_source_head
 from bench.planning import compose
 from strategies import _maps, co_tuning
 from strategies.layers.stoch_norm import convert
-from tests.strategies.samples import (
+from tests.support.strategy_samples import (
     CLASSES,
     SOURCE_CLASSES,
     a_batch,

@@ -8,7 +8,7 @@ from torch.optim import lr_scheduler
 
 from bench.methods.api import Phase
 from bench.training.optimizers import make_optimizer, set_learning_rates
-from tests.strategies.samples import TRAIN, composed, first_phase, make_model, make_task, make_trainer
+from tests.support.strategy_samples import TRAIN, composed, first_phase, make_model, make_task, make_trainer
 
 STEPS = 90
 

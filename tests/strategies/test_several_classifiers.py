@@ -18,7 +18,7 @@ from bench.similarity.features import extract
 from bench.storage.places import Places
 from bench.training.run.execute import _init_head_bias
 from bench.training.run.preflight import preflight
-from tests.strategies.samples import (
+from tests.support.strategy_samples import (
     CLASSES,
     DISTILLED,
     SMALLER,

@@ -24,7 +24,7 @@ from bench.training.run import execute
 from strategies.layers import channels, cutting, filters
 from strategies.layers.blocks import block_names
 from strategies.layers.spot_tune import Policy, gumbel
-from tests.strategies.samples import (
+from tests.support.strategy_samples import (
     CLASSES,
     NETWORKS,
     SIZE,

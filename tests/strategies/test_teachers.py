@@ -18,7 +18,7 @@ from bench.models.model import Model
 from bench.planning import compose
 from strategies._keys import divergence
 from strategies._unlabeled import confident_cross_entropy
-from tests.strategies.samples import (
+from tests.support.strategy_samples import (
     CLASSES,
     a_batch,
     composed,

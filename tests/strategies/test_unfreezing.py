@@ -11,7 +11,7 @@ import torch
 from bench.core.errors import UserError
 from bench.methods.api import cross_entropy
 from strategies.auto_freeze import next_border
-from tests.strategies.samples import composed, first_phase, make_model, make_task, make_trainer
+from tests.support.strategy_samples import composed, first_phase, make_model, make_task, make_trainer
 
 
 @pytest.mark.parametrize(

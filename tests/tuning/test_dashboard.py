@@ -14,8 +14,8 @@ import pytest
 from bench.planning.searches import Budget
 from bench.storage.places import optuna_storage
 from bench.tuning.engine import Search
-from tests.servers import served
-from tests.tuning.samples import make_tuning, open_search
+from tests.support.servers import served
+from tests.support.tuning_samples import make_tuning, open_search
 
 VALUES = [0.4, 0.7, 0.6]
 

@@ -12,12 +12,7 @@ from bench.core.errors import UserError
 from bench.planning.searches import Budget, Method
 from bench.tuning import engine
 from bench.tuning.engine import Search
-from tests.tuning.samples import make_tuning, open_search, work
-
-
-def peak(params: dict) -> float:
-    """Highest at lr = .01."""
-    return 1 - abs(math.log10(params["full.lr"]) + 2) / 10
+from tests.support.tuning_samples import make_tuning, open_search, peak, work
 
 
 def history(search: Search) -> list[dict]:

@@ -15,10 +15,10 @@ from bench.core.errors import UserError
 from bench.core.schema import Metric, Tag
 from bench.tracking import store
 from bench.tuning.engine import open_storage
-from tests.outages import Disturbed
-from tests.servers import postgres_machine
-from tests.test_cli import bench
-from tests.tuning.test_tuned_study import STUDY
+from tests.support.commands import bench
+from tests.support.outages import Disturbed
+from tests.support.servers import postgres_machine
+from tests.support.tuned_study import STUDY
 
 pytest.importorskip("psycopg", reason="the extra `postgres` is not installed")
 

@@ -25,8 +25,8 @@ from bench.tracking.runs import Tracker
 from bench.training.run import ingredients
 from bench.training.run.execute import execute, try_out
 from bench.tuning import engine, search
-from tests.tuning.samples import TRAIN
-from tests.tuning.trained import ROW, ignore, make_search, make_spec, run
+from tests.support.trained_searches import ROW, ignore, make_search, make_spec, run
+from tests.support.tuning_samples import TRAIN
 
 
 def test_a_search_is_a_run_with_its_trials_nested_in_it(places: Places, tracking: Tracking) -> None:

@@ -16,7 +16,7 @@ from bench.planning.searches import Budget
 from bench.tracking.store import patience
 from bench.tuning.engine import Search
 from bench.tuning.storage import MADE
-from tests.tuning.samples import make_tuning, open_search, work
+from tests.support.tuning_samples import make_tuning, open_search, work
 
 
 @pytest.fixture

@@ -23,9 +23,8 @@ from bench.training.run import execute
 from bench.training.run.execute import gather, try_out
 from bench.tuning import engine, search
 from bench.tuning.engine import Search
-from tests.tuning.samples import TRAIN, make_tuning, open_search, work
-from tests.tuning.test_engine import peak
-from tests.tuning.trained import ignore, make_search, make_spec, run
+from tests.support.trained_searches import ignore, make_search, make_spec, run
+from tests.support.tuning_samples import TRAIN, make_tuning, open_search, peak, work
 
 HEAD = "linear_probe + weight_decay"
 FEW = {

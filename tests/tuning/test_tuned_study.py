@@ -15,24 +15,8 @@ import pytest
 from bench.core.schema import Metric, Tag
 from bench.tracking import store
 from tests.conftest import ROOT
-from tests.test_cli import BENCH, bench
-
-STUDY = """
-name: tuned
-datasets:
-  - name: world/fine
-    options: {pool_per_class: 12, test_per_class: 5}
-    similarity: similar
-    n_per_class: [10]
-backbones:
-  - {name: test_resnet, random: true}
-strategies: [full + head_x10, logreg]
-seeds: 2
-train: {image_size: 32, numerics: fp32, optimizer: adamw, batch_size: 16, epochs: 3}
-knobs: {full: {lr: 0.0001}}  # far too low, so that the search finds better
-tune: {trials: 4, splits: 2}
-system_metrics: false
-"""
+from tests.support.commands import BENCH, bench
+from tests.support.tuned_study import STUDY
 
 
 def runs(folder: Path, purpose: str) -> list[dict[str, Any]]:

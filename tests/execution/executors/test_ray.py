@@ -1,0 +1,164 @@
+"""A real Ray of two nodes on this machine, each with a cache of its own; one of them is lost in mid-study."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+pytest.importorskip("ray", reason="Ray is an extra: pip install 'finetune-bench[ray]'")
+
+from bench.core import devices
+from bench.core.errors import UserError
+from bench.core.jobs import Ended, Event, Job, Lost
+from bench.core.schema import Tag
+from bench.execution.executors.choose import Request
+from bench.execution.executors.waiting import ATTEMPTS, PREEMPTIONS, Waiting
+from tests.conftest import ROOT
+from tests.support.commands import BENCH
+from tests.support.tiny_study import EPOCHS, final_runs, numbers, study_in, wait_for
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Two nodes of one processor each; the second one's disk is not the driver's."""
+    from ray.cluster_utils import Cluster
+
+    folder = tmp_path_factory.mktemp("ray")
+    head = {"num_cpus": 1, "include_dashboard": False, "env_vars": {"BENCH_CACHE": str(folder / "head")}}
+    made = Cluster(initialize_head=True, head_node_args=head)
+    made.folder = folder
+    made.other = made.add_node(num_cpus=1, env_vars={"BENCH_CACHE": str(folder / "other")})
+    made.wait_for_nodes()
+    yield made
+    made.shutdown()
+
+
+def start(folder: Path, *options: str, epochs: int = EPOCHS) -> subprocess.Popen[bytes]:
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "BENCH_CACHE": str(folder.parent / "head")}
+    with (folder / "log.txt").open("ab") as log:
+        return subprocess.Popen(
+            [*BENCH, "run", "tiny.yaml", "--no-report", "--set", f"train.epochs={epochs}", *options],
+            cwd=folder, env=env, stdout=log, stderr=log,
+        )  # fmt: skip
+
+
+def running_on(folder: Path, cache: Path) -> list[dict[str, Any]]:
+    """Runs under way whose process is on the node with this cache."""
+    found = []
+    for run in final_runs(folder):
+        pid = int(run["tags"].get(Tag.PID, "0").partition(":")[0])
+        if run["status"] == "RUNNING" and _cache_of(pid) == str(cache):
+            found.append(run)
+    return found
+
+
+def _cache_of(pid: int) -> str | None:
+    with suppress(psutil.Error):
+        return psutil.Process(pid).environ().get("BENCH_CACHE")
+    return None
+
+
+def test_a_node_is_lost_and_the_study_ends_with_the_numbers_of_the_local_pool(cluster: Any) -> None:
+    local = study_in(cluster.folder / "local")
+    one = ["--set", "seeds=1"]  # 6 runs
+    assert start(local, *one, "--workers", str(devices.cores())).wait(300) == 0, (
+        local / "log.txt"
+    ).read_text()
+
+    folder = study_in(cluster.folder / "ray")
+    driver = start(folder, *one, "--address", cluster.address)
+    other = cluster.folder / "other"
+    hit = wait_for(lambda: driver.poll() is not None or running_on(folder, other), 200)
+    assert hit and driver.poll() is None, (folder / "log.txt").read_text()
+    assert list((other / "source").glob("*.safetensors")), "weights pretrained elsewhere came here"
+    cluster.remove_node(cluster.other, allow_graceful=False)
+    assert driver.wait(300) == 0, (folder / "log.txt").read_text()
+    assert "lost  " in (folder / "log.txt").read_text()
+
+    states = Counter((run["tags"][Tag.RUN_ID], run["status"]) for run in final_runs(folder))
+    assert numbers(folder) == numbers(local)
+    assert {n for (_, status), n in states.items() if status == "FINISHED"} == {1}
+    assert {status for _, status in states} == {"FINISHED", "KILLED"}, "the lost attempt is marked"
+
+
+def test_a_lost_worker_is_retried_and_sigterm_interrupts(cluster: Any) -> None:
+    folder = study_in(cluster.folder / "interrupted")
+    driver = start(folder, "--address", cluster.address, epochs=100_000)  # none of its runs ends by itself
+    on_head: list[dict[str, Any]] = []
+    head = cluster.folder / "head"
+    wait_for(lambda: driver.poll() is not None or on_head.extend(running_on(folder, head)) or on_head, 200)
+    assert on_head and driver.poll() is None, (folder / "log.txt").read_text()
+    os.kill(int(on_head[0]["tags"][Tag.PID].partition(":")[0]), signal.SIGKILL)
+    killed = lambda: [r for r in final_runs(folder) if r["status"] == "KILLED"]  # noqa: E731
+    assert wait_for(killed, 60), (folder / "log.txt").read_text()
+    assert wait_for(lambda: running_on(folder, cluster.folder / "head"), 60)
+    driver.send_signal(signal.SIGTERM)
+    assert driver.wait(60) == 130, (folder / "log.txt").read_text()
+    assert not [r for r in final_runs(folder) if r["status"] == "RUNNING"]
+
+
+def test_a_node_that_is_lost_unnoticed_does_not_end_the_driver(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray lists it for half a minute more, and refuses what is to run there."""
+    import ray
+
+    from bench.execution.executors import cluster as executor
+
+    executor._connect(cluster.address)
+    try:
+        marker = cluster.folder / "head" / "marker"
+        marker.parent.mkdir(exist_ok=True)
+        marker.touch()
+        (head,) = [node for node in ray.nodes() if node["Alive"] and node["NodeName"]][:1]
+        lost = {"NodeID": head["NodeID"][::-1], "Alive": True}
+        monkeypatch.setattr(ray, "nodes", lambda: [head, lost])
+        assert not executor._seen_everywhere(marker)
+    finally:
+        ray.shutdown()
+
+
+def test_a_cluster_that_is_not_there_is_said_plainly(tmp_path: Path) -> None:
+    folder = study_in(tmp_path / "alone")
+    assert start(folder, "--address", "127.0.0.1:1").wait(120) == 2
+    log = (folder / "log.txt").read_text()
+    assert "the Ray cluster 127.0.0.1:1 cannot be reached" in log and "Traceback" not in log
+
+
+def test_shares_are_for_ray() -> None:
+    with pytest.raises(UserError, match="add --executor ray"):
+        Request(gpus=0.5)
+
+
+def outcome(waiting: Waiting, how: str) -> list[Event]:
+    job = waiting.take()
+    return list(getattr(waiting, how)(job, 0, "why"))
+
+
+@pytest.mark.parametrize(("how", "limit"), [("died", ATTEMPTS), ("preempted", PREEMPTIONS)])
+def test_a_lost_job_goes_first_again_and_not_for_ever(how: str, limit: int) -> None:
+    waiting = Waiting([Job("a", "x:y"), Job("b", "x:y")])
+    for _ in range(limit - 1):
+        (lost,) = outcome(waiting, how)
+        assert isinstance(lost, Lost) and lost.job.key == "a"
+    lost, ended = outcome(waiting, how)
+    assert isinstance(ended, Ended) and ended.crash and f"{limit} times" in ended.crash
+    assert waiting.take().key == "b" and not waiting
+
+
+def test_fractions_of_a_gpu_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench.execution.executors.cluster import Share
+
+    assert Share(1, 0.25).fits({"CPU": 16, "GPU": 2}) == 8
+    assert Share(4, 0.25).fits({"CPU": 16, "GPU": 2}) == 4
+    assert Share(1, 0.1).fits({"CPU": 64, "GPU": 3}) == 30
+    assert Share(2, 0).fits({"CPU": 5}) == 2 and Share(1, 1).fits({"CPU": 5}) == 0

@@ -1,0 +1,69 @@
+"""The tiny study in processes of their own: started, waited for, and what its store then holds."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from bench.core.schema import Metric, Tag
+from bench.tracking import store
+from tests.conftest import ROOT, TINY_STUDY
+from tests.support.commands import BENCH
+
+EPOCHS = 20
+"""Runs of a second or two, so that most kills hit one."""
+
+
+EXACT = (Metric.TEST_NLL, Metric.TEST_ACCURACY, Metric.VAL_ACCURACY)
+
+
+def start(folder: Path) -> subprocess.Popen[bytes]:
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "BENCH_CACHE": str(folder.parent / "cache")}
+    env.pop("MLFLOW_TRACKING_URI", None)
+    with (folder / "log.txt").open("ab") as log:
+        return subprocess.Popen(
+            [*BENCH, "run", "tiny.yaml", "--workers", "2", "--no-report", "--set", f"train.epochs={EPOCHS}"],
+            cwd=folder,
+            env=env,
+            stdout=log,
+            stderr=log,
+            preexec_fn=_hear_ctrl_c,
+        )
+
+
+def _hear_ctrl_c() -> None:
+    """A shell starts background jobs with SIGINT ignored, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def study_in(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "tiny.yaml").write_text(TINY_STUDY)
+    return folder
+
+
+def final_runs(folder: Path) -> list[dict[str, Any]]:
+    runs = store.read_runs(f"sqlite:///{folder / 'mlflow.db'}", "tiny")
+    return [run for run in runs if run["tags"].get(Tag.PURPOSE) == "final"]
+
+
+def numbers(folder: Path) -> dict[str, tuple[float, ...]]:
+    """run id -> end metrics of its finished run."""
+    return {
+        run["tags"][Tag.RUN_ID]: tuple(run["metrics"][key] for key in EXACT)
+        for run in final_runs(folder)
+        if run["status"] == "FINISHED"
+    }
+
+
+def wait_for(condition: Any, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False

@@ -1,0 +1,36 @@
+"""Views for tests: one that shows nothing, and one that remembers."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Any
+
+
+class Quiet:
+    """A view that shows nothing."""
+
+    def say(self, message: str) -> None: ...
+
+    def progress(self, title: str, total: int) -> nullcontext[None]:
+        return nullcontext()
+
+    def event(self, event: object) -> None: ...
+
+    def finished(self, name: str, result: object, remaining: object) -> None: ...
+
+
+class Says:
+    """A view that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
+
+    def progress(self, title: str, total: int) -> Any:
+        return nullcontext()
+
+    def event(self, event: Any) -> None: ...
+
+    def finished(self, name: str, result: dict[str, Any], remaining: float | None) -> None: ...
