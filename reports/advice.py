@@ -27,7 +27,7 @@ COVERED = 0.5
 """A strategy is ranked if it has results in conditions that hold at least this share of the weight."""
 
 LEAST_DATASETS = 2
-"""One dataset cannot tell what carries over to another: on the embedded world such advice lost up to 36 points."""
+"""One dataset cannot tell what carries over to another: on the synthetic datasets such advice lost up to 36 points."""
 
 FEATURES = (Measure.KNN, Measure.PROBE, Measure.LOGME)
 """How well the features tell the classes apart; the last on one backbone only: its scale is the network's."""

@@ -37,7 +37,7 @@ class Analysis:
 
     @cached_property
     def rows(self) -> list[Row]:
-        """The runs that the verdicts speak of: with tuned knobs where the study tunes, else all."""
+        """The runs that the verdicts speak of: with tuned hyperparameters where the study tunes, else all."""
         return self._with(TUNED if self.tune else DEFAULT)
 
     def _with(self, setting: str) -> list[Row]:
@@ -49,7 +49,7 @@ class Analysis:
 
     @cached_property
     def before(self) -> list[Cell]:
-        """The cells with default knobs; empty unless the study has them beside tuned ones."""
+        """The cells with default hyperparameters; empty unless the study has them beside tuned ones."""
         if not self.tune or not self.tune["untuned"]:
             return []
         return judge_study(self.document, self._with(DEFAULT))
@@ -94,5 +94,5 @@ class Analysis:
 
 def _budget(tune: dict[str, Any]) -> str:
     """As `bench.planning.searches.Budget` has it: "12 trials"."""
-    units = ("trials", "seconds", "image_steps")
+    units = ("trials", "seconds", "samples_seen")
     return next((f"{tune[u]:g} {u.replace('_', '-')}" for u in units if tune.get(u) is not None), "")

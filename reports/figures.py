@@ -15,7 +15,7 @@ from reports.figures_networks import by_network
 from reports.figures_ranking import ranking
 from reports.figures_ranks import ranks
 from reports.figures_style import save, style
-from reports.figures_sweep import over_knob
+from reports.figures_sweep import over_hyperparameter
 from reports.figures_transferability import transferability
 from reports.figures_tuning import history, tuning
 
@@ -41,7 +41,7 @@ def draw(found: Analysis, folder: Path) -> dict[str, Path]:
             "ranks": ranks(found.ranks, rule.get("baseline")),
             "cost": cost([(cell, costs(rows, cell)) for cell in cells], order),
             "memory": None if found.on_cpu else cost(memory, order, MEMORY),
-            "sweep": found.sweep and over_knob(found.sweep.sweep, found.sweep.panels),
+            "sweep": found.sweep and over_hyperparameter(found.sweep.sweep, found.sweep.panels),
             "networks": by_network(found.networks, rule["margin"]),
             "transferability": transfer and transferability(transfer.outcomes, transfer.predictions),
         }

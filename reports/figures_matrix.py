@@ -26,7 +26,7 @@ HEIGHT, TUNED_HEIGHT = 5.0, 5.7  # inches; the latter has room for a fifth line
 def matrix(cells: Sequence[Cell], document: dict[str, Any], before: Sequence[Cell] = ()) -> Figure:
     """One card per cell: verdict, the rule's pick, the best, the regret with its bounds, and the cost.
 
-    before: the cells with default knobs, where `cells` are of tuned strategies.
+    before: the cells with default hyperparameters, where `cells` are of tuned strategies.
     """
     height = TUNED_HEIGHT if before else HEIGHT
     figure = new_figure(height=height)

@@ -1,4 +1,4 @@
-"""Accuracy, training time and memory over a knob: a row of panels each, a column per cell."""
+"""Accuracy, training time and memory over a hyperparameter: a row of panels each, a column per cell."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from reports.words import cell_title
 Panels = Mapping[str, Mapping[str, Sequence[Point]]]
 """cell -> composition -> points"""
 
-LOG_FROM = 30  # a knob whose largest value is so many times its smallest is drawn on a logarithmic axis
+LOG_FROM = (
+    30  # a hyperparameter whose largest value is so many times its smallest is drawn on a logarithmic axis
+)
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ ROWS = [
 ]
 
 
-def over_knob(sweep: Sweep | None, panels: Panels) -> Figure | None:
+def over_hyperparameter(sweep: Sweep | None, panels: Panels) -> Figure | None:
     """None without a sweep, or where nothing has finished. What was not logged has no row."""
     shown = {cell: lines for cell, lines in panels.items() if any(lines.values())}
     if sweep is None or not shown:
@@ -60,7 +62,7 @@ def over_knob(sweep: Sweep | None, panels: Panels) -> Figure | None:
     for axes, cell in zip(grid[0], shown, strict=True):
         axes.set_title(cell_title(cell))
     for axes in grid[-1]:
-        axes.set_xlabel(sweep.knob)
+        axes.set_xlabel(sweep.hyperparameter)
     _values(grid[0][0], sorted({point.value for point in every}))
     legend(figure, {name: found.line for name, found in look.items()})
     return figure

@@ -27,7 +27,7 @@ FULL: dict[str, Any] = {"marker": "o", "markersize": 7, "color": INK, "linestyle
 
 
 def tuning(gains: Sequence[Gain], rule: dict[str, str | None]) -> Figure | None:
-    """A panel per cell: from the accuracy with default knobs (hollow) to that with tuned ones (filled).
+    """A panel per cell: from the accuracy with default hyperparameters (hollow) to that with tuned ones (filled).
 
     Strategies in the order of their tuned accuracy; the rule's pick is marked.
     """
@@ -48,7 +48,9 @@ def tuning(gains: Sequence[Gain], rule: dict[str, str | None]) -> Figure | None:
     for axes in grid[-1]:
         axes.set_xlabel("test accuracy, %")
     handles = [Line2D([], [], **HOLLOW), Line2D([], [], **FULL)]
-    figure.legend(handles, ["default knobs", "tuned"], frameon=False, loc="outside lower center", ncols=2)
+    figure.legend(
+        handles, ["default hyperparameters", "tuned"], frameon=False, loc="outside lower center", ncols=2
+    )
     return figure
 
 

@@ -96,12 +96,12 @@ def _context(found: Analysis, figures: dict[str, Path]) -> dict[str, Any]:
         "sweep": found.sweep,
         "networks": _networks(found),
         "costs": tables.costs(rows),
-        "trained_together": any(row[Metric.TRAINED_TOGETHER] for row in rows),
+        "vectorized_runs": any(row[Metric.VECTORIZED_RUNS] for row in rows),
         "without_result": tables.without_result(found.study.rows),
         "scratch": scratch_label(document),
         "negative": [words.negative_line(cell, worse) for cell in cells for worse in cell.negative],
         "environment": environment_of(found.study),
-        "knobs": tables.knobs(document["strategies"]),
+        "hyperparameters": tables.hyperparameters(document["strategies"]),
         "settings": words.settings(document),
         "remarks": [
             (named["label"], note)
@@ -165,7 +165,7 @@ def environment_of(study: Study) -> list[tuple[str, list[tuple[str, int]]]]:
     """Devices, number formats, package versions and commits of the runs, each with the number of runs."""
     kinds = [
         ("device", Tag.DEVICE),
-        ("numerics", Tag.NUMERICS),
+        ("precision", Tag.PRECISION),
         ("versions", Tag.VERSIONS),
         ("commit", Tag.GIT_COMMIT),
     ]

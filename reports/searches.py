@@ -109,7 +109,7 @@ def _running_best(trials: Sequence[Trial], length: int) -> list[float]:
 
 @dataclass(frozen=True)
 class Gain:
-    """A strategy in a cell: mean test accuracy with default and with tuned knobs, and their paired difference."""
+    """A strategy in a cell: mean test accuracy with default and with tuned hyperparameters, and their paired difference."""
 
     cell: str
     strategy: str

@@ -1,7 +1,7 @@
-"""Strategies that differ in one knob alone: what turning it does to accuracy, time and memory.
+"""Strategies that differ in one hyperparameter alone: what turning it does to accuracy, time and memory.
 
-A *line* is a composition of which the study has at least three strategies, with a number in some knob that is another in
-each of them. A *sweep* is a knob with all its lines.
+A *line* is a composition of which the study has at least three strategies, with a number in some hyperparameter that is
+another in each of them. A *sweep* is a hyperparameter with all its lines.
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ LEAST = 3
 
 NEUTRAL = ("uniform", "none")  # parts that change nothing, and are not named
 
-Knob = tuple[str, str]
+Hyperparameter = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class Line:
-    """strategies: label by the knob's value, lowest first. others: knobs that differ between them besides."""
+    """strategies: label by the hyperparameter's value, lowest first. others: hyperparameters that differ between them
+    besides.
+    """
 
     composition: str
     strategies: dict[float, str]
@@ -40,12 +42,12 @@ class Line:
 @dataclass(frozen=True)
 class Sweep:
     part: str
-    knob: str
+    hyperparameter: str
     lines: list[Line]
 
     @property
     def name(self) -> str:
-        return f"{self.part}.{self.knob}"
+        return f"{self.part}.{self.hyperparameter}"
 
 
 @dataclass(frozen=True)
@@ -59,15 +61,18 @@ class Point:
 
 
 def sweep(document: dict[str, Any]) -> Sweep | None:
-    """The knob with the most strategies along its lines; None where there is none. A knob that is searched has no value."""
+    """The hyperparameter with the most strategies along its lines;
+
+    None where there is none. A hyperparameter that is searched has no value.
+    """
     groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for strategy in document["strategies"]:
         groups[_composition(strategy)].append(strategy)
-    found: dict[Knob, list[Line]] = defaultdict(list)
+    found: dict[Hyperparameter, list[Line]] = defaultdict(list)
     for composition, strategies in groups.items():
         if len(strategies) >= LEAST and (line := _line(composition, strategies, document)):
             found[line[0]].append(line[1])
-    sweeps = [Sweep(part, knob, lines) for (part, knob), lines in found.items()]
+    sweeps = [Sweep(part, hyperparameter, lines) for (part, hyperparameter), lines in found.items()]
     return max(sweeps, key=lambda s: sum(len(line.strategies) for line in s.lines), default=None)
 
 
@@ -102,13 +107,16 @@ def _parts(strategy: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _line(
     composition: str, strategies: Sequence[dict[str, Any]], document: dict[str, Any]
-) -> tuple[Knob, Line] | None:
-    """The one knob that has another number in each strategy, and the line along it; None where it is none or several."""
-    values: dict[Knob, list[Any]] = defaultdict(list)
+) -> tuple[Hyperparameter, Line] | None:
+    """The one hyperparameter that has another number in each strategy, and the line along it;
+
+    None where it is none or several.
+    """
+    values: dict[Hyperparameter, list[Any]] = defaultdict(list)
     for strategy in strategies:
         for part in _parts(strategy):
-            for knob, value in (part.get("knobs") or {}).items():
-                values[part["name"], knob].append(value)
+            for hyperparameter, value in (part.get("hyperparameters") or {}).items():
+                values[part["name"], hyperparameter].append(value)
     differing = {key: found for key, found in values.items() if len(set(map(str, found))) > 1}
     spaces = (document.get("tune") or {}).get("spaces", {})
     searched = {name for strategy in strategies for name in spaces.get(strategy["label"], {})}

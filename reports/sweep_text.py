@@ -1,4 +1,4 @@
-"""The section on a knob along which a study has several strategies, as markdown."""
+"""The section on a hyperparameter along which a study has several strategies, as markdown."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from reports.words import cell_title
 
 @dataclass(frozen=True)
 class Section:
-    """panels: cell -> composition -> points. others: knobs that differ besides, in words; '' where none does."""
+    """panels: cell -> composition -> points. others: hyperparameters that differ besides, in words; '' where none does."""
 
     sweep: Sweep
     panels: dict[str, dict[str, list[Point]]]
@@ -26,7 +26,7 @@ class Section:
 
 
 def section(document: dict[str, Any], rows: Sequence[Row], cells: Sequence[str]) -> Section | None:
-    """None where no composition is in the study with three values of a knob, or nothing has finished."""
+    """None where no composition is in the study with three values of a hyperparameter, or nothing has finished."""
     found = sweep(document)
     if found is None:
         return None
@@ -34,7 +34,14 @@ def section(document: dict[str, Any], rows: Sequence[Row], cells: Sequence[str])
     lines = [entry for line in found.lines for entry in _lines(line, document, rows, cells, panels)]
     if not lines:
         return None
-    header = ["strategies", found.knob, "accuracy", "minus the first", "95 %", *map(cell_title, cells)]
+    header = [
+        "strategies",
+        found.hyperparameter,
+        "accuracy",
+        "minus the first",
+        "95 %",
+        *map(cell_title, cells),
+    ]
     shown = table([*header, "time", "peak memory"], lines)
     others = listed(sorted({code(name) for line in found.lines for name in line.others}))
     return Section(found, panels, shown, others)

@@ -166,7 +166,7 @@ def _short(error: str, length: int = 160) -> str:
     return line if len(line) <= length else f"{line[: length - 1]}…"
 
 
-def knobs(strategies: Sequence[dict[str, Any]]) -> str:
+def hyperparameters(strategies: Sequence[dict[str, Any]]) -> str:
     """What each strategy is made of."""
     lines = [
         [
@@ -183,5 +183,5 @@ def _part(part: dict[str, Any] | None) -> str:
     """`full(lr=0.001)`"""
     if not part:
         return NONE
-    values = ", ".join(f"{name}={value}" for name, value in (part.get("knobs") or {}).items())
+    values = ", ".join(f"{name}={value}" for name, value in (part.get("hyperparameters") or {}).items())
     return escape(f"{part['name']}({values})" if values else part["name"])

@@ -25,8 +25,8 @@ def protocol(tune: dict[str, Any]) -> str:
     fit = "training and validation images together" if tune["refit"] else "the training images"
     return (
         f"every strategy got {budget} in every dataset, size and backbone (sampler {_sampler(tune)}{pruner}), the first "
-        f"trial with its default knobs; chosen by validation accuracy on {whose} labelled images{splits}; the chosen "
-        f"setting was then trained anew for every seed, on {fit}, and its last checkpoint tested once"
+        f"trial with its default hyperparameters; chosen by validation accuracy on {whose} labelled images{splits}; the "
+        f"chosen setting was then trained anew for every seed, on {fit}, and its last checkpoint tested once"
     )
 
 
@@ -44,11 +44,11 @@ def _sampler(tune: dict[str, Any]) -> str:
 TPE_STARTUP = 10
 """Optuna's default, its first trials."""
 
-BUDGETS = {"trials": "trials", "seconds": "seconds of training", "image_steps": "training images"}
+BUDGETS = {"trials": "trials", "seconds": "seconds of training", "samples_seen": "training images"}
 
 
 def changes(default: Sequence[Cell], tuned: Sequence[Cell]) -> str:
-    """What of the answer is due to tuning, in a sentence; "" where nothing was run with default knobs."""
+    """What of the answer is due to tuning, in a sentence; "" where nothing was run with default hyperparameters."""
     before = {cell.name: cell for cell in default}
     changed = [
         f"{cell_title(cell.name)} from {_verdict(before[cell.name])} to {_verdict(cell)}"
@@ -58,10 +58,10 @@ def changes(default: Sequence[Cell], tuned: Sequence[Cell]) -> str:
     if not before or all(cell.verdict is Verdict.UNTESTED for cell in [*default, *tuned]):
         return ""
     if not changed:
-        return "These are verdicts on tuned strategies; with default knobs they would be the same."
+        return "These are verdicts on tuned strategies; with default hyperparameters they would be the same."
     return (
-        "These are verdicts on tuned strategies. Against the same strategies with default knobs, tuning has changed "
-        f"{listed(changed)}."
+        "These are verdicts on tuned strategies. Against the same strategies with default hyperparameters, tuning has "
+        f"changed {listed(changed)}."
     )
 
 
@@ -70,8 +70,8 @@ def _verdict(cell: Cell) -> str:
 
 
 def side_by_side(default: Sequence[Cell], tuned: Sequence[Cell]) -> str:
-    """The rule's verdict at default knobs and after tuning, one line per cell."""
-    header = ["cell", "rule's pick", "default knobs", "best", "regret", "tuned", "best", "regret"]
+    """The rule's verdict at default hyperparameters and after tuning, one line per cell."""
+    header = ["cell", "rule's pick", "default hyperparameters", "best", "regret", "tuned", "best", "regret"]
     before = {cell.name: cell for cell in default}
     lines = [
         [
@@ -126,7 +126,7 @@ def searches_table(searches: Sequence[Search]) -> str:
         "time",
         "val default",
         "val tuned",
-        "knobs chosen",
+        "hyperparameters chosen",
     ]
     return table(header, [_line(name, found) for name, found in by_strategy.items()])
 
@@ -142,23 +142,28 @@ def _line(name: str, found: Sequence[Search]) -> list[str]:
         seconds(sum(s.seconds for s in found)),
         percent(fmean(defaults)) if defaults else NONE,
         percent(fmean(s.best for s in found)),
-        escape("; ".join(_range(knob, [s.chosen[knob] for s in found]) for knob in found[0].chosen)),
+        escape(
+            "; ".join(
+                _range(hyperparameter, [s.chosen[hyperparameter] for s in found])
+                for hyperparameter in found[0].chosen
+            )
+        ),
     ]
 
 
-def _range(knob: str, values: Sequence[Any]) -> str:
+def _range(hyperparameter: str, values: Sequence[Any]) -> str:
     if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
-        return f"{knob} {', '.join(dict.fromkeys(map(str, values)))}"
+        return f"{hyperparameter} {', '.join(dict.fromkeys(map(str, values)))}"
     low, high = min(values), max(values)
-    return f"{knob} {low:.2g}" if low == high else f"{knob} {low:.2g} to {high:.2g}"
+    return f"{hyperparameter} {low:.2g}" if low == high else f"{hyperparameter} {low:.2g} to {high:.2g}"
 
 
 def importances_table(searches: Sequence[Search]) -> str:
-    """Mean share of each knob in the variance of validation accuracy; "" where no search could tell."""
+    """Mean share of each hyperparameter in the variance of validation accuracy; "" where no search could tell."""
     shares: dict[tuple[str, str], list[float]] = defaultdict(list)
     for search in searches:
-        for knob, share in search.importances.items():
-            if len(search.importances) > 1:  # the only knob has it all
-                shares[search.strategy, knob].append(share)
+        for hyperparameter, share in search.importances.items():
+            if len(search.importances) > 1:  # the only hyperparameter has it all
+                shares[search.strategy, hyperparameter].append(share)
     lines = [[code(s), code(k), percent(fmean(v), 0), str(len(v))] for (s, k), v in shares.items()]
-    return table(["strategy", "knob", "share", "searches"], lines, right_from=2) if lines else ""
+    return table(["strategy", "hyperparameter", "share", "searches"], lines, right_from=2) if lines else ""

@@ -182,17 +182,21 @@ def selection(document: dict[str, Any]) -> str:
     """How the number that is reported was chosen, for captions."""
     best = document["train"].get("evaluate") == "best"
     checkpoint = "the epoch with the highest validation accuracy" if best else "the last checkpoint"
-    knobs = "knobs tuned on validation images" if document.get("tune") else "knobs fixed beforehand"
-    return f"{knobs}, {checkpoint}, test set evaluated once"
+    hyperparameters = (
+        "hyperparameters tuned on validation images"
+        if document.get("tune")
+        else "hyperparameters fixed beforehand"
+    )
+    return f"{hyperparameters}, {checkpoint}, test set evaluated once"
 
 
 def settings(document: dict[str, Any]) -> list[tuple[str, str]]:
-    """The training settings and their values, numerics as they were resolved on each backbone."""
+    """The training settings and their values, precision as they were resolved on each backbone."""
     train = {key: code(value) for key, value in document["train"].items() if key != "fit"}
-    chosen = {b["label"]: b["numerics"] for b in document["backbones"] if b.get("numerics")}
+    chosen = {b["label"]: b["precision"] for b in document["backbones"] if b.get("precision")}
     if chosen:
         each = [f"{code(c['dtype'])} on {code(label)} ({escape(c['why'])})" for label, c in chosen.items()]
-        train["numerics"] = f"{code('auto')}: {'; '.join(each)}"
+        train["precision"] = f"{code('auto')}: {'; '.join(each)}"
     return list(train.items())
 
 

@@ -10,7 +10,7 @@ from strategies._extras import extra
 
 
 def adapt(
-    name: str, model: Model, lr: float, config: str, fits: Callable[[Any], bool], **knobs: Any
+    name: str, model: Model, lr: float, config: str, fits: Callable[[Any], bool], **hyperparameters: Any
 ) -> list[Group]:
     """Puts peft's adapters of `config` on the body's linear and convolution layers for which `fits` holds.
 
@@ -30,14 +30,14 @@ def adapt(
         raise UserError(f"{name}: {type(model.net).__name__} has no linear or convolution layer to adapt")
     own = {id(parameter) for parameter in model.parameters()}
     target = "|".join(re.escape(layer) for layer in layers)  # a list would match endings of names
-    settings = getattr(peft, config)(target_modules=target, **knobs)
-    model.operate(lambda net: peft.inject_adapter_in_model(settings, net))
+    settings = getattr(peft, config)(target_modules=target, **hyperparameters)
+    model.modify(lambda net: peft.inject_adapter_in_model(settings, net))
     return model.groups(lr, only=lambda _, parameter: id(parameter) not in own)
 
 
 def merge(model: Model) -> None:
     """Adds what the adapters learned to the weights beside them, and takes the adapters out."""
-    model.operate(_unload)
+    model.modify(_unload)
 
 
 def _unload(net: Any) -> None:

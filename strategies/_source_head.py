@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-from bench.methods.api import Batch, Model, Phase, Task, Tensor, UserError, torch
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from bench.data.images import ImageSet
+from bench.methods.api import Batch, ImageSet, Model, Phase, Task, Tensor, UserError, nn, torch
 
 
 def keep_source_head(name: str, model: Model) -> nn.Module:

@@ -8,7 +8,7 @@ Euclidean; the authors' code sums absolute values. Activations at the border are
 
 from statistics import median
 
-from bench.methods.api import Model, Phase, Phases, Strategy, Task, Tensor, epoch_spans, knob, torch
+from bench.methods.api import Model, Phase, Phases, Strategy, Task, Tensor, epoch_spans, hyperparameter, torch
 
 
 class AutoFreeze(Strategy):
@@ -20,7 +20,7 @@ class AutoFreeze(Strategy):
     )
     against = "Saves time, not errors: accuracy is at best that of full fine-tuning."
 
-    lr: float = knob(1e-2, 1e-4, 1e-1, log=True)
+    lr: float = hyperparameter(1e-2, 1e-4, 1e-1, log=True)
 
     def phases(self, model: Model, task: Task) -> Phases:
         first, before = 0, None

@@ -10,7 +10,17 @@ are frozen there; the optimiser's state is carried from epoch to epoch.
 
 from functools import partial
 
-from bench.methods.api import Group, Model, Phase, Phases, Strategy, Task, epoch_spans, knob, replace
+from bench.methods.api import (
+    Group,
+    Model,
+    Phase,
+    Phases,
+    Strategy,
+    Task,
+    epoch_spans,
+    hyperparameter,
+    replace,
+)
 from strategies._gradients import relative_gradient_norms
 
 
@@ -27,7 +37,7 @@ class AutoRGN(Strategy):
         for name in ("head_x10", "discriminative", "llrd", "tenth")
     }
 
-    lr: float = knob(1e-2, 1e-4, 1e-1, log=True)
+    lr: float = hyperparameter(1e-2, 1e-4, 1e-1, log=True)
 
     def phases(self, model: Model, task: Task) -> Phases:
         for epoch, span in enumerate(epoch_spans(task.epochs)):

@@ -12,7 +12,7 @@ terms see it as it was before the batch. Phases that train the head alone are le
 
 from functools import partial
 
-from bench.methods.api import Batch, Model, Phases, Task, Tensor, Transform, knob, torch
+from bench.methods.api import Batch, Model, Phases, Task, Tensor, Transform, hyperparameter, torch
 from strategies._followers import Follower
 from strategies._keys import PROJECTOR, Keys, divergence, encode, with_one
 
@@ -27,11 +27,11 @@ class BiTuning(Transform):
     needs = ("by_gradient", "trains_body")
     excludes = {name: "a mixture of images belongs to no one class" for name in ("mixup", "cutmix")}
 
-    weight: float = knob(1.0, 0.1, 3.0, log=True)
-    queue: int = knob(40, 8, 64)
-    temperature: float = knob(0.07, 0.03, 0.5, log=True)
-    momentum: float = knob(0.999, 0.9, 0.9999)
-    dim: int = knob(128)
+    weight: float = hyperparameter(1.0, 0.1, 3.0, log=True)
+    queue: int = hyperparameter(40, 8, 64)
+    temperature: float = hyperparameter(0.07, 0.03, 0.5, log=True)
+    momentum: float = hyperparameter(0.999, 0.9, 0.9999)
+    dim: int = hyperparameter(128)
 
     def phases(self, phases: Phases, model: Model, task: Task) -> Phases:
         device = model.linear("bi_tuning").weight.device

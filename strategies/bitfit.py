@@ -4,7 +4,7 @@ Biases of normalisation layers are biases too; in convolutional networks they ar
 stay fixed, and with them BatchNorm runs in train mode: a layer of which a part trains is not frozen.
 """
 
-from bench.methods.api import Model, Phase, Phases, Strategy, Task, UserError, knob
+from bench.methods.api import Model, Phase, Phases, Strategy, Task, UserError, hyperparameter
 
 
 class BitFit(Strategy):
@@ -14,7 +14,7 @@ class BitFit(Strategy):
     when = "The paper, for transformers: on small to medium data level with full fine-tuning at .1 % of its parameters."
     against = "Falls behind as data grow; convolutional networks have few biases apart from BatchNorm's."
 
-    lr: float = knob(1e-2, 1e-4, 1.0, log=True)
+    lr: float = hyperparameter(1e-2, 1e-4, 1.0, log=True)
 
     def phases(self, model: Model, task: Task) -> Phases:
         groups = model.groups(self.lr, only=lambda name, _: name.endswith("bias"))

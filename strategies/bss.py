@@ -5,7 +5,7 @@
 The directions with the smallest singular values are those that transfer badly.
 """
 
-from bench.methods.api import Batch, Model, Phase, Task, Tensor, Transform, UserError, knob, torch
+from bench.methods.api import Batch, Model, Phase, Task, Tensor, Transform, UserError, hyperparameter, torch
 
 
 class BSS(Transform):
@@ -17,8 +17,8 @@ class BSS(Transform):
     against = "Gains of one or two points in the paper shrink with the amount of data; what is smallest depends on B."
     needs = ("by_gradient", "trains_body")
 
-    eta: float = knob(1e-3, 1e-5, 1e-1, log=True)
-    k: int = knob(1, 1, 4)
+    eta: float = hyperparameter(1e-3, 1e-5, 1e-1, log=True)
+    k: int = hyperparameter(1, 1, 4)
 
     def __call__(self, phase: Phase, model: Model, task: Task) -> Phase:
         if self.k < 1:

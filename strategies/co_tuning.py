@@ -8,7 +8,7 @@ temperature fitted on the validation images, times p(s), the mean source softmax
 the authors calibrate their ResNet-50 on source images. The source head trains along, at the body's rate.
 """
 
-from bench.methods.api import Batch, Model, Phases, Task, Tensor, Transform, knob, torch
+from bench.methods.api import Batch, Model, Phases, Task, Tensor, Transform, hyperparameter, torch
 from strategies._source_head import keep_source_head, soft_cross_entropy, source_logits, train_along
 
 
@@ -26,8 +26,8 @@ class CoTuning(Transform):
         "trans_tailor": "the source head reads features that pruning has removed",
     }
 
-    strength: float = knob(2.3, 0.1, 10.0, log=True)
-    calibrated: bool = knob(False, choices=(True, False))
+    strength: float = hyperparameter(2.3, 0.1, 10.0, log=True)
+    calibrated: bool = hyperparameter(False, choices=(True, False))
 
     def phases(self, phases: Phases, model: Model, task: Task) -> Phases:
         head = keep_source_head("co_tuning", model)

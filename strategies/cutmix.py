@@ -4,7 +4,7 @@ width and height sqrt(1 - lam) of the image, lam ~ Beta(alpha, alpha), centre un
 lam is then the area that is left
 """
 
-from bench.methods.api import Batch, Model, Phase, Task, Transform, knob, replace, torch
+from bench.methods.api import Batch, Model, Phase, Task, Transform, hyperparameter, replace, torch
 from strategies._mixing import mixed_targets
 
 
@@ -16,7 +16,7 @@ class CutMix(Transform):
     when = "Standard in long training from scratch; keeps local texture that mixup blurs."
     against = "As mixup; on small objects the pasted rectangle may hold nothing of its class."
 
-    alpha: float = knob(1.0, 0.1, 2.0)
+    alpha: float = hyperparameter(1.0, 0.1, 2.0)
 
     def __call__(self, phase: Phase, model: Model, task: Task) -> Phase:
         def paste(batch: Batch) -> Batch:

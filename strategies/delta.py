@@ -11,7 +11,18 @@ of each of the four. The preparation costs a pass per channel through the layers
 
 from typing import cast
 
-from bench.methods.api import Batch, Model, Phase, Phases, Task, Tensor, Transform, UserError, knob, torch
+from bench.methods.api import (
+    Batch,
+    Model,
+    Phase,
+    Phases,
+    Task,
+    Tensor,
+    Transform,
+    UserError,
+    hyperparameter,
+    torch,
+)
 from strategies._maps import by_channel, channel_importance
 
 
@@ -31,12 +42,12 @@ class Delta(Transform):
         "trans_tailor": "a pruned network's maps have other channels than the pretrained one's",
     }
 
-    alpha: float = knob(0.01, 1e-6, 1.0, log=True)
-    beta: float = knob(0.01, 1e-4, 1.0, log=True)
-    attention: bool = knob(True, choices=(True, False))
-    head_lr: float = knob(1e-2, 1e-3, 1e-1, log=True)
-    head_epochs: int = knob(10)
-    batches: int = knob(4)
+    alpha: float = hyperparameter(0.01, 1e-6, 1.0, log=True)
+    beta: float = hyperparameter(0.01, 1e-4, 1.0, log=True)
+    attention: bool = hyperparameter(True, choices=(True, False))
+    head_lr: float = hyperparameter(1e-2, 1e-3, 1e-1, log=True)
+    head_epochs: int = hyperparameter(10)
+    batches: int = hyperparameter(4)
 
     def phases(self, phases: Phases, model: Model, task: Task) -> Phases:
         maps = model.eval_output(next(task.batches(model, limit=1)).x).maps

@@ -1,6 +1,6 @@
 """Discriminative fine-tuning (ULMFiT; Howard and Ruder, 2018): lr of each stage = lr of the one above / 2.6."""
 
-from bench.methods.api import knob
+from bench.methods.api import hyperparameter
 from strategies.llrd import LLRD
 
 
@@ -11,4 +11,4 @@ class Discriminative(LLRD):
     when = "The paper, together with gradual unfreezing and a slanted triangular schedule."
     against = "2.6 was found on language models of three layers: five stages down the rate is a hundredth."
 
-    decay: float = knob(1 / 2.6, 0.2, 0.5)
+    decay: float = hyperparameter(1 / 2.6, 0.2, 0.5)

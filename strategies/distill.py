@@ -16,7 +16,7 @@ from bench.methods.api import (
     Tensor,
     Transform,
     UserError,
-    knob,
+    hyperparameter,
     replace,
     torch,
 )
@@ -32,10 +32,12 @@ class Distill(Transform):
         "The teacher has to be trained first (teacher_seconds); one that overfitted says what the labels say."
     )
 
-    teacher: str = knob("")
-    teacher_lr: float = knob(1e-2)  # no range: every value searched would train a teacher, outside the budget
-    alpha: float = knob(0.5, 0.1, 0.9)
-    temperature: float = knob(4.0, 1.0, 10.0)
+    teacher: str = hyperparameter("")
+    teacher_lr: float = hyperparameter(
+        1e-2
+    )  # no range: every value searched would train a teacher, outside the budget
+    alpha: float = hyperparameter(0.5, 0.1, 0.9)
+    temperature: float = hyperparameter(4.0, 1.0, 10.0)
 
     def phases(self, phases: Phases, model: Model, task: Task) -> Phases:
         if self.alpha > 1 or self.temperature <= 0:

@@ -6,7 +6,7 @@ so that in short runs the average forgets where it began. BatchNorm's statistics
 several phases, each has its own average, unless they go on with one run (their spans): then there is one for all.
 """
 
-from bench.methods.api import Model, Phases, Task, Transform, knob, replace
+from bench.methods.api import Model, Phases, Task, Transform, hyperparameter, replace
 from strategies._followers import Follower
 
 
@@ -20,7 +20,7 @@ class EMA(Transform):
     against = "A schedule that goes to zero averages already; over few steps the average lags behind."
     excludes = {"mean_teacher": "its teacher is such an average already, and is what is evaluated"}
 
-    decay: float = knob(0.99, 0.9, 0.9999)
+    decay: float = hyperparameter(0.99, 0.9, 0.9999)
 
     def phases(self, phases: Phases, model: Model, task: Task) -> Phases:
         average = None

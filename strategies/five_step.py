@@ -4,7 +4,7 @@
 jointly. The first two are what every strategy here starts with. Differs from `staged` in that most stages stay frozen.
 """
 
-from bench.methods.api import Model, Phase, Phases, Strategy, Task, UserError, knob
+from bench.methods.api import Model, Phase, Phases, Strategy, Task, UserError, hyperparameter
 
 
 class FiveStep(Strategy):
@@ -14,10 +14,10 @@ class FiveStep(Strategy):
     when = "Document 004: little data that differs from the source, since only upper, specific layers are retrained."
     against = "Two learning rates, a split and a depth to choose; what stays frozen cannot adapt."
 
-    k: int = knob(1, 1, 3)
-    probe_lr: float = knob(1e-1, 1e-3, 1.0, log=True)
-    lr: float = knob(5e-3, 1e-4, 1e-1, log=True)
-    probe_share: float = knob(0.5, 0.1, 0.7)
+    k: int = hyperparameter(1, 1, 3)
+    probe_lr: float = hyperparameter(1e-1, 1e-3, 1.0, log=True)
+    lr: float = hyperparameter(5e-3, 1e-4, 1e-1, log=True)
+    probe_share: float = hyperparameter(0.5, 0.1, 0.7)
 
     def phases(self, model: Model, task: Task) -> Phases:
         depth = len(model.stages)

@@ -9,7 +9,7 @@ No gradient goes through the label; through shared batch statistics some does re
 The authors evaluate a moving average of the weights: add `ema` for that.
 """
 
-from bench.methods.api import Batch, Model, Phase, Task, Tensor, Transform, knob, torch
+from bench.methods.api import Batch, Model, Phase, Task, Tensor, Transform, hyperparameter, torch
 from strategies._unlabeled import confident_cross_entropy, views, with_unlabeled
 
 
@@ -21,9 +21,9 @@ class FixMatch(Transform):
     when = "The paper: a handful of labels per class and many unlabelled images of the same classes."
     against = "Each step costs 1 + 2 * unlabeled forward passes. In few steps, or from a poor start, nothing gets confident."
 
-    unlabeled: int = knob(3, 1, 7)
-    threshold: float = knob(0.95, 0.7, 0.99)
-    weight: float = knob(1.0, 0.1, 10.0, log=True)
+    unlabeled: int = hyperparameter(3, 1, 7)
+    threshold: float = hyperparameter(0.95, 0.7, 0.99)
+    weight: float = hyperparameter(1.0, 0.1, 10.0, log=True)
 
     def __call__(self, phase: Phase, model: Model, task: Task) -> Phase:
         def fixmatch(model: Model, batch: Batch) -> Tensor:

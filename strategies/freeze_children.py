@@ -2,7 +2,7 @@
 
 from itertools import islice
 
-from bench.methods.api import Model, Phase, Phases, Strategy, Task, UserError, knob
+from bench.methods.api import Model, Phase, Phases, Strategy, Task, UserError, hyperparameter
 
 
 class FreezeChildren(Strategy):
@@ -12,8 +12,8 @@ class FreezeChildren(Strategy):
     when = "Document 004, for networks whose children are their layers, such as torchvision's."
     against = "What a child is differs: a ViT's blocks are one. Parameters outside of any child (tokens) are not frozen."
 
-    children: int = knob(2, 1, 6)
-    lr: float = knob(1e-2, 1e-4, 1e-1, log=True)
+    children: int = hyperparameter(2, 1, 6)
+    lr: float = hyperparameter(1e-2, 1e-4, 1e-1, log=True)
 
     def phases(self, model: Model, task: Task) -> Phases:
         owners = [child for child in model.net.children() if any(True for _ in child.parameters())]

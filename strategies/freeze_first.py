@@ -1,6 +1,6 @@
 """Freeze the first k stages, counted from the stem, and train the rest with the head."""
 
-from bench.methods.api import Model, Phase, Phases, Strategy, Task, UserError, knob
+from bench.methods.api import Model, Phase, Phases, Strategy, Task, UserError, hyperparameter
 
 
 class FreezeFirst(Strategy):
@@ -10,8 +10,8 @@ class FreezeFirst(Strategy):
     when = "Document 004: freezing the front layers saves memory and time where data are few."
     against = "On dissimilar targets the front layers are often the ones to tune (Lee et al. 2023)."
 
-    k: int = knob(2, 1, 4)
-    lr: float = knob(1e-2, 1e-4, 1e-1, log=True)
+    k: int = hyperparameter(2, 1, 4)
+    lr: float = hyperparameter(1e-2, 1e-4, 1e-1, log=True)
 
     def phases(self, model: Model, task: Task) -> Phases:
         if not 0 <= self.k <= len(model.stages):

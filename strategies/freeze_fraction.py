@@ -2,7 +2,7 @@
 
 from itertools import accumulate
 
-from bench.methods.api import Model, Phase, Phases, Strategy, Task, UserError, knob
+from bench.methods.api import Model, Phase, Phases, Strategy, Task, UserError, hyperparameter
 
 
 class FreezeFraction(Strategy):
@@ -12,8 +12,8 @@ class FreezeFraction(Strategy):
     when = "As freeze_first, where networks of different depth are to be compared at the same share of frozen weights."
     against = "Parameters crowd in the upper stages: half of them is nearly all layers, so small shares freeze nothing."
 
-    share: float = knob(0.5, 0.05, 0.95)
-    lr: float = knob(1e-2, 1e-4, 1e-1, log=True)
+    share: float = hyperparameter(0.5, 0.05, 0.95)
+    lr: float = hyperparameter(1e-2, 1e-4, 1e-1, log=True)
 
     def phases(self, model: Model, task: Task) -> Phases:
         sizes = [sum(p.numel() for p in model.stage_parameters(stage)) for stage in model.stages]

@@ -2,7 +2,7 @@
 
 import re
 
-from bench.methods.api import Model, Phase, Phases, Strategy, Task, UserError, knob
+from bench.methods.api import Model, Phase, Phases, Strategy, Task, UserError, hyperparameter
 
 
 class FreezePattern(Strategy):
@@ -14,8 +14,8 @@ class FreezePattern(Strategy):
     )
     against = "Names differ between architectures, so one pattern rarely means the same on two of them."
 
-    pattern: str = knob(r"^(conv1|bn1|conv_stem|stem|patch_embed)\b")
-    lr: float = knob(1e-2, 1e-4, 1e-1, log=True)
+    pattern: str = hyperparameter(r"^(conv1|bn1|conv_stem|stem|patch_embed)\b")
+    lr: float = hyperparameter(1e-2, 1e-4, 1e-1, log=True)
 
     def phases(self, model: Model, task: Task) -> Phases:
         try:

@@ -1,6 +1,6 @@
 """Full fine-tuning: every weight trains on from its pretrained value."""
 
-from bench.methods.api import Model, Phase, Phases, Strategy, Task, knob
+from bench.methods.api import Model, Phase, Phases, Strategy, Task, hyperparameter
 
 
 class Full(Strategy):
@@ -12,7 +12,7 @@ class Full(Strategy):
         "Overfits small sets, and at too high a rate destroys the pretrained features (Kumar et al. 2022)."
     )
 
-    lr: float = knob(1e-2, 1e-4, 1e-1, log=True)
+    lr: float = hyperparameter(1e-2, 1e-4, 1e-1, log=True)
 
     def phases(self, model: Model, task: Task) -> Phases:
         yield Phase("full", task.epochs, model.groups(self.lr))

@@ -7,7 +7,7 @@ unfrozen at once, so that the last epoch trains all. Epochs that train the same 
 
 from itertools import groupby
 
-from bench.methods.api import Model, Phase, Phases, Strategy, Task, knob
+from bench.methods.api import Model, Phase, Phases, Strategy, Task, hyperparameter
 
 
 class Gradual(Strategy):
@@ -19,7 +19,7 @@ class Gradual(Strategy):
         "Made for language models; on images seldom better than a smaller rate, and lower stages train less."
     )
 
-    lr: float = knob(1e-2, 1e-4, 1e-1, log=True)
+    lr: float = hyperparameter(1e-2, 1e-4, 1e-1, log=True)
 
     def phases(self, model: Model, task: Task) -> Phases:
         depth, epochs = len(model.stages), task.epochs

@@ -1,6 +1,6 @@
 """Head multiplier: the new output layer learns ten times faster than the pretrained body (d2l's hot-dog recipe)."""
 
-from bench.methods.api import Model, Phase, Task, Transform, knob, replace
+from bench.methods.api import Model, Phase, Task, Transform, hyperparameter, replace
 
 
 class HeadX10(Transform):
@@ -12,7 +12,7 @@ class HeadX10(Transform):
     against = "With a body rate that is high already, ten times as much makes the head unstable."
     needs = ("by_gradient", "trains_body", "keeps_pretrained")
 
-    multiplier: float = knob(10.0, 1.0, 100.0, log=True)
+    multiplier: float = hyperparameter(10.0, 1.0, 100.0, log=True)
 
     def __call__(self, phase: Phase, model: Model, task: Task) -> Phase:
         if all(group.is_head for group in phase.train):

@@ -7,7 +7,7 @@ convolution layer, depthwise ones too, so that it applies to convolutional nets.
 W and b: the tested network has the original structure and cost.
 """
 
-from bench.methods.api import Model, Phase, Phases, Strategy, Task, knob
+from bench.methods.api import Model, Phase, Phases, Strategy, Task, hyperparameter
 from strategies import _peft
 
 
@@ -21,7 +21,7 @@ class IA3(Strategy):
     moves_weights = False
     excludes = {"weight_decay": "it would pull the factors to zero, and they start at one"}
 
-    lr: float = knob(3e-2, 1e-3, 1.0, log=True)
+    lr: float = hyperparameter(3e-2, 1e-3, 1.0, log=True)
 
     def phases(self, model: Model, task: Task) -> Phases:
         groups = _peft.adapt("ia3", model, self.lr, "IA3Config", lambda layer: True, feedforward_modules=[])

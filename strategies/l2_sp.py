@@ -7,7 +7,7 @@ on weight tensors only (no biases, no normalisation parameters), the optimiser's
 
 from typing import cast
 
-from bench.methods.api import Batch, Model, Phase, Task, Tensor, Transform, knob
+from bench.methods.api import Batch, Model, Phase, Task, Tensor, Transform, hyperparameter
 
 
 class L2SP(Transform):
@@ -22,8 +22,8 @@ class L2SP(Transform):
     needs = ("by_gradient", "keeps_pretrained", "moves_weights")
     excludes = {"weight_decay": "L2-SP replaces weight decay; both would penalise the same weights twice"}
 
-    alpha: float = knob(0.1, 1e-4, 1.0, log=True)
-    beta: float = knob(0.01, 1e-4, 1.0, log=True)
+    alpha: float = hyperparameter(0.1, 1e-4, 1.0, log=True)
+    beta: float = hyperparameter(0.01, 1e-4, 1.0, log=True)
 
     def __call__(self, phase: Phase, model: Model, task: Task) -> Phase:
         from strategies.layers.distance import squared_distance

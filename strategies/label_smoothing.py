@@ -1,6 +1,6 @@
 """Label smoothing (Szegedy et al., 2016): target = (1 - eps) * one-hot + eps / K."""
 
-from bench.methods.api import Batch, Model, Phase, Task, Transform, knob, replace
+from bench.methods.api import Batch, Model, Phase, Task, Transform, hyperparameter, replace
 
 
 class LabelSmoothing(Transform):
@@ -13,7 +13,7 @@ class LabelSmoothing(Transform):
         "Transfers worse as a pretraining loss (Kornblith et al. 2021); at fine-tuning the effect is small."
     )
 
-    smoothing: float = knob(0.1, 0.01, 0.3)
+    smoothing: float = hyperparameter(0.1, 0.01, 0.3)
 
     def __call__(self, phase: Phase, model: Model, task: Task) -> Phase:
         def smooth(batch: Batch) -> Batch:

@@ -1,6 +1,6 @@
 """Last-k stages: train the head and the top of the backbone, keep everything below frozen."""
 
-from bench.methods.api import Model, Phase, Phases, Strategy, Task, UserError, knob
+from bench.methods.api import Model, Phase, Phases, Strategy, Task, UserError, hyperparameter
 
 
 class LastStages(Strategy):
@@ -10,8 +10,8 @@ class LastStages(Strategy):
     when = "The textbook's advice for little data that is dissimilar: keep the general features, relearn the upper ones."
     against = "How many stages is a matter of trial; on a target unlike the source the lower ones may be what is wrong."
 
-    k: int = knob(1, 1, 3)
-    lr: float = knob(1e-2, 1e-4, 1e-1, log=True)
+    k: int = hyperparameter(1, 1, 3)
+    lr: float = hyperparameter(1e-2, 1e-4, 1e-1, log=True)
 
     def phases(self, model: Model, task: Task) -> Phases:
         depth = len(model.stages)

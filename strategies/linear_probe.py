@@ -1,6 +1,6 @@
 """Linear probe: only the new output layer trains, on features of the frozen pretrained network."""
 
-from bench.methods.api import Model, Phase, Phases, Strategy, Task, knob
+from bench.methods.api import Model, Phase, Phases, Strategy, Task, hyperparameter
 
 
 class LinearProbe(Strategy):
@@ -14,7 +14,7 @@ class LinearProbe(Strategy):
     trains_body = False
     moves_weights = False
 
-    lr: float = knob(1e-1, 1e-3, 1.0, log=True)
+    lr: float = hyperparameter(1e-1, 1e-3, 1.0, log=True)
 
     def phases(self, model: Model, task: Task) -> Phases:
         yield Phase("probe", task.epochs, model.groups(self.lr, first=len(model.stages)))

@@ -5,7 +5,7 @@
 Rates are set on the groups themselves; timm's `layer_decay` is heeded only by timm's own schedulers.
 """
 
-from bench.methods.api import Group, Model, Phase, Task, Transform, knob, replace
+from bench.methods.api import Group, Model, Phase, Task, Transform, hyperparameter, replace
 
 
 class LLRD(Transform):
@@ -16,10 +16,10 @@ class LLRD(Transform):
     when = (
         "Document 003's readers: front layers slower than back layers? Standard for transformers, .65 to .75."
     )
-    against = "One more knob; with few stages nearly the same as a faster head."
+    against = "One more hyperparameter; with few stages nearly the same as a faster head."
     needs = ("by_gradient", "trains_body", "keeps_pretrained")
 
-    decay: float = knob(0.75, 0.5, 0.95)
+    decay: float = hyperparameter(0.75, 0.5, 0.95)
 
     def __call__(self, phase: Phase, model: Model, task: Task) -> Phase:
         index = {stage.name: stage.index for stage in model.stages}

@@ -9,7 +9,7 @@ statistics. After training B A is added to W, so that the tested network has the
 
 from typing import Any
 
-from bench.methods.api import Model, Phase, Phases, Strategy, Task, UserError, knob
+from bench.methods.api import Model, Phase, Phases, Strategy, Task, UserError, hyperparameter
 from strategies import _peft
 
 
@@ -22,9 +22,9 @@ class LoRA(Strategy):
     against = "Made for transformers: on small convolutional nets it saves little, and is no faster to train."
     moves_weights = False
 
-    lr: float = knob(1e-2, 1e-4, 1e-1, log=True)
-    rank: int = knob(8, 2, 32, log=True)
-    alpha: float = knob(16.0)
+    lr: float = hyperparameter(1e-2, 1e-4, 1e-1, log=True)
+    rank: int = hyperparameter(8, 2, 32, log=True)
+    alpha: float = hyperparameter(16.0)
 
     def phases(self, model: Model, task: Task) -> Phases:
         if self.rank < 1:

@@ -5,7 +5,7 @@ stay close. The paper's probe is trained to convergence; here it takes gradient 
 default) of the budget that all strategies have. Each of the two phases runs through the learning-rate schedule.
 """
 
-from bench.methods.api import Model, Phase, Phases, Strategy, Task, UserError, knob
+from bench.methods.api import Model, Phase, Phases, Strategy, Task, UserError, hyperparameter
 
 
 class LPFT(Strategy):
@@ -17,9 +17,9 @@ class LPFT(Strategy):
         "Half the epochs train the head alone; its larger norm harms calibration (Tomihari and Sato 2024)."
     )
 
-    probe_lr: float = knob(1e-1, 1e-3, 1.0, log=True)
-    lr: float = knob(3e-3, 1e-5, 1e-1, log=True)
-    probe_share: float = knob(0.5, 0.1, 0.8)
+    probe_lr: float = hyperparameter(1e-1, 1e-3, 1.0, log=True)
+    lr: float = hyperparameter(3e-3, 1e-5, 1e-1, log=True)
+    probe_share: float = hyperparameter(0.5, 0.1, 0.8)
 
     def phases(self, model: Model, task: Task) -> Phases:
         if task.epochs < 2:

@@ -7,7 +7,7 @@ is trained. It trains along at the body's rate, as the old task's head does in t
 independent of T.
 """
 
-from bench.methods.api import Batch, Model, Phases, Task, Tensor, Transform, knob
+from bench.methods.api import Batch, Model, Phases, Task, Tensor, Transform, hyperparameter
 from strategies._source_head import keep_source_head, soft_cross_entropy, source_logits, train_along
 
 
@@ -24,8 +24,8 @@ class LwF(Transform):
         "trans_tailor": "the source's classifier reads features that pruning has removed",
     }
 
-    weight: float = knob(1.0, 0.1, 10.0, log=True)
-    temperature: float = knob(2.0, 1.0, 8.0)
+    weight: float = hyperparameter(1.0, 0.1, 10.0, log=True)
+    temperature: float = hyperparameter(2.0, 1.0, 8.0)
 
     def phases(self, phases: Phases, model: Model, task: Task) -> Phases:
         head = keep_source_head("lwf", model)

@@ -12,7 +12,19 @@ labelled images (which have one view) are left out of the agreement, and ramp is
 
 from math import exp
 
-from bench.methods.api import Batch, Model, Phase, Phases, Task, Tensor, Transform, knob, nn, replace, torch
+from bench.methods.api import (
+    Batch,
+    Model,
+    Phase,
+    Phases,
+    Task,
+    Tensor,
+    Transform,
+    hyperparameter,
+    nn,
+    replace,
+    torch,
+)
 from strategies._followers import Follower
 from strategies._progress import with_progress
 from strategies._unlabeled import views, with_unlabeled
@@ -29,10 +41,10 @@ class MeanTeacher(Transform):
         "Over a few hundred steps a .999 average lags behind. Its best weight varies (the authors: 8 to 100)."
     )
 
-    unlabeled: int = knob(1, 1, 7)
-    decay: float = knob(0.999, 0.9, 0.9999)
-    weight: float = knob(10.0, 1.0, 100.0, log=True)
-    ramp: float = knob(0.25, 0.05, 1.0)
+    unlabeled: int = hyperparameter(1, 1, 7)
+    decay: float = hyperparameter(0.999, 0.9, 0.9999)
+    weight: float = hyperparameter(10.0, 1.0, 100.0, log=True)
+    ramp: float = hyperparameter(0.25, 0.05, 1.0)
 
     def phases(self, phases: Phases, model: Model, task: Task) -> Phases:
         teacher = None

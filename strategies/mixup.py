@@ -3,7 +3,7 @@
 x = lam x_i + (1 - lam) x_j,   y = lam y_i + (1 - lam) y_j,   lam ~ Beta(alpha, alpha), one per batch
 """
 
-from bench.methods.api import Batch, Model, Phase, Task, Transform, knob, replace, torch
+from bench.methods.api import Batch, Model, Phase, Task, Transform, hyperparameter, replace, torch
 from strategies._mixing import mixed_targets
 
 
@@ -18,7 +18,7 @@ class Mixup(Transform):
     )
     excludes = {"cutmix": "one way to mix images at a time"}
 
-    alpha: float = knob(0.2, 0.05, 1.0)
+    alpha: float = hyperparameter(0.2, 0.05, 1.0)
 
     def __call__(self, phase: Phase, model: Model, task: Task) -> Phase:
         def mix(batch: Batch) -> Batch:

@@ -3,7 +3,7 @@
 logits = W2 dropout(relu(W1 z + b1)) + b2,   z: [B, D] features
 """
 
-from bench.methods.api import Model, Phases, Task, Transform, UserError, knob, nn, torch
+from bench.methods.api import Model, Phases, Task, Transform, UserError, hyperparameter, nn, torch
 
 
 class MLPHead(Transform):
@@ -16,8 +16,8 @@ class MLPHead(Transform):
         "More parameters to learn from few images; a body that is tuned makes its features linear by itself."
     )
 
-    hidden: int = knob(256, 32, 1024, log=True)
-    dropout: float = knob(0.2, 0.0, 0.5)
+    hidden: int = hyperparameter(256, 32, 1024, log=True)
+    dropout: float = hyperparameter(0.2, 0.0, 0.5)
 
     def phases(self, phases: Phases, model: Model, task: Task) -> Phases:
         if self.hidden < 1 or self.dropout >= 1:

@@ -4,7 +4,7 @@ Scale and shift of every BatchNorm, LayerNorm or GroupNorm, found as modules tha
 BatchNorm's statistics follow the target: it is these layers that are not frozen.
 """
 
-from bench.methods.api import Model, Phase, Phases, Strategy, Task, UserError, knob
+from bench.methods.api import Model, Phase, Phases, Strategy, Task, UserError, hyperparameter
 
 
 class NormOnly(Strategy):
@@ -16,7 +16,7 @@ class NormOnly(Strategy):
         "About one parameter in a thousand moves: short of full fine-tuning wherever data suffice for that."
     )
 
-    lr: float = knob(1e-2, 1e-4, 1.0, log=True)
+    lr: float = hyperparameter(1e-2, 1e-4, 1.0, log=True)
 
     def phases(self, model: Model, task: Task) -> Phases:
         norms = {

@@ -7,7 +7,7 @@ fastai 2 rises over .25 and ends at lr/1e5, 6e-6 of the peak away from here.
 
 from math import cos, pi
 
-from bench.methods.api import Model, Phase, Task, Transform, knob, replace
+from bench.methods.api import Model, Phase, Task, Transform, hyperparameter, replace
 
 
 class OneCycle(Transform):
@@ -18,9 +18,9 @@ class OneCycle(Transform):
     when = "fastai's default: high peak rates in few epochs."
     against = "The momentum cycle of the paper is left out (optimisers are the study's), and a long warm-up costs steps."
 
-    rise: float = knob(0.3, 0.1, 0.5)
-    div: float = knob(25.0, 5.0, 100.0)
-    final_div: float = knob(1e4)
+    rise: float = hyperparameter(0.3, 0.1, 0.5)
+    div: float = hyperparameter(25.0, 5.0, 100.0)
+    final_div: float = hyperparameter(1e4)
 
     def __call__(self, phase: Phase, model: Model, task: Task) -> Phase:
         low, end = 1 / self.div, 1 / (self.div * self.final_div)

@@ -8,7 +8,7 @@ The paper has no tau and t in epochs, 100 and 600; they are shares of the run he
 own in train mode: trained BatchNorm layers normalise them by their own statistics, and take these into the running ones.
 """
 
-from bench.methods.api import Batch, Model, Phase, Task, Tensor, Transform, knob
+from bench.methods.api import Batch, Model, Phase, Task, Tensor, Transform, hyperparameter
 from strategies._progress import with_progress
 from strategies._unlabeled import confident_cross_entropy, views, with_unlabeled
 
@@ -22,11 +22,11 @@ class PseudoLabel(Transform):
     against = "Confirms its own mistakes; without different views an image that it is sure of teaches little."
     excludes = {"fixmatch": "both label the same images by the network's own predictions"}
 
-    unlabeled: int = knob(1, 1, 7)
-    threshold: float = knob(0.95, 0.7, 0.99)
-    weight: float = knob(3.0, 0.3, 10.0, log=True)
-    t1: float = knob(0.1, 0.0, 0.3)
-    t2: float = knob(0.6, 0.4, 1.0)
+    unlabeled: int = hyperparameter(1, 1, 7)
+    threshold: float = hyperparameter(0.95, 0.7, 0.99)
+    weight: float = hyperparameter(3.0, 0.3, 10.0, log=True)
+    t1: float = hyperparameter(0.1, 0.0, 0.3)
+    t2: float = hyperparameter(0.6, 0.4, 1.0)
 
     def __call__(self, phase: Phase, model: Model, task: Task) -> Phase:
         phase, progress = with_progress(with_unlabeled(phase, "pseudo_label", self.unlabeled), task)

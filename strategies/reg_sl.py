@@ -3,10 +3,10 @@
     after every step   w <- w0 + (w - w0) min(1, D / ||w - w0||_F)    for each weight tensor of the body
 
 D = distance * ||w0||_F here: the paper gives each layer a distance of its own, found by search; relative to the norm, one
-knob serves all layers. The paper's second part, self-labelling of noisy labels, is another matter and left out.
+hyperparameter serves all layers. The paper's second part, self-labelling of noisy labels, is another matter and left out.
 """
 
-from bench.methods.api import Model, Phase, Task, Transform, knob, torch
+from bench.methods.api import Model, Phase, Task, Transform, hyperparameter, torch
 
 
 class RegSL(Transform):
@@ -18,7 +18,7 @@ class RegSL(Transform):
     against = "Weights at the border make no progress outwards; the right radius differs between datasets."
     needs = ("by_gradient", "keeps_pretrained", "moves_weights")
 
-    distance: float = knob(0.1, 0.01, 1.0, log=True)
+    distance: float = hyperparameter(0.1, 0.01, 1.0, log=True)
 
     def __call__(self, phase: Phase, model: Model, task: Task) -> Phase:
         trained = {id(p) for p in phase.params}

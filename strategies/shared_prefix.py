@@ -1,6 +1,6 @@
 """Parameter sharing: keep the first k pretrained stages as they are, re-initialise the others and train them."""
 
-from bench.methods.api import Model, Phase, Phases, Strategy, Task, UserError, knob
+from bench.methods.api import Model, Phase, Phases, Strategy, Task, UserError, hyperparameter
 
 
 class SharedPrefix(Strategy):
@@ -23,8 +23,8 @@ class SharedPrefix(Strategy):
         for name in ("head_x10", "llrd", "discriminative")
     }
 
-    k: int = knob(2, 1, 4)
-    lr: float = knob(3e-2, 1e-3, 1.0, log=True)
+    k: int = hyperparameter(2, 1, 4)
+    lr: float = hyperparameter(3e-2, 1e-3, 1.0, log=True)
 
     def phases(self, model: Model, task: Task) -> Phases:
         if not 1 <= self.k < len(model.stages):

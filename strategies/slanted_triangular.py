@@ -5,7 +5,7 @@
 with t the share of the steps done; the paper rounds the cut down to a whole step, which is none in short runs.
 """
 
-from bench.methods.api import Model, Phase, Task, Transform, knob, replace
+from bench.methods.api import Model, Phase, Task, Transform, hyperparameter, replace
 
 
 class SlantedTriangular(Transform):
@@ -16,8 +16,8 @@ class SlantedTriangular(Transform):
     when = "The paper: to converge quickly to a suitable region, then refine."
     against = "Seldom differs from warm-up and cosine by more than chance."
 
-    cut: float = knob(0.1, 0.02, 0.5)
-    ratio: float = knob(32.0, 4.0, 100.0)
+    cut: float = hyperparameter(0.1, 0.02, 0.5)
+    ratio: float = hyperparameter(32.0, 4.0, 100.0)
 
     def __call__(self, phase: Phase, model: Model, task: Task) -> Phase:
         def schedule(t: float) -> float:

@@ -9,7 +9,7 @@ and is a network of three convolutions rather than three residual blocks. Both c
 
 from typing import Any
 
-from bench.methods.api import Group, Model, Phase, Phases, Strategy, Task, UserError, knob, torch
+from bench.methods.api import Group, Model, Phase, Phases, Strategy, Task, UserError, hyperparameter, torch
 
 
 class SpotTune(Strategy):
@@ -20,9 +20,9 @@ class SpotTune(Strategy):
     when = "The paper: no one choice of frozen layers fits all images of a task; ahead of fine-tuning on most of its sets."
     against = "Twice the parameters and FLOPs, in tests too; the paper's rates are for 110 epochs."
 
-    lr: float = knob(1e-1, 1e-3, 1.0, log=True)
-    policy_lr: float = knob(1e-2, 1e-4, 1e-1, log=True)
-    temperature: float = knob(5.0)
+    lr: float = hyperparameter(1e-1, 1e-3, 1.0, log=True)
+    policy_lr: float = hyperparameter(1e-2, 1e-4, 1e-1, log=True)
+    temperature: float = hyperparameter(5.0)
 
     def phases(self, model: Model, task: Task) -> Phases:
         if self.temperature <= 0:
@@ -50,7 +50,7 @@ def double(model: Model, temperature: float) -> Any:
         for i, name in enumerate(names):
             net.set_submodule(name, Spot(net.get_submodule(name), i))
 
-    model.operate(split)
+    model.modify(split)
     device = next(model.parameters()).device
     policy = Policy(len(names), temperature).to(device)
     for name in names:

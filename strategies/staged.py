@@ -1,6 +1,6 @@
 """Staged training: freeze the old and train the new, then unfreeze and train jointly at a smaller rate."""
 
-from bench.methods.api import Model, Phase, Phases, Strategy, Task, UserError, knob
+from bench.methods.api import Model, Phase, Phases, Strategy, Task, UserError, hyperparameter
 
 
 class Staged(Strategy):
@@ -12,10 +12,10 @@ class Staged(Strategy):
         "Spends part of the budget on the head alone; a faster head (head_x10) reaches the same in one phase."
     )
 
-    lr: float = knob(5e-3, 1e-4, 1e-1, log=True)
-    probe_lr: float = knob(1e-1, 1e-3, 1.0, log=True)
-    probe_share: float = knob(0.3, 0.1, 0.7)
-    unfreeze: int = knob(0)
+    lr: float = hyperparameter(5e-3, 1e-4, 1e-1, log=True)
+    probe_lr: float = hyperparameter(1e-1, 1e-3, 1.0, log=True)
+    probe_share: float = hyperparameter(0.3, 0.1, 0.7)
+    unfreeze: int = hyperparameter(0)
 
     def phases(self, model: Model, task: Task) -> Phases:
         depth = len(model.stages)

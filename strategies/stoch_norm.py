@@ -5,7 +5,7 @@
 Both branches share scale and shift, and the moving statistics are updated by every batch.
 """
 
-from bench.methods.api import Model, Phases, Task, Transform, UserError, knob
+from bench.methods.api import Model, Phases, Task, Transform, UserError, hyperparameter
 
 
 class StochNorm(Transform):
@@ -18,7 +18,7 @@ class StochNorm(Transform):
     needs = ("by_gradient", "keeps_pretrained", "trains_body", "moves_weights")
     excludes = {"keep_norm_stats": "that is moving statistics always, this is sometimes"}
 
-    p: float = knob(0.5, 0.1, 0.9)
+    p: float = hyperparameter(0.5, 0.1, 0.9)
 
     def phases(self, phases: Phases, model: Model, task: Task) -> Phases:
         from strategies.layers.stoch_norm import convert

@@ -4,7 +4,7 @@ The head, which does start from scratch, trains at the from-scratch rate itself,
 method adds keep the rate that it gives them.
 """
 
-from bench.methods.api import Model, Phase, Task, Transform, knob, replace
+from bench.methods.api import Model, Phase, Task, Transform, hyperparameter, replace
 
 
 class Tenth(Transform):
@@ -23,8 +23,8 @@ class Tenth(Transform):
         name: "what trains in the body there is new, and wants a rate of its own" for name in ("lora", "ia3")
     }
 
-    scratch_lr: float = knob(1e-1, 1e-3, 1.0, log=True)
-    factor: float = knob(0.1)
+    scratch_lr: float = hyperparameter(1e-1, 1e-3, 1.0, log=True)
+    factor: float = hyperparameter(0.1)
 
     def __call__(self, phase: Phase, model: Model, task: Task) -> Phase:
         rates = {stage.name: self.factor * self.scratch_lr for stage in model.stages}

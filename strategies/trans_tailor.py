@@ -12,7 +12,7 @@ The authors published no code and others' disagree, hence "-like".
 import copy
 from collections.abc import Generator
 
-from bench.methods.api import Group, Model, Phase, Phases, Strategy, Task, UserError, knob, torch
+from bench.methods.api import Group, Model, Phase, Phases, Strategy, Task, UserError, hyperparameter, torch
 from strategies._extras import extra
 
 
@@ -28,10 +28,10 @@ class TransTailor(Strategy):
     )
     judges_by_val = True
 
-    lr: float = knob(1e-2, 1e-4, 1e-1, log=True)
-    share: float = knob(0.2, 0.05, 0.5)
-    rounds: int = knob(3, 1, 5)
-    tolerance: float = knob(0.003)
+    lr: float = hyperparameter(1e-2, 1e-4, 1e-1, log=True)
+    share: float = hyperparameter(0.2, 0.05, 0.5)
+    rounds: int = hyperparameter(3, 1, 5)
+    tolerance: float = hyperparameter(0.003)
 
     def phases(self, model: Model, task: Task) -> Phases:
         extra("trans_tailor", "torch_pruning")

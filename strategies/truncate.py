@@ -8,7 +8,7 @@ norm. The network really shrinks, in parameters, FLOPs and time.
 import inspect
 from typing import Any
 
-from bench.methods.api import Model, Phases, Task, Transform, UserError, knob, torch
+from bench.methods.api import Model, Phases, Task, Transform, UserError, hyperparameter, torch
 
 
 class Truncate(Transform):
@@ -20,7 +20,7 @@ class Truncate(Transform):
     against = "Where source and target are alike, the layers that are thrown away are the best ones."
     needs = ()
 
-    k: int = knob(1, 1, 2)
+    k: int = hyperparameter(1, 1, 2)
 
     def phases(self, phases: Phases, model: Model, task: Task) -> Phases:
         cut_off(model, self.k)
@@ -46,13 +46,13 @@ def cut_off(model: Model, k: int) -> None:
         net.reset_classifier(model.num_classes, pool)
 
     try:
-        model.operate(cut)
+        model.modify(cut)
         model.replace_head(lambda head: head)
         device = next(model.parameters()).device
         logits = model.eval_output(
             torch.zeros(1, 3, model.image_size, model.image_size, device=device)
         ).logits
-    except Exception as error:  # whatever timm's surgery, or the network after it, fails with
+    except Exception as error:  # whatever timm's model modification, or the network after it, fails with
         raise UserError(f"truncate: {k} stages cannot be cut off this {kind}: {error}") from error
     if len(model.stages) != stages - k or logits.shape != (1, model.num_classes):
         raise UserError(f"truncate: {k} stages cannot be cut off a {kind} without breaking it")

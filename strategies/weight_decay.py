@@ -1,6 +1,6 @@
 """Weight decay: pulls the weights towards zero, biases and normalisation parameters excepted."""
 
-from bench.methods.api import Model, Phase, Task, Transform, knob, replace
+from bench.methods.api import Model, Phase, Task, Transform, hyperparameter, replace
 
 
 class WeightDecay(Transform):
@@ -12,7 +12,7 @@ class WeightDecay(Transform):
     when = "The usual regulariser; document 003 uses 1e-3."
     against = "Pulls pretrained weights to zero, away from what was learned: Li et al. 2018 pull to the start instead."
 
-    decay: float = knob(1e-3, 1e-6, 1e-1, log=True)
+    decay: float = hyperparameter(1e-3, 1e-6, 1e-1, log=True)
 
     def __call__(self, phase: Phase, model: Model, task: Task) -> Phase:
         return phase.map_groups(lambda g: replace(g, weight_decay=self.decay))

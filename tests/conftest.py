@@ -18,26 +18,26 @@ REAL_DATA = Path(os.environ.get("BENCH_TEST_DATA") or ROOT.parent / "shared" / "
 TINY_STUDY = """
 name: tiny
 datasets:
-  - name: world/fine
+  - name: synthetic/fine
     options: {pool_per_class: 12, test_per_class: 5}
     similarity: similar
     n_per_class: [5, 10]
-  - name: world/glyph
+  - name: synthetic/glyph
     options: {pool_per_class: 12, test_per_class: 5}
     similarity: dissimilar
     n_per_class: [5]
 backbones:
   - name: test_resnet
-    source: {name: world/source, options: {pool_per_class: 8, test_per_class: 2}}
+    source: {name: synthetic/source, options: {pool_per_class: 8, test_per_class: 2}}
     source_train: {epochs: 1}
 strategies:
   - linear_probe
   - full + head_x10
-knobs:
+hyperparameters:
   linear_probe: {lr: 0.01}
   full: {lr: 0.001}
 seeds: 2
-train: {image_size: 32, numerics: fp32, optimizer: adamw, batch_size: 16, epochs: 2}
+train: {image_size: 32, precision: fp32, optimizer: adamw, batch_size: 16, epochs: 2}
 matrix: {small_at_most: 5}
 system_metrics: false
 """

@@ -57,9 +57,9 @@ def show_plan(console: Console, now: State, workers: int, uri: str = "") -> None
             console.print(
                 f"            {escape(backbone.label)}: {escape(text)}", highlight=False, soft_wrap=True
             )
-    for label, choice in plan.numerics.items():
+    for label, choice in plan.precision.items():
         said = choice or "fp32 or bf16, to be measured once something is to be run"
-        console.print(f"numerics    {escape(label)}: {said}", highlight=False, soft_wrap=True)
+        console.print(f"precision    {escape(label)}: {said}", highlight=False, soft_wrap=True)
     console.print(f"seeds       {', '.join(map(str, plan.study.seeds))}", highlight=False)
     if len(plan.study.seeds) == 1:
         console.print(
@@ -84,7 +84,7 @@ def show_plan(console: Console, now: State, workers: int, uri: str = "") -> None
         console.print(f"time        {words(now.remaining(workers))} on {workers} worker(s)", highlight=False)
 
 
-def _knobs(chosen: dict[str, Any]) -> str:
+def _hyperparameters(chosen: dict[str, Any]) -> str:
     return ", ".join(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in chosen.items())
 
 
@@ -148,7 +148,9 @@ class ConsoleView:
                 if not metrics["chosen_trial"]
                 else ""
             )
-            detail = f"val {metrics[Metric.TUNED_VAL_ACCURACY]:.3f}  {_knobs(result['chosen'])}{won}"
+            detail = (
+                f"val {metrics[Metric.TUNED_VAL_ACCURACY]:.3f}  {_hyperparameters(result['chosen'])}{won}"
+            )
         elif status == Status.FINISHED and not metrics:
             detail = "another worker is at the last trial"
         elif status == Status.FINISHED:

@@ -170,7 +170,7 @@ def plan(
             ],
             "left_out": planned.left_out,
             "remarks": {b.label: remarks(b, planned.base) for b in (*planned.backbones, *planned.teachers)},
-            "numerics": {label: choice and choice.dtype for label, choice in planned.numerics.items()},
+            "precision": {label: choice and choice.dtype for label, choice in planned.precision.items()},
             "runs": [{**run.row(), "done": run.run_id in done} for run in now.plan.runs],
         }
     )
@@ -289,7 +289,9 @@ def advise(
     backbone: Annotated[str | None, typer.Option(help="a timm model, with one of the next three")] = None,
     pretrained: Annotated[bool, typer.Option("--pretrained", help="timm's own weights")] = False,
     checkpoint: Annotated[str | None, typer.Option(help="a local .safetensors or .pth file")] = None,
-    source: Annotated[str | None, typer.Option(help="a dataset to pretrain on here, as world/source")] = None,
+    source: Annotated[
+        str | None, typer.Option(help="a dataset to pretrain on here, as synthetic/source")
+    ] = None,
     sets: Annotated[
         list[str] | None,
         typer.Option(

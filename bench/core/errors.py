@@ -23,9 +23,9 @@ class StoreAway(UserError):
 
 
 class CutShort(Exception):
-    """Training ended before its time. `image_steps`: images it had seen by then."""
+    """Training ended before its time. `samples_seen`: images it had seen by then."""
 
-    image_steps: int = 0
+    samples_seen: int = 0
 
 
 class Diverged(CutShort):

@@ -1,4 +1,4 @@
-"""torch, imported at its first use: reading the knobs of all strategies, and planning, must not wait for it."""
+"""torch, imported at its first use: reading the hyperparameters of all strategies, and planning, must not wait for it."""
 
 from __future__ import annotations
 

@@ -48,14 +48,14 @@ class Tag:
     LR_POLICY = "lr_policy"
     REGULARIZE = "regularize"
     SEED = "seed"
-    SETTING = "setting"  # "default" knobs, "tuned", or "both" (bench.tracking.plain)
+    SETTING = "setting"  # "default" hyperparameters, "tuned", or "both" (bench.tracking.plain)
     TUNING_ID = "bench.tuning_id"  # identity of a search, without its budget
     BUDGET = "bench.budget"  # of a search that is over: "12 trials"
-    CHOSEN = "bench.chosen"  # of a search that is over: JSON, "part.knob" -> value
+    CHOSEN = "bench.chosen"  # of a search that is over: JSON, "part.hyperparameter" -> value
     TRIAL = "trial"  # number of a trial
     PARENT = "mlflow.parentRunId"
     DEVICE = "device"
-    NUMERICS = "numerics"  # what was computed in: "fp32" or "bf16"
+    PRECISION = "precision"  # what was computed in: "fp32" or "bf16"
     HOST = "bench.host"
     PID = "bench.pid"  # "pid:start" of the process that writes the run
     ATTEMPT = (
@@ -104,17 +104,17 @@ class Metric:
     )
     # computing the activations of frozen layers that this run found in the cache: part of train and eval seconds, as
     # if it had computed them itself, so that a strategy's cost does not depend on who came first; not of the total
-    BORROWED_SECONDS = "borrowed_seconds"
+    CACHED_FEATURE_SECONDS = "cached_feature_seconds"
     NCM_SECONDS = "ncm_seconds"  # what the score of the unchanged network took this run; of no other seconds
     IMAGES_PER_SECOND = "train_images_per_second"
     # of runs that train nothing but heads and were trained as one (bench.training.heads.sweep): how many. What each
     # would have done just so by itself counts in full in its seconds, what was done for all at once is divided by them
-    TRAINED_TOGETHER = "trained_together"
+    VECTORIZED_RUNS = "vectorized_runs"
     # of runs whose training steps did not fit into the device's memory: images that went through the network at once. Few
     # enough to fit, and as many as the batch size only where a batch had unlabelled images too
     # (bench.training.micro_batches)
     MICRO_BATCH = "micro_batch"
-    IMAGE_STEPS = "train_image_steps"  # images that the training has seen, counted each time
+    SAMPLES_SEEN = "samples_seen"  # images that the training has seen, counted each time
     PEAK_MEMORY = "peak_memory_bytes"  # of the device that trains: CUDA allocations, or the process on CPU
     PEAK_HOST_MEMORY = "peak_host_memory_bytes"
     PARAMS_TRAINABLE = "params_trainable"
@@ -131,7 +131,7 @@ END_METRICS = [
 """Metrics with one value per run that counts."""
 
 IMPORTANCE = "importance/"
-"""Prefix of a search's metrics: the share of each knob in the variance of validation accuracy."""
+"""Prefix of a search's metrics: the share of each hyperparameter in the variance of validation accuracy."""
 
 CELLS = ["similar-small", "similar-large", "dissimilar-small", "dissimilar-large"]
 """The decision matrix, row by row."""

@@ -23,7 +23,7 @@ CROPS = 2
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """`name` as in the study ("world/fine", "sklearn/digits", "folder:PATH", "torch/cifar10"), with its options."""
+    """`name` as in the study ("synthetic/fine", "sklearn/digits", "folder:PATH", "torch/cifar10"), with its options."""
 
     name: str
     options: dict[str, Any] = field(default_factory=dict)
@@ -65,10 +65,10 @@ class BackboneSpec:
 
 @dataclass(frozen=True)
 class PartSpec:
-    """One entry of the strategies table with all its knobs resolved."""
+    """One entry of the strategies table with all its hyperparameters resolved."""
 
     name: str
-    knobs: dict[str, Any] = field(default_factory=dict)
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class TrainSpec:
         0  # fixed crops of each image, drawn once; 0: a new crop at every look
     )
     image_size: Annotated[int, Ge(8), Le(4096)] | None = None  # None: the backbone's own
-    numerics: Literal["auto", "fp32", "bf16"] = "auto"  # a plan resolves it: see bench.planning.precision
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # a plan resolves it: see bench.planning.precision
     val_share: Annotated[float, Gt(0), Lt(1)] = 0.2  # of the n images per class, apart from training
     evaluate: Literal["last", "best"] = "last"  # "best": the epoch with the highest val accuracy
     fit: Literal["train", "train+val"] = (
@@ -118,7 +118,7 @@ class TrainSpec:
     @property
     def dtype(self) -> Literal["fp32", "bf16"]:
         """What is computed in: "auto" that no plan has resolved is fp32."""
-        return "bf16" if self.numerics == "bf16" else "fp32"
+        return "bf16" if self.precision == "bf16" else "fp32"
 
 
 @dataclass(frozen=True)
@@ -146,8 +146,8 @@ class RunSpec:
         """The canonical content that is hashed: no labels, and no setting that is at its default.
 
         So a setting that is added later leaves the runs in existing stores valid; a default that changes must
-        raise SPEC_VERSION. Knobs of strategies are in it with their values, defaults or not. Numerics are those that
-        are computed in: a plan resolves "auto", and what it has not resolved is fp32.
+        raise SPEC_VERSION. Hyperparameters of strategies are in it with their values, defaults or not. The precision is
+        the one computed in: a plan resolves "auto", and what it has not resolved is fp32.
         """
         optional: dict[str, Any] = {"teacher": self.teaching().identity()} if self.teacher else {}
         optional |= {"split": self.split} if self.split else {}
@@ -159,7 +159,7 @@ class RunSpec:
             "backbone": _without_defaults(self.backbone, "label", "allow_missing"),
             "strategy": _without_labels(self.strategy),
             "seed": self.seed,
-            "train": _without_defaults(self.train, "numerics" if self.train.dtype == "fp32" else ""),
+            "train": _without_defaults(self.train, "precision" if self.train.dtype == "fp32" else ""),
             **optional,
         }
 
@@ -177,7 +177,10 @@ def _without_labels(strategy: StrategySpec) -> dict[str, Any]:
     """Neither its own label nor that of its teacher, which has an identity of its own."""
 
     def content(part: PartSpec) -> dict[str, Any]:
-        return {**vars(part), "knobs": {k: v for k, v in part.knobs.items() if k != "teacher"}}
+        return {
+            **vars(part),
+            "hyperparameters": {k: v for k, v in part.hyperparameters.items() if k != "teacher"},
+        }
 
     return {
         k: content(v) if isinstance(v, PartSpec) else list(map(content, v))

@@ -42,7 +42,7 @@ class Resolution:
     """How large images are kept, in pixels.
 
     size: what the network sees. stored: the square side at which photographs are kept, whose centre the network sees;
-    sets that are rendered (world, digits) are rendered at `size`. interpolation: Pillow's name of a filter. crops:
+    sets that are rendered (synthetic, digits) are rendered at `size`. interpolation: Pillow's name of a filter. crops:
     whether the pool is kept once more in more detail, to draw random crops from: a crop of an image that was made
     smaller before is blurred, and what is learned from it is worse (docs/findings.md).
     """

@@ -1,4 +1,4 @@
-"""The embedded datasets: the procedural worlds and scikit-learn's digits. No download. Torch-free."""
+"""The datasets without download: synthetic ones and scikit-learn's digits. No download. Torch-free."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.data.options import Option
 from bench.data.synthetic.recipe import ALIENS, Recipe
 
 WORLD_VERSION = 1
-"""Raise it when a world would be rendered differently than before."""
+"""Raise it when a dataset would be rendered differently than before."""
 
 
 def _counts(pool: int, test: int) -> dict[str, Option]:
@@ -29,8 +29,8 @@ _BLEND = {
 }
 
 
-class World(Family):
-    """One procedural world (see `bench.data.world`)."""
+class Synthetic(Family):
+    """One synthetic dataset (see `bench.data.render`)."""
 
     def __init__(self, name: str, summary: str, recipe: Recipe, options: dict[str, Option]) -> None:
         self.name = self.prefix = name
@@ -55,7 +55,7 @@ class World(Family):
 
     def open(self, request: Request, resolution: Resolution, cache: Path) -> Stream:
         def read(split: str) -> Iterator[Chunk]:
-            from bench.data.world import render
+            from bench.data.render import render
 
             n = 0
             per_class = request.options[f"{split}_per_class"]
@@ -69,34 +69,34 @@ class World(Family):
         return [f"class {k:02d}" for k in range(self._recipe.num_classes)]
 
 
-WORLDS: list[Family] = [
-    World(
-        "world/source",
+SYNTHETIC: list[Family] = [
+    Synthetic(
+        "synthetic/source",
         "40 classes of textured objects, to pretrain on",
         Recipe(key=1, num_classes=40, similarity=1.0),
         _counts(pool=500, test=50),
     ),
-    World(
-        "world/similar",
+    Synthetic(
+        "synthetic/similar",
         "10 new classes of the source's family of objects",
         Recipe(key=2, num_classes=10, similarity=1.0),
         _counts(pool=1000, test=100),
     ),
-    World(
-        "world/fine",
+    Synthetic(
+        "synthetic/fine",
         "10 classes of the source's family that look alike: similar and harder",
         Recipe(key=2, num_classes=10, similarity=1.0, spread=0.5),
         _counts(pool=1000, test=100),
     ),
-    World(
-        "world/glyph",
+    Synthetic(
+        "synthetic/glyph",
         "10 classes of grey strokes on black: dissimilar to the source",
         Recipe(key=3, num_classes=10, similarity=0.0),
         _counts(pool=1000, test=100),
     ),
-    World(
-        "world/blend",
-        "10 classes, the source's family blended with an alien one: similarity as a knob",
+    Synthetic(
+        "synthetic/blend",
+        "10 classes, the source's family blended with an alien one: similarity as a hyperparameter",
         Recipe(key=4, num_classes=10, similarity=0.5),
         {**_BLEND, **_counts(pool=1000, test=100)},
     ),

@@ -10,12 +10,12 @@ from bench.core.spec import DatasetSpec
 from bench.data.external import EXTERNALS
 from bench.data.family import DatasetInfo, Family, Request
 from bench.data.folders.folder import Folder
-from bench.data.generated import WORLDS, Digits
+from bench.data.generated import SYNTHETIC, Digits
 from bench.data.options import identifying, resolve
 
 __all__ = ["DatasetInfo", "describe", "find", "identified", "inspect"]
 
-FAMILIES: list[Family] = [*WORLDS, Digits(), Folder(), *EXTERNALS]
+FAMILIES: list[Family] = [*SYNTHETIC, Digits(), Folder(), *EXTERNALS]
 
 
 def describe() -> list[dict[str, Any]]:

@@ -149,7 +149,7 @@ class Call:
         experiment_id = self._open_store(plan)
         if executor and (
             plan.unmeasured or plan.undecided
-        ):  # measured just now: runs find their cells and numerics
+        ):  # measured just now: runs find their cells and precision
             before, plan = plan, planning.make(plan.study, plan.path, plan.cache)
             _say_what_counts_no_more(before, plan, uri, self.view)
         if executor:  # preparing took its time, and may have changed the plan
@@ -236,7 +236,7 @@ def _say_what_counts_no_more(before: Plan, plan: Plan, uri: str, view: View) -> 
     if lost > 0:
         view.say(
             f"{lost} stored run(s) in fp32 do not count beside bf16 and are done again; "
-            "to stay with them: --set train.numerics=fp32"
+            "to stay with them: --set train.precision=fp32"
         )
 
 

@@ -27,7 +27,7 @@ def longest_first(runs: Sequence[PlannedRun], estimator: Estimator) -> list[Plan
 
 
 def rough_cost(spec: RunSpec, images_per_class: int) -> float:
-    """Image steps times the measured cost of the strategy's parts, in no particular unit."""
+    """Samples seen times the measured cost of the strategy's parts, in no particular unit."""
     per_class = max(images_per_class * spec.train.epochs, spec.train.min_steps * spec.train.batch_size / 10)
     factor = 1.0
     for part in spec.strategy.parts:

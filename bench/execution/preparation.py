@@ -16,7 +16,7 @@ from bench.core.spec import BackboneSpec, RunSpec
 from bench.data.summary import Summary
 from bench.execution.failures import Checked, Failures
 from bench.execution.view import View
-from bench.planning import precision as numerics
+from bench.planning import precision
 from bench.planning.plan import Plan
 from bench.planning.precision import Key, Timing
 from bench.planning.targets import UNMEASURED, Target
@@ -235,7 +235,7 @@ def _time(plan: Plan, places: Places, executor: Executor, view: View, failures: 
     undecided = {b.label: b for b in plan.undecided if not failures.at(**_about(b))}
     keys = {label: Key.of(b, plan.study.train) for label, b in undecided.items()}
     jobs: Jobs = [
-        (Job(label, "bench.execution.worker:time_numerics", (keys[label], b, places), label), _about(b))
+        (Job(label, "bench.execution.worker:time_precision", (keys[label], b, places), label), _about(b))
         for label, b in undecided.items()
     ]
     crashes = Failures()
@@ -243,8 +243,8 @@ def _time(plan: Plan, places: Places, executor: Executor, view: View, failures: 
     for label, key in keys.items():
         if failure := crashes.at(backbone=label):
             timings[label] = Timing(0.0, None, 0, last_line(failure.crash))
-            numerics.write(key, timings[label], key.path(places.cache))
-        view.say(f"{label}: numerics {timings[label].choice()}")
+            precision.write(key, timings[label], key.path(places.cache))
+        view.say(f"{label}: precision {timings[label].choice()}")
 
 
 def untrained(spec: RunSpec) -> RunSpec:

@@ -25,9 +25,10 @@ WANTED: dict[str, Any] = {
 class State:
     """The runs of a plan by what became of them, and an estimator that has seen the finished ones.
 
-    plan: with the knobs that finished searches have chosen. `waiting` are runs whose search is not over, and `searches`
-    these searches, each with one of the runs that wait for it. `deleted`: MLflow's id of the experiment, where it is
-    deleted there: none of its runs counts. `unscored`: finished runs without the score of the unchanged network.
+    plan: with the hyperparameters that finished searches have chosen. `waiting` are runs whose search is not over, and
+    `searches` these searches, each with one of the runs that wait for it. `deleted`: MLflow's id of the experiment,
+    where it is deleted there: none of its runs counts. `unscored`: finished runs without the score of the unchanged
+    network.
     """
 
     plan: Plan
@@ -53,7 +54,7 @@ class State:
         budget, each = run.tuning.budget, self.estimator.seconds(run.row())
         if budget.unit == "seconds":
             return budget.amount
-        if budget.unit == "image_steps" or each is None:
+        if budget.unit == "samples_seen" or each is None:
             return None
         return each * budget.amount * run.tuning.method.splits
 

@@ -29,7 +29,7 @@ from bench.tracking.log import RunLog
 from bench.tracking.plain import Tracking
 from bench.tracking.runs import Tracker
 from bench.tracking.store import outcome, patience
-from bench.training import precision_timing as precision
+from bench.training import precision_timing
 from bench.training.loop import Record
 from bench.training.run import execute as execution
 from bench.training.run.execute import Outcome, Together, execute, gather
@@ -118,9 +118,9 @@ def remarks(emit: Emit, backbone: BackboneSpec, image_size: int | None, places: 
     return build.remarks(backbone, image_size, places.base)
 
 
-def time_numerics(emit: Emit, key: Key, backbone: BackboneSpec, places: Places) -> Timing:
+def time_precision(emit: Emit, key: Key, backbone: BackboneSpec, places: Places) -> Timing:
     """Time training steps of a backbone in fp32 and bf16, unless that was done before; kept in the cache."""
-    return precision.decide(key, backbone, places.base, places.cache)
+    return precision_timing.decide(key, backbone, places.base, places.cache)
 
 
 @lru_cache(maxsize=1)
@@ -159,7 +159,9 @@ def score_unchanged(emit: Emit, spec: RunSpec, places: Places) -> float | None:
 def run_together(
     emit: Emit, runs: Sequence[tuple[RunSpec, dict[str, Any]]], places: Places, tracking: Tracking
 ) -> list[dict[str, Any]]:
-    """The same of runs that differ in knobs alone, trained as one if they can be. -> as of each `run`, in their order."""
+    """The same of runs that differ in hyperparameters alone, trained as one if they can be. -> as of each `run`, in
+    their order.
+    """
     done = _done(tracking, [spec.run_id for spec, _ in runs])
     missing = [(spec, row) for spec, row in runs if spec.run_id not in done]
     together = gather([spec for spec, _ in missing], places) if len(missing) > 1 else None
@@ -277,7 +279,7 @@ def _failed(log: RunLog, status: Status, message: str, crash: str = "") -> dict[
 def search(
     emit: Emit, tuning: Tuning, row: dict[str, Any], places: Places, tracking: Tracking, alone: bool
 ) -> dict[str, Any]:
-    """Search for the knobs of a strategy. -> status, error, metrics and what was chosen."""
+    """Search for the hyperparameters of a strategy. -> status, error, metrics and what was chosen."""
     from bench.tuning import search  # imports Optuna
 
     return search.run(emit, tuning, row, places, tracking, alone)

@@ -20,14 +20,16 @@ from bench.data.batch import Batch
 from bench.models.types import Group, Output
 
 if TYPE_CHECKING:
+    from bench.data.images import ImageSet
     from bench.data.task import Task
     from bench.models.model import Model
 else:
-    Model = Task = Any
+    ImageSet = Model = Task = Any
 
 __all__ = [
-    "Batch", "Group", "Hook", "Knob", "Loss", "Model", "Output", "Part", "Phase", "Phases", "Range", "Schedule",
-    "Strategy", "Task", "Tensor", "Transform", "UserError", "cross_entropy", "epoch_spans", "knob", "nn", "replace", "torch",
+    "Batch", "Group", "Hook", "Hyperparameter", "ImageSet", "Loss", "Model", "Output", "Part", "Phase", "Phases", "Range",
+    "Schedule", "Strategy", "Task", "Tensor", "Transform", "UserError", "cross_entropy", "epoch_spans", "hyperparameter",
+    "nn", "replace", "torch",
 ]  # fmt: skip
 
 Loss = Callable[["Model", Batch], "dict[str, Tensor]"]
@@ -126,7 +128,7 @@ def epoch_spans(epochs: int) -> list[tuple[float, float]]:
 
 @dataclass(frozen=True)
 class Range:
-    """The search range of a knob: `low`..`high`, or one of `choices`."""
+    """The search range of a hyperparameter: `low`..`high`, or one of `choices`."""
 
     low: float | None = None
     high: float | None = None
@@ -134,7 +136,7 @@ class Range:
     choices: tuple[Any, ...] | None = None
 
 
-def knob(
+def hyperparameter(
     default: Any,
     low: float | None = None,
     high: float | None = None,
@@ -142,23 +144,26 @@ def knob(
     log: bool = False,
     choices: Sequence[Any] = (),
 ) -> Any:
-    """A knob's default and its search range, on the one line that declares it. Without a range it is not searched."""
+    """A hyperparameter's default and its search range, on the one line that declares it.
+
+    Without a range it is not searched.
+    """
     searched = Range(low, high, log, tuple(choices) or None) if low is not None or choices else None
     return field(default=default, metadata={"range": searched})
 
 
 @dataclass(frozen=True)
-class Knob:
-    """A declared knob, as listed by `bench strategies`."""
+class Hyperparameter:
+    """A declared hyperparameter, as listed by `bench strategies`."""
 
     name: str
     default: Any
     range: Range | None
 
 
-@dataclass_transform(frozen_default=True, field_specifiers=(knob,))
+@dataclass_transform(frozen_default=True, field_specifiers=(hyperparameter,))
 class Part(ABC):
-    """Base of everything in the `strategies` table: a frozen dataclass of its knobs, and a method card.
+    """Base of everything in the `strategies` table: a frozen dataclass of its hyperparameters, and a method card.
 
     Card: the module's docstring says what the method does; `source` where it is from; `when` the documents or papers
     recommend it; `against` what is known against it. Costs are measured (`bench strategies NAME`).
@@ -178,8 +183,8 @@ class Part(ABC):
         dataclass(frozen=True)(cls)
 
     @classmethod
-    def knobs(cls) -> list[Knob]:
-        return [Knob(f.name, f.default, f.metadata.get("range")) for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    def hyperparameters(cls) -> list[Hyperparameter]:
+        return [Hyperparameter(f.name, f.default, f.metadata.get("range")) for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
 
     @classmethod
     def summary(cls) -> str:
@@ -189,7 +194,7 @@ class Part(ABC):
 class Strategy(Part):
     """A freezing schedule, or a whole method: yields the phases of one run.
 
-    Convention: knobs that do not fit the model are refused (`UserError`) before the first yield. The epochs of all
+    Convention: hyperparameters that do not fit the model are refused (`UserError`) before the first yield. The epochs of all
     phases but preparations sum to `task.epochs`.
     """
 
@@ -201,7 +206,9 @@ class Strategy(Part):
 
     @abstractmethod
     def phases(self, model: Model, task: Task) -> Phases:
-        """The phases in order. Raises `UserError` where the knobs do not fit the model (say, k above its stages)."""
+        """The phases in order. Raises `UserError` where the hyperparameters do not fit the model (say, k above its
+        stages).
+        """
 
     def finish(self, model: Model) -> None:
         """What is left to do to the trained network before it is evaluated for good, such as merging adapters."""

@@ -18,7 +18,7 @@ RESERVED = {
     "features_only": "a classifier is needed",
     "cache_dir": "set HF_HOME and TORCH_HOME",
     "device": "the executor places networks",
-    "dtype": "set train.numerics",
+    "dtype": "set train.precision",
 }
 
 

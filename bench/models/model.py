@@ -89,14 +89,14 @@ class Model(nn.Module):
         without_strides(self.net)
         self.stages, self.head = split(self.net, prefix="net.")
 
-    def operate(self, surgery: Callable[[nn.Module], object]) -> None:
+    def modify(self, modification: Callable[[nn.Module], object]) -> None:
         """Changes the structure of `net`, and `pretrained` in the same way.
 
-        surgery(net): works in place, alike on the net as it is and on one with the pretrained weights.
+        modification(net): works in place, alike on the net as it is and on one with the pretrained weights.
         """
         reference = self.pretrained_copy()
         for model in (reference, self):
-            surgery(model.net)
+            modification(model.net)
             model.restructured()
         reference._remember()
         self.pretrained = reference.pretrained

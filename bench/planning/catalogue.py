@@ -26,14 +26,14 @@ FAMILIES = {
 
 
 def strategies(name: str | None = None) -> list[dict[str, Any]]:
-    """name, family, summary, source, knobs of one part or of all. Raises `UserError` for an unknown name."""
+    """name, family, summary, source, hyperparameters of one part or of all. Raises `UserError` for an unknown name."""
     return [_entry(n, compose.part(n)) for n in ([name] if name else table.TABLE)]
 
 
 def _entry(name: str, cls: type[Part]) -> dict[str, Any]:
-    knobs = [
+    hyperparameters = [
         {"name": k.name, "default": k.default, "range": asdict(k.range) if k.range else None}
-        for k in cls.knobs()
+        for k in cls.hyperparameters()
     ]
     return {
         "name": name,
@@ -42,7 +42,7 @@ def _entry(name: str, cls: type[Part]) -> dict[str, Any]:
         "source": cls.source,
         "when": cls.when,
         "against": cls.against,
-        "knobs": knobs,
+        "hyperparameters": hyperparameters,
         "cost": measured_cost(name),
     }
 
@@ -64,7 +64,9 @@ def card(name: str) -> str:
     cls = compose.part(name)
     entry = _entry(name, cls)
     text = inspect.getdoc(sys.modules[cls.__module__]) or ""
-    knobs = [f"  {k['name']} = {k['default']}{_range(k['range'])}" for k in entry["knobs"]]
+    hyperparameters = [
+        f"  {k['name']} = {k['default']}{_range(k['range'])}" for k in entry["hyperparameters"]
+    ]
     lines = [
         f"{name} ({FAMILIES[entry['family']]})",
         "",
@@ -75,7 +77,7 @@ def card(name: str) -> str:
         f"against  {entry['against']}",
         f"cost     {cost_text(name)}",
     ]
-    return "\n".join([*lines, "", "knobs:", *(knobs or ["  none"])])
+    return "\n".join([*lines, "", "hyperparameters:", *(hyperparameters or ["  none"])])
 
 
 def cost_text(name: str) -> str:
@@ -111,15 +113,21 @@ def _section(name: str) -> list[str]:
     cls = compose.part(name)
     entry = _entry(name, cls)
     text = inspect.getdoc(sys.modules[cls.__module__]) or ""
-    knobs = [f"| `{k['name']}` | `{k['default']!r}` |{_range(k['range'])} |" for k in entry["knobs"]]
+    hyperparameters = [
+        f"| `{k['name']}` | `{k['default']!r}` |{_range(k['range'])} |" for k in entry["hyperparameters"]
+    ]
     facts = [
         f"- **When:** {entry['when']}",
         f"- **Against:** {entry['against']}",
         f"- **Cost:** {cost_text(name)}",
     ]
     facts += [f"- **Source:** {entry['source']}"] if entry["source"] else []
-    knob_table = ["", "| knob | default | search range |", "| :-- | :-- | :-- |", *knobs] if knobs else []
-    return [f"### `{name}`", "", text, "", *facts, *knob_table]
+    hyperparameter_table = (
+        ["", "| hyperparameter | default | search range |", "| :-- | :-- | :-- |", *hyperparameters]
+        if hyperparameters
+        else []
+    )
+    return [f"### `{name}`", "", text, "", *facts, *hyperparameter_table]
 
 
 def _range(searched: dict[str, Any] | None) -> str:

@@ -29,8 +29,8 @@ class Meaningless(UserError):
         self.label, self.reason = label, reason
 
 
-Knobs = Mapping[str, Mapping[str, Any]]
-"""part name -> knob name -> value."""
+Hyperparameters = Mapping[str, Mapping[str, Any]]
+"""part name -> hyperparameter name -> value."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Composed:
 
 def build(spec: StrategySpec) -> Composed:
     """The runnable strategy of a spec."""
-    first, *others = (strategies.get(p.name)(**p.knobs) for p in spec.parts)
+    first, *others = (strategies.get(p.name)(**p.hyperparameters) for p in spec.parts)
     transforms = cast(tuple[Transform, ...], tuple(others))  # as `parse` has made it
     return Composed(cast(Strategy, first), transforms)
 
@@ -64,10 +64,10 @@ def part(name: str) -> type[Part]:
     return strategies.get(name)
 
 
-def parse(expression: str, knobs: Knobs, label: str | None = None) -> StrategySpec:
-    """The spec of `freeze [+ lr policy] [+ schedule] [+ regulariser ...]`, knobs resolved to values.
+def parse(expression: str, hyperparameters: Hyperparameters, label: str | None = None) -> StrategySpec:
+    """The spec of `freeze [+ lr policy] [+ schedule] [+ regulariser ...]`, hyperparameters resolved to values.
 
-    Raises `UserError` for unknown parts and knobs, two parts of a kind, and meaningless compositions.
+    Raises `UserError` for unknown parts and hyperparameters, two parts of a kind, and meaningless compositions.
     """
     names = [name.strip() for name in expression.split("+")]
     classes = {name: part(name) for name in names}
@@ -88,9 +88,11 @@ def parse(expression: str, knobs: Knobs, label: str | None = None) -> StrategySp
     if DEFAULT_REGULARIZE in rest and len(rest) > 1:
         raise UserError(f"{expression!r}: {DEFAULT_REGULARIZE} excludes other regularisers")
     spec = StrategySpec(
-        freeze=resolve(freeze[0], knobs),
-        lr=tuple(resolve(n, knobs) for n in [*(by_family["lr"] or [DEFAULT_LR]), *by_family["schedule"]]),
-        regularize=tuple(resolve(n, knobs) for n in rest or [DEFAULT_REGULARIZE]),
+        freeze=resolve(freeze[0], hyperparameters),
+        lr=tuple(
+            resolve(n, hyperparameters) for n in [*(by_family["lr"] or [DEFAULT_LR]), *by_family["schedule"]]
+        ),
+        regularize=tuple(resolve(n, hyperparameters) for n in rest or [DEFAULT_REGULARIZE]),
     )
     if reason := refusal(spec):
         raise Meaningless(canonical_label(spec), reason)
@@ -126,14 +128,16 @@ def refusal(spec: StrategySpec) -> str | None:
     return None
 
 
-def resolve(name: str, knobs: Knobs) -> PartSpec:
-    """Defaults overlaid with the given knobs of that part, types checked against the defaults."""
+def resolve(name: str, hyperparameters: Hyperparameters) -> PartSpec:
+    """Defaults overlaid with the given hyperparameters of that part, types checked against the defaults."""
     cls = part(name)
     values = asdict(cls())  # type: ignore[call-overload]
-    for key, value in knobs.get(name, {}).items():
+    for key, value in hyperparameters.get(name, {}).items():
         if key not in values:
             raise UserError(
-                f"{name} has no knob {key!r}{nearest(key, values)}" if values else f"{name} has no knobs"
+                f"{name} has no hyperparameter {key!r}{nearest(key, values)}"
+                if values
+                else f"{name} has no hyperparameters"
             )
         values[key] = _typed(f"{name}.{key}", value, values[key])
     return PartSpec(name, values)
@@ -150,12 +154,14 @@ def _typed(where: str, value: Any, default: Any) -> Any:
     return value
 
 
-def check_knob_table(knobs: Knobs, used: Sequence[StrategySpec]) -> None:
-    """Raises `UserError` for knobs of a part that no strategy of the study uses: they would silently do nothing."""
+def check_hyperparameter_table(hyperparameters: Hyperparameters, used: Sequence[StrategySpec]) -> None:
+    """Raises `UserError` for hyperparameters of a part that no strategy of the study uses: they would silently do
+    nothing.
+    """
     names = {p.name for s in used for p in s.parts}
-    for name in knobs:
+    for name in hyperparameters:
         part(name)
         if name not in names:
             raise UserError(
-                f"knobs are given for {name!r}, which no strategy of the study uses{nearest(name, names)}"
+                f"hyperparameters are given for {name!r}, which no strategy of the study uses{nearest(name, names)}"
             )

@@ -30,11 +30,11 @@ def possible(spec: RunSpec) -> bool:
 
 
 def grouped(runs: Iterable[PlannedRun]) -> list[list[PlannedRun]]:
-    """The runs in their order, those beside each other that differ in knobs alone and may be trained as one."""
+    """The runs in their order, those beside each other that differ in hyperparameters alone and may be trained as one."""
     groups: dict[str, list[list[PlannedRun]]] = {}
     found: list[list[PlannedRun]] = []
     for run in runs:
-        key = _without_knobs(run.spec).run_id if possible(run.spec) else run.run_id
+        key = _without_hyperparameters(run.spec).run_id if possible(run.spec) else run.run_id
         same = groups.setdefault(key, [])
         if not same or len(same[-1]) == AT_MOST:
             same.append([])
@@ -43,7 +43,7 @@ def grouped(runs: Iterable[PlannedRun]) -> list[list[PlannedRun]]:
     return found
 
 
-def _without_knobs(spec: RunSpec) -> RunSpec:
+def _without_hyperparameters(spec: RunSpec) -> RunSpec:
     def bare(parts: Iterable[PartSpec]) -> tuple[PartSpec, ...]:
         return tuple(PartSpec(part.name) for part in parts)
 

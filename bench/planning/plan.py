@@ -11,8 +11,7 @@ from typing import Any
 from bench.core.errors import UserError, nearest
 from bench.core.spec import BackboneSpec, RunSpec, StrategySpec, TeacherSpec, TrainSpec
 from bench.data.folders import sentences as about
-from bench.planning import compose, targets
-from bench.planning import precision as numerics
+from bench.planning import compose, precision, targets
 from bench.planning import search_space as spaces
 from bench.planning.backbones import resolve
 from bench.planning.load import locate, located
@@ -27,8 +26,8 @@ from bench.planning.targets import UNMEASURED, Target
 class PlannedRun:
     """A run and where it stands in the matrix.
 
-    setting: "default", or "tuned": with the knobs that the search `tuning` has chosen. As long as that search is not
-    over, `waiting` holds and `spec` is the default one.
+    setting: "default", or "tuned": with the hyperparameters that the search `tuning` has chosen. As long as that search
+    is not over, `waiting` holds and `spec` is the default one.
     """
 
     spec: RunSpec
@@ -61,7 +60,7 @@ class PlannedRun:
         }
 
     def chosen(self, params: Params, refit: bool) -> PlannedRun:
-        """This run with the knobs that its search has chosen."""
+        """This run with the hyperparameters that its search has chosen."""
         assert self.tuning
         spec = final(self.spec, with_params(self.spec.strategy, params), refit)
         return replace(self, spec=spec, run_id=spec.run_id, waiting=False)
@@ -82,12 +81,12 @@ class Plan:
     left_out: dict[str, str]  # label -> why a product of axes was left out
     rule: dict[str, str | None]  # cell -> label of the strategy that the rule picks
     baseline: str | None  # label of the strategy that all are ranked against
-    numerics: dict[str, Choice | None]  # backbone label -> what "auto" is; None: to be measured
+    precision: dict[str, Choice | None]  # backbone label -> what "auto" is; None: to be measured
 
     @property
     def undecided(self) -> list[BackboneSpec]:
-        """The backbones whose numerics are measured when the study is prepared."""
-        return [b for b in self.backbones if b.label in self.numerics and self.numerics[b.label] is None]
+        """The backbones whose precision is measured when the study is prepared."""
+        return [b for b in self.backbones if b.label in self.precision and self.precision[b.label] is None]
 
     @property
     def tunings(self) -> dict[str, PlannedRun]:
@@ -95,7 +94,7 @@ class Plan:
         return {run.tuning.tuning_id: run for run in reversed(self.runs) if run.tuning}
 
     def with_choices(self, choices: Mapping[str, Params]) -> Plan:
-        """The plan with the knobs that finished searches (by identity) have chosen."""
+        """The plan with the hyperparameters that finished searches (by identity) have chosen."""
         if not self.study.tune:
             return self
         refit = self.study.tune.refit
@@ -140,9 +139,9 @@ class Plan:
                 for entry, target in zip(study.datasets, self.targets, strict=True)
             ],
             "backbones": [
-                {**asdict(b), "notes": [], "numerics": asdict(choice) if choice else None}
+                {**asdict(b), "notes": [], "precision": asdict(choice) if choice else None}
                 for b in self.backbones
-                for choice in [self.numerics.get(b.label)]
+                for choice in [self.precision.get(b.label)]
             ],
             "strategies": [asdict(s) for s in self.strategies],
             "left_out": [{"label": label, "reason": reason} for label, reason in self.left_out.items()],
@@ -167,7 +166,7 @@ class Plan:
 def make(study: Study, path: Path, cache: Path) -> Plan:
     """Expand and check. Raises `UserError`, with the place in the file, for whatever cannot work.
 
-    `cache`: where similarities and numerics measured by earlier calls are found.
+    `cache`: where similarities and precision measured by earlier calls are found.
     """
     strategies, left_out = _strategies(study, path)
     made = [targets.make(entry, study, path, i, cache) for i, entry in enumerate(study.datasets)]
@@ -178,8 +177,8 @@ def make(study: Study, path: Path, cache: Path) -> Plan:
     _refuse_twins([s.label for s in strategies], path, "strategies")
     _refuse_unmeasurable(made, backbones, path)
     _refuse_too_many(len(strategies) * len(backbones) * len(study.seeds), made, path)
-    auto = study.train.numerics == "auto"
-    chosen = {b.label: numerics.choose(b, study.train, cache) for b in backbones if auto}
+    auto = study.train.precision == "auto"
+    chosen = {b.label: precision.choose(b, study.train, cache) for b in backbones if auto}
     base = [
         PlannedRun(
             spec,
@@ -205,22 +204,22 @@ def make(study: Study, path: Path, cache: Path) -> Plan:
 
 
 def _resolved(train: TrainSpec, choice: Choice | None) -> TrainSpec:
-    return replace(train, numerics=choice.dtype) if choice else train
+    return replace(train, precision=choice.dtype) if choice else train
 
 
 def _settings(
     base: list[PlannedRun], study: Study, strategies: list[StrategySpec], path: Path
 ) -> list[PlannedRun]:
-    """Each run with its default knobs, if the study wants that, and with the ones that a search will choose.
+    """Each run with its default hyperparameters, if the study wants that, and with the ones that a search will choose.
 
-    A strategy without a knob to search is run once, under both settings.
+    A strategy without a hyperparameter to search is run once, under both settings.
     """
     tune = study.tune
     assert tune
-    knobs = (tune.search, tune.fix, tune.ranges)
+    hyperparameters = (tune.search, tune.fix, tune.ranges)
     with located(path, "tune"):
-        spaces.check(strategies, *knobs)
-        by_label = {s.label: spaces.space(s, *knobs) for s in strategies}
+        spaces.check(strategies, *hyperparameters)
+        by_label = {s.label: spaces.space(s, *hyperparameters) for s in strategies}
     budget = Budget(*tune.budget)
     method = Method(
         tune.sampler, tune.sampler_options, tune.pruner, tune.pruner_options, tune.splits, tune.objective
@@ -250,33 +249,33 @@ def _strategies(study: Study, path: Path) -> tuple[list[StrategySpec], dict[str,
     specs: list[StrategySpec] = []
     left_out: dict[str, str] = {}
     for i, entry in enumerate(study.strategies):
-        knobs = {
-            name: {**study.knobs.get(name, {}), **entry.knobs.get(name, {})}
-            for name in {*study.knobs, *entry.knobs}
+        hyperparameters = {
+            name: {**study.hyperparameters.get(name, {}), **entry.hyperparameters.get(name, {})}
+            for name in {*study.hyperparameters, *entry.hyperparameters}
         }
         with located(path, "strategies", i):
             if entry.use:
-                specs.append(compose.parse(entry.use, knobs, entry.label))
-                compose.check_knob_table(entry.knobs, specs[-1:])
+                specs.append(compose.parse(entry.use, hyperparameters, entry.label))
+                compose.check_hyperparameter_table(entry.hyperparameters, specs[-1:])
                 continue
             expressions = [" + ".join(parts) for parts in product(entry.freeze, entry.lr, entry.regularize)]
-            expanded = dict(_expand(expressions, knobs, left_out))
+            expanded = dict(_expand(expressions, hyperparameters, left_out))
             if not expanded:
                 raise UserError(f"no product of these axes makes sense: {'; '.join(left_out.values())}")
             specs += expanded.values()
-            compose.check_knob_table(entry.knobs, list(expanded.values()))
-    with located(path, "knobs"):
-        compose.check_knob_table(study.knobs, specs)
+            compose.check_hyperparameter_table(entry.hyperparameters, list(expanded.values()))
+    with located(path, "hyperparameters"):
+        compose.check_hyperparameter_table(study.hyperparameters, specs)
     return specs, left_out
 
 
 def _expand(
-    expressions: list[str], knobs: compose.Knobs, left_out: dict[str, str]
+    expressions: list[str], hyperparameters: compose.Hyperparameters, left_out: dict[str, str]
 ) -> Iterator[tuple[str, StrategySpec]]:
     """The meaningful products; the others are noted by name with the reason."""
     for expression in expressions:
         try:
-            yield expression, compose.parse(expression, knobs)
+            yield expression, compose.parse(expression, hyperparameters)
         except compose.Meaningless as error:
             left_out[error.label] = error.reason
 
@@ -288,15 +287,16 @@ def _backbone(entry: BackboneEntry, path: Path, section: str, i: int, cache: Pat
 def _teacher(
     strategy: StrategySpec, backbone: BackboneSpec, known: list[BackboneSpec], path: Path
 ) -> TeacherSpec | None:
-    """Whom a strategy with a `teacher` knob learns from: the network of that label, or else its own backbone's twin.
+    """Whom a strategy with a `teacher` hyperparameter learns from: the network of that label, or else its own
+    backbone's twin.
 
     The teacher is fully fine-tuned at the rate `teacher_lr`.
     """
-    part = next((p for p in strategy.parts if "teacher" in p.knobs), None)
+    part = next((p for p in strategy.parts if "teacher" in p.hyperparameters), None)
     if part is None:
         return None
     by_label = {b.label: b for b in known}
-    label = part.knobs["teacher"] or backbone.label
+    label = part.hyperparameters["teacher"] or backbone.label
     if label not in by_label:
         raise UserError(
             f"{path}: {part.name}.teacher: {label!r} is none of the study's backbones and teachers"

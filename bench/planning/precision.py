@@ -53,7 +53,7 @@ class Key:
         return cls(backbone.name, backbone.kwargs, size, train.batch_size, _device(), version("torch"))
 
     def path(self, cache: Path) -> Path:
-        return cache / "numerics" / f"{content_hash([VERSION, asdict(self)])}.json"
+        return cache / "precision" / f"{content_hash([VERSION, asdict(self)])}.json"
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def read(key: Key, cache: Path) -> Timing | None:
 
 def write(key: Key, timing: Timing, path: Path, **beside: Any) -> None:
     """Keep a measurement at `key.path(cache)`, with what else is known of it for whoever looks."""
-    with room_for("the measured numerics", path.parent):
+    with room_for("the measured precision", path.parent):
         write_document(used(path), {"timing": asdict(timing), "of": asdict(key), **beside})
 
 

@@ -1,4 +1,4 @@
-"""Which knobs of a strategy are searched, and where. Torch-free and Optuna-free."""
+"""Which hyperparameters of a strategy are searched, and where. Torch-free and Optuna-free."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from bench.methods.api import Range
 from bench.planning import compose
 
 Params = Mapping[str, Any]
-""""part.knob" -> value: what a trial draws."""
+""""part.hyperparameter" -> value: what a trial draws."""
 
 
 @dataclass(frozen=True)
 class Searched:
-    """A knob that is searched: from `low` to `high`, or one of `choices`. `default` is what trial 0 takes."""
+    """A hyperparameter that is searched: from `low` to `high`, or one of `choices`. `default` is what trial 0 takes."""
 
-    name: str  # "part.knob"
+    name: str  # "part.hyperparameter"
     default: Any
     low: float | None = None
     high: float | None = None
@@ -40,17 +40,24 @@ def space(
     fix: Sequence[str],
     ranges: Mapping[str, Mapping[str, Any]],
 ) -> tuple[Searched, ...]:
-    """The knobs with a range that match a pattern of `search` and none of `fix`, with the study's own `ranges`.
+    """The hyperparameters with a range that match a pattern of `search` and none of `fix`, with the study's own `ranges`.
 
     Raises `UserError` for a range that makes no sense, and where a default lies outside of it.
     """
     found = []
     for part in strategy.parts:
-        declared = {knob.name: knob.range for knob in compose.part(part.name).knobs()}
+        declared = {
+            hyperparameter.name: hyperparameter.range
+            for hyperparameter in compose.part(part.name).hyperparameters()
+        }
         own = ranges.get(part.name, {})
-        for knob, value in part.knobs.items():
-            name = f"{part.name}.{knob}"
-            limits = _range(name, own[knob], declared[knob]) if knob in own else declared[knob]
+        for hyperparameter, value in part.hyperparameters.items():
+            name = f"{part.name}.{hyperparameter}"
+            limits = (
+                _range(name, own[hyperparameter], declared[hyperparameter])
+                if hyperparameter in own
+                else declared[hyperparameter]
+            )
             wanted = any(fnmatchcase(name, p) for p in search) and not any(fnmatchcase(name, p) for p in fix)
             if limits is not None and wanted:
                 found.append(_searched(name, value, limits))
@@ -63,19 +70,23 @@ def check(
     fix: Sequence[str],
     ranges: Mapping[str, Mapping[str, Any]],
 ) -> None:
-    """Raises `UserError` for patterns and ranges that speak of no knob of any strategy."""
-    names = {f"{p.name}.{knob}" for s in strategies for p in s.parts for knob in p.knobs}
+    """Raises `UserError` for patterns and ranges that speak of no hyperparameter of any strategy."""
+    names = {
+        f"{p.name}.{hyperparameter}"
+        for s in strategies
+        for p in s.parts
+        for hyperparameter in p.hyperparameters
+    }
     for pattern in (*search, *fix):
         if not any(fnmatchcase(name, pattern) for name in names):
             raise UserError(
-                f"{pattern!r} matches no knob of these strategies{nearest(pattern, sorted(names))}"
+                f"{pattern!r} matches no hyperparameter of these strategies{nearest(pattern, sorted(names))}"
             )
-    for part, knobs in ranges.items():
-        for knob in knobs:
-            if f"{part}.{knob}" not in names:
-                raise UserError(
-                    f"{part}.{knob} is no knob of these strategies{nearest(f'{part}.{knob}', sorted(names))}"
-                )
+    for part, hyperparameters in ranges.items():
+        for wanted in (f"{part}.{hyperparameter}" for hyperparameter in hyperparameters):
+            if wanted not in names:
+                likely = nearest(wanted, sorted(names))
+                raise UserError(f"{wanted} is no hyperparameter of these strategies{likely}")
 
 
 def _range(name: str, given: Any, declared: Range | None) -> Range:
@@ -109,10 +120,10 @@ def _searched(name: str, value: Any, limits: Range) -> Searched:
 
 
 def with_params(strategy: StrategySpec, params: Params) -> StrategySpec:
-    """The strategy with these knobs."""
+    """The strategy with these hyperparameters."""
 
     def changed(part: PartSpec) -> PartSpec:
-        own = {k: params.get(f"{part.name}.{k}", v) for k, v in part.knobs.items()}
+        own = {k: params.get(f"{part.name}.{k}", v) for k, v in part.hyperparameters.items()}
         return PartSpec(part.name, own)
 
     return replace(

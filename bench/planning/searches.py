@@ -17,7 +17,7 @@ VERSION = 1
 class Budget:
     """What a search may use up: trials, seconds of training and preparation, or images seen in training."""
 
-    unit: str  # "trials", "seconds" or "image_steps"
+    unit: str  # "trials", "seconds" or "samples_seen"
     amount: float
 
     def __str__(self) -> str:
@@ -67,14 +67,14 @@ class Tuning:
 
 
 def with_strategy(spec: RunSpec, strategy: StrategySpec) -> RunSpec:
-    """The run with another strategy; its teacher follows the strategy's knobs."""
+    """The run with another strategy; its teacher follows the strategy's hyperparameters."""
     teacher = TeacherSpec(spec.teacher.backbone, teaching(strategy)) if spec.teacher else None
     return replace(spec, strategy=strategy, teacher=teacher)
 
 
 def teaching(strategy: StrategySpec) -> StrategySpec:
     """How the teacher of this strategy is trained: fully fine-tuned at the rate `teacher_lr`."""
-    rate = next(p.knobs["teacher_lr"] for p in strategy.parts if "teacher_lr" in p.knobs)
+    rate = next(p.hyperparameters["teacher_lr"] for p in strategy.parts if "teacher_lr" in p.hyperparameters)
     return compose.parse("full", {"full": {"lr": rate}})
 
 
@@ -84,6 +84,6 @@ def judged_by_val(strategy: StrategySpec) -> bool:
 
 
 def final(spec: RunSpec, strategy: StrategySpec, refit: bool) -> RunSpec:
-    """The run that is reported: the chosen knobs, trained on the validation images too if the study says so."""
+    """The run that is reported: the chosen hyperparameters, trained on the validation images too if the study says so."""
     fit: Literal["train", "train+val"] = "train+val" if refit and not judged_by_val(strategy) else "train"
     return replace(with_strategy(spec, strategy), train=replace(spec.train, fit=fit))

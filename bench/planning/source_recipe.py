@@ -16,9 +16,9 @@ RECIPE = {
     "optimizer": "adamw",
     "lr": 1e-2,
     "weight_decay": 0.02,
-    "numerics": "fp32",
+    "precision": "fp32",
 }
-"""Measured on the embedded world: 6 epochs reach about .95 on its 40 source classes. `source_train` overrides."""
+"""Measured on the synthetic datasets: 6 epochs reach about .95 on its 40 source classes. `source_train` overrides."""
 
 
 def recipe_of(spec: BackboneSpec) -> dict[str, Any]:
@@ -33,10 +33,10 @@ def recipe_of(spec: BackboneSpec) -> dict[str, Any]:
 def settings(spec: BackboneSpec, recipe: dict[str, Any]) -> tuple[compose.Composed, TrainSpec]:
     """The recipe as a strategy and training settings. Raises `UserError` for values that a study could not have either."""
     rest = dict(recipe)
-    knobs = {"scratch": {"lr": rest.pop("lr")}, "weight_decay": {"decay": rest.pop("weight_decay")}}
+    hyperparameters = {"scratch": {"lr": rest.pop("lr")}, "weight_decay": {"decay": rest.pop("weight_decay")}}
     try:
         train = TypeAdapter(TrainSpec).validate_python(rest)
     except ValidationError as error:
         first = error.errors()[0]
         raise UserError(f"source_train of {spec.label}: {first['loc'][0]}: {first['msg']}") from None
-    return compose.build(compose.parse("scratch + weight_decay", knobs)), train
+    return compose.build(compose.parse("scratch + weight_decay", hyperparameters)), train

@@ -21,7 +21,7 @@ from pydantic import (
 from bench.core.spec import TrainSpec
 
 Cell = Literal["similar-small", "similar-large", "dissimilar-small", "dissimilar-large"]
-Knobs = dict[str, dict[str, Any]]
+Hyperparameters = dict[str, dict[str, Any]]
 
 
 def _images(value: Any) -> Any:
@@ -93,7 +93,9 @@ class Entry(BaseModel):
 class DatasetEntry(Entry):
     """A target dataset, its axis of images per class, and where it stands in the matrix."""
 
-    name: str = Field(description="world/..., sklearn/digits, folder:PATH, torch/NAME: see `bench datasets`")
+    name: str = Field(
+        description="synthetic/..., sklearn/digits, folder:PATH, torch/NAME: see `bench datasets`"
+    )
     options: dict[str, Any] = Field({}, description="options of that dataset")
     similarity: Literal["similar", "dissimilar", "measured"] = Field(
         description="to the data the backbones were pretrained on; measured: for backbones with a `source`"
@@ -180,7 +182,9 @@ class StrategyEntry(Entry):
         None, description='"freeze [+ lr policy] [+ regulariser ...]", as in full + head_x10 + l2_sp'
     )
     label: Label = Field("", description="name in tables and tags; default: the composition")
-    knobs: Knobs = Field({}, description="part -> knob -> value, for this entry")
+    hyperparameters: Hyperparameters = Field(
+        {}, description="part -> hyperparameter -> value, for this entry"
+    )
     freeze: list[str] = Field([], description="axis: freezing schedules")
     lr: list[str] = Field(["uniform"], description="axis: learning-rate policies")
     regularize: list[str] = Field(
@@ -237,7 +241,7 @@ class Matrix(BaseModel):
 
 
 class Tune(BaseModel):
-    """How every strategy's knobs are searched: on validation images only, all strategies for the same budget."""
+    """How every strategy's hyperparameters are searched: on validation images only, all strategies for the same budget."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -245,7 +249,7 @@ class Tune(BaseModel):
         None, ge=1, description="budget: trials per strategy, dataset, size and backbone"
     )
     seconds: float | None = Field(None, gt=0, description="budget: seconds of training and preparation")
-    image_steps: int | None = Field(
+    samples_seen: int | None = Field(
         None, ge=1, description="budget: images seen in training, each time counted"
     )
     sampler: str = Field(
@@ -267,11 +271,11 @@ class Tune(BaseModel):
         description="maximise validation accuracy; or that, and minimise training time (nsga2, tpe)",
     )
     search: list[str] = Field(
-        ["*"], description="patterns of the knobs that are searched, as in *.lr or l2_sp.*"
+        ["*"], description="patterns of the hyperparameters that are searched, as in *.lr or l2_sp.*"
     )
-    fix: list[str] = Field([], description="patterns of knobs that are not")
-    ranges: Knobs = Field(
-        {}, description="part -> knob -> [low, high] or a list of choices, in place of the declared"
+    fix: list[str] = Field([], description="patterns of hyperparameters that are not")
+    ranges: Hyperparameters = Field(
+        {}, description="part -> hyperparameter -> [low, high] or a list of choices, in place of the declared"
     )
     each_seed: bool = Field(
         False,
@@ -279,7 +283,7 @@ class Tune(BaseModel):
     )
     refit: bool = Field(True, description="train the chosen setting on training and validation images")
     untuned: bool = Field(
-        True, description="run every strategy with its default knobs as well, beside the tuned"
+        True, description="run every strategy with its default hyperparameters as well, beside the tuned"
     )
     parallel: int = Field(
         1, ge=1, description="workers that may share a search; above 1 its course depends on their timing"
@@ -299,17 +303,17 @@ class Tune(BaseModel):
 
     @model_validator(mode="after")
     def _one_budget(self) -> Tune:
-        given = [k for k in ("trials", "seconds", "image_steps") if getattr(self, k) is not None]
+        given = [k for k in ("trials", "seconds", "samples_seen") if getattr(self, k) is not None]
         if len(given) != 1:
             raise ValueError(
-                f"a search needs exactly one budget, has {' and '.join(given) or 'none'}: trials, seconds, or image_steps"
+                f"a search needs exactly one budget, has {' and '.join(given) or 'none'}: trials, seconds, or samples_seen"
             )
         return self
 
     @property
     def budget(self) -> tuple[str, float]:
         """(unit, amount)."""
-        unit = next(k for k in ("trials", "seconds", "image_steps") if getattr(self, k) is not None)
+        unit = next(k for k in ("trials", "seconds", "samples_seen") if getattr(self, k) is not None)
         return unit, getattr(self, unit)
 
 
@@ -324,14 +328,18 @@ class Study(BaseModel):
     backbones: list[BackboneEntry] = Field(min_length=1)
     teachers: list[BackboneEntry] = Field(
         [],
-        description="networks that only teach: a `teacher` knob names one of these, or a backbone, by its label",
+        description="networks that only teach: a `teacher` hyperparameter names one of these, or a backbone, by its label",
     )
     strategies: list[StrategyEntry] = Field(min_length=1)
     seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1, description="a list, or how many (from 0)")
-    knobs: Knobs = Field({}, description="part -> knob -> value, for all strategies")
+    hyperparameters: Hyperparameters = Field(
+        {}, description="part -> hyperparameter -> value, for all strategies"
+    )
     train: TrainSpec = TrainSpec()
     matrix: Matrix = Matrix()
-    tune: Tune | None = Field(None, description="search the strategies' knobs; without it they stay as given")
+    tune: Tune | None = Field(
+        None, description="search the strategies' hyperparameters; without it they stay as given"
+    )
     store: str | None = Field(
         None, description="MLflow tracking URI; default: MLFLOW_TRACKING_URI or sqlite:///mlflow.db"
     )

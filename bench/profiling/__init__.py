@@ -123,9 +123,9 @@ def title(found: dict[str, Any]) -> Iterator[str]:
     run = found["run"]
     yield f"{run_name(run)}  ({run['run_id']})"
     if run["waiting"]:
-        yield "its search is not over: with the default knobs"
+        yield "its search is not over: with the default hyperparameters"
     threads = f"{found['threads']} thread{'s' * (found['threads'] != 1)}"
-    yield f"{found['device']}, {found['numerics']}, {threads}; nothing is logged"
+    yield f"{found['device']}, {found['precision']}, {threads}; nothing is logged"
 
 
 def summary(found: dict[str, Any]) -> Iterator[str]:
@@ -149,7 +149,7 @@ def summary(found: dict[str, Any]) -> Iterator[str]:
     )
     if found["beforehand_seconds"] > 1:
         yield (
-            f"before     {found['beforehand_seconds']:.1f} s of decoding, pretraining, choosing numerics: "
+            f"before     {found['beforehand_seconds']:.1f} s of decoding, pretraining, choosing precision: "
             "once for a study, in no run's time"
         )
 

@@ -22,9 +22,9 @@ from bench.models.model import Model
 from bench.planning.precision import Key
 from bench.profiling import PARTS
 from bench.storage.places import Places
-from bench.training import precision_timing as precision
+from bench.training import precision_timing
 from bench.training.cost import matmul_peak, step_flops
-from bench.training.device import Numerics, choose
+from bench.training.device import Precision, choose
 from bench.training.loop import Record
 from bench.training.profile_marks import STEP, Parts, Timed
 from bench.training.run.execute import Outcome, execute
@@ -65,16 +65,16 @@ class Counted(Timed):
 
 
 def prepare(emit: Emit, spec: RunSpec, places: Places) -> tuple[RunSpec, float]:
-    """What a study does before its first run: decode, pretrain, choose numerics. -> the run with these, and seconds.
+    """What a study does before its first run: decode, pretrain, choose precision. -> the run with these, and seconds.
 
     Raises `UserError` for what could never train.
     """
     start = time.perf_counter()
     prepared = prepare_for(spec, places)
-    if spec.train.numerics == "auto":
+    if spec.train.precision == "auto":
         key = Key.of(spec.backbone, spec.train)
-        chosen = precision.decide(key, spec.backbone, places.base, places.cache).choice()
-        spec = replace(spec, train=replace(spec.train, numerics=chosen.dtype))
+        chosen = precision_timing.decide(key, spec.backbone, places.base, places.cache).choice()
+        spec = replace(spec, train=replace(spec.train, precision=chosen.dtype))
     preflight(spec, len(prepared.classes), places)
     make_task(prepared, spec)  # refused where there are too few images
     if spec.teacher:
@@ -87,16 +87,16 @@ def profile(emit: Emit, spec: RunSpec, places: Places, checkpoints: str, top: in
 
     Raises `UserError` as a run does.
     """
-    numerics = choose(spec.train)
-    _warm_up(spec, numerics, places)
-    peak = matmul_peak(numerics)
-    parts = Counted(numerics.synchronize)
+    precision = choose(spec.train)
+    _warm_up(spec, precision, places)
+    peak = matmul_peak(precision)
+    parts = Counted(precision.synchronize)
     outcome = _execute(spec, places, lambda epoch, epochs, metrics: emit(epoch, epochs), checkpoints, parts)
-    peak = max(peak, matmul_peak(numerics))  # a machine with other work is slower at times
-    operators, steps = _operators(spec, places, checkpoints, numerics, top) if top else ([], 0)
+    peak = max(peak, matmul_peak(precision))  # a machine with other work is slower at times
+    operators, steps = _operators(spec, places, checkpoints, precision, top) if top else ([], 0)
     return {
         "device": outcome.device,
-        "numerics": spec.train.dtype,
+        "precision": spec.train.dtype,
         "threads": torch.get_num_threads(),
         **_told(parts, outcome, peak),
         "operators": operators,
@@ -104,10 +104,10 @@ def profile(emit: Emit, spec: RunSpec, places: Places, checkpoints: str, top: in
     }
 
 
-def _warm_up(spec: RunSpec, numerics: Numerics, places: Places) -> None:
+def _warm_up(spec: RunSpec, precision: Precision, places: Places) -> None:
     random = replace(spec.backbone, weights="random", checkpoint=None, source=None)
-    model = build(random, precision.CLASSES, spec.train.image_size, places.base)
-    step = precision.make_step(model, model.image_size, numerics.device)
+    model = build(random, precision_timing.CLASSES, spec.train.image_size, places.base)
+    step = precision_timing.make_step(model, model.image_size, precision.device)
     for _ in range(2):
         step(spec.train.dtype, WARM_UP)
 
@@ -193,7 +193,7 @@ class _Window(Parts):
 
 
 def _operators(
-    spec: RunSpec, places: Places, checkpoints: str, numerics: Numerics, top: int
+    spec: RunSpec, places: Places, checkpoints: str, precision: Precision, top: int
 ) -> tuple[list[dict[str, Any]], int]:
     """The operators that take longest, and the number of steps they were recorded in: those of another execution.
 
@@ -201,7 +201,7 @@ def _operators(
     of parts is of a run without.
     """
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # where there is no GPU, it says so in lines of its own
-    cuda = numerics.device.type == "cuda"
+    cuda = precision.device.type == "cuda"
     profiler = torch.profiler.profile(
         activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
     )

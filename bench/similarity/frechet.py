@@ -1,7 +1,7 @@
 """Fréchet distance between source and target images at one layer of a network (Heusel et al. 2017, arXiv:1706.08500).
 
 d = (|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2))) / D,  features standardised by the source's mean and spread.
-Early features were measured to follow the embedded world's similarity knob monotonically, late ones not.
+Early features were measured to follow the synthetic datasets' similarity setting monotonically, late ones not.
 The number depends on the network: compare it within one backbone only. It leans upwards with few images.
 """
 

@@ -43,7 +43,7 @@ def filters_of(document: dict[str, Any]) -> list[tuple[str, str, str]]:
     present = {row[Tag.CELL] for row in document["plan"]}
     cell = next((cell for cell in reversed(CELLS) if cell in present), CELLS[0])
     found = [
-        ("Which runs count?", COUNTED, "select some, *Compare*: what differs, in knobs and results"),
+        ("Which runs count?", COUNTED, "select some, *Compare*: what differs, in hyperparameters and results"),
         (
             "Who leads in one cell?",
             of_cell(cell),

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from bench.core.schema import Tag
 
 BOTH = "both"
-"""Tag `setting` of a run whose default knobs are also what the search chose."""
+"""Tag `setting` of a run whose default hyperparameters are also what the search chose."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ UNPLANNED = "unplanned"
 
 
 def as_stored(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of a plan, each run once: one that is asked for with default and with tuned knobs has `BOTH`."""
+    """Rows of a plan, each run once: one that is asked for with default and with tuned hyperparameters has `BOTH`."""
     found: dict[str, dict[str, Any]] = {}
     for row in rows:
         known = found.setdefault(row["run_id"], row)
@@ -43,5 +43,5 @@ def as_stored(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def search_name(row: dict[str, Any]) -> str:
-    """The same of a search for the knobs of a strategy, which is one for several seeds."""
+    """The same of a search for the hyperparameters of a strategy, which is one for several seeds."""
     return f"{row['strategy']} | {row['dataset']} n={row['n_per_class']} | {row['backbone']}"

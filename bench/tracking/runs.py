@@ -128,16 +128,18 @@ def run_tags(row: dict[str, Any], spec: RunSpec) -> dict[str, str]:
         Tag.FREEZE: spec.strategy.freeze.name,
         Tag.LR_POLICY: " + ".join(p.name for p in spec.strategy.lr),
         Tag.REGULARIZE: " + ".join(p.name for p in spec.strategy.regularize),
-        Tag.NUMERICS: spec.train.dtype,
+        Tag.PRECISION: spec.train.dtype,
     }
 
 
 def flatten(spec: RunSpec) -> dict[str, Any]:
-    """Every setting of a run as MLflow parameters: knobs as knob.<part>.<name>, the rest as train.*, dataset.*, ..."""
+    """Every setting of a run as MLflow parameters: hyperparameters as hyperparameter.<part>.<name>, the rest as
+    train.*, dataset.*, ...
+    """
     strategy = spec.strategy
     flat: dict[str, Any] = {"n_per_class": spec.n_per_class, "seed": spec.seed, "strategy": strategy.label}
     for part in strategy.parts:
-        flat |= {f"knob.{part.name}.{key}": value for key, value in part.knobs.items()}
+        flat |= {f"hyperparameter.{part.name}.{key}": value for key, value in part.hyperparameters.items()}
     flat |= {f"train.{key}": value for key, value in asdict(spec.train).items()}
     sections: dict[str, DatasetSpec | BackboneSpec | None] = {
         "dataset": spec.dataset,

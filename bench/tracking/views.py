@@ -190,7 +190,7 @@ def _cell_view(cell: str) -> View:
     return View(
         f"cell-{cell}",
         f"{title}: strategies",
-        f"{title}: which strategy leads, at default and at tuned knobs?",
+        f"{title}: which strategy leads, at default and at tuned hyperparameters?",
         of_cell(cell),
         (*SCORES, *_metrics(Metric.TRAIN_SECONDS, Metric.PEAK_MEMORY)),
         SCORES[0],

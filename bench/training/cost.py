@@ -17,7 +17,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.models.model import Model
-from bench.training.device import Numerics
+from bench.training.device import Precision
 from bench.training.profile_marks import SILENT, Parts
 
 
@@ -27,19 +27,19 @@ class Clock:
     parts: each kind is one, for whoever measures more finely.
     """
 
-    def __init__(self, numerics: Numerics, parts: Parts = SILENT) -> None:
-        self.numerics, self.parts = numerics, parts
+    def __init__(self, precision: Precision, parts: Parts = SILENT) -> None:
+        self.precision, self.parts = precision, parts
         self.seconds: dict[str, float] = {}
 
     @contextmanager
     def __call__(self, kind: str) -> Iterator[None]:
-        self.numerics.synchronize()
+        self.precision.synchronize()
         start = time.perf_counter()
         try:
             with self.parts(kind):
                 yield
         finally:
-            self.numerics.synchronize()
+            self.precision.synchronize()
             self.seconds[kind] = self.seconds.get(kind, 0.0) + time.perf_counter() - start
 
 
@@ -182,15 +182,15 @@ def _ghost_image(model: Model) -> torch.Tensor:
     return torch.empty(1, 3, model.image_size, model.image_size, device="meta")
 
 
-def matmul_peak(numerics: Numerics, seconds: float = 0.5) -> float:
+def matmul_peak(precision: Precision, seconds: float = 0.5) -> float:
     """FLOP/s of the fastest of many large matrix products on this device, by this process's threads."""
-    side = 8192 if numerics.device.type == "cuda" else 1024
-    a, b = (torch.rand(side, side, device=numerics.device, dtype=numerics.dtype) for _ in range(2))
+    side = 8192 if precision.device.type == "cuda" else 1024
+    a, b = (torch.rand(side, side, device=precision.device, dtype=precision.dtype) for _ in range(2))
     fastest, end = math.inf, time.perf_counter() + seconds
     while fastest == math.inf or time.perf_counter() < end:
-        numerics.synchronize()
+        precision.synchronize()
         start = time.perf_counter()
         torch.mm(a, b)
-        numerics.synchronize()
+        precision.synchronize()
         fastest = min(fastest, time.perf_counter() - start)
     return 2 * side**3 / fastest

@@ -15,7 +15,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True)
-class Numerics:
+class Precision:
     """Where and in which precision to compute. Weights and optimiser state stay in fp32."""
 
     device: torch.device
@@ -32,10 +32,10 @@ class Numerics:
             torch.cuda.synchronize(self.device)
 
 
-def choose(train: TrainSpec) -> Numerics:
+def choose(train: TrainSpec) -> Precision:
     """CUDA where there is one, in the format of the run's spec."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return Numerics(device, torch.bfloat16 if train.dtype == "bf16" else torch.float32)
+    return Precision(device, torch.bfloat16 if train.dtype == "bf16" else torch.float32)
 
 
 def placed(model: Network, device: torch.device | None = None) -> Network:

@@ -10,7 +10,7 @@ from torch import Tensor
 from bench.data.augment import normalise
 from bench.data.images import ImageSet
 from bench.models.model import Model
-from bench.training.device import Numerics
+from bench.training.device import Precision
 
 
 @dataclass(frozen=True)
@@ -24,14 +24,14 @@ class Scores:
 
 
 @torch.no_grad()
-def predict(model: Model, images: ImageSet, numerics: Numerics, batch_size: int = 64) -> Tensor:
+def predict(model: Model, images: ImageSet, precision: Precision, batch_size: int = 64) -> Tensor:
     """Logits [N, K] in float32 on the CPU, the model in eval mode."""
     centred = images.centre(model.image_size)
     logits = []
     with model.in_eval_mode():
         for i in range(0, len(centred), batch_size):
-            x = centred.at(slice(i, i + batch_size)).to(numerics.device)
-            with numerics.autocast():
+            x = centred.at(slice(i, i + batch_size)).to(precision.device)
+            with precision.autocast():
                 logits.append(model(normalise(x, model.mean, model.std)).float().cpu())
     return torch.cat(logits)
 

@@ -28,7 +28,7 @@ from bench.training.cached_features.store import ActivationStore
 from bench.training.checkpoint import Snapshot, weights_of
 from bench.training.cost import Clock
 from bench.training.cpu_kernels.kernels import faster_on_cpu
-from bench.training.device import Numerics
+from bench.training.device import Precision
 from bench.training.evaluate import predict, score
 from bench.training.micro_batches import backpropagate, fitted
 from bench.training.optimizers import carry_over, make_optimizer, make_schedule, set_learning_rates, step
@@ -53,7 +53,7 @@ class Trainer:
     model: Model
     task: Task
     train: TrainSpec
-    numerics: Numerics
+    precision: Precision
     clock: Clock
     seed: int
     record: Record
@@ -70,14 +70,14 @@ class Trainer:
     _optimizer: optim.Optimizer | None = None
 
     def __post_init__(self) -> None:
-        self.batches = Batches(self.task, self.train, self.numerics.device, self.seed, self.clock.parts)
+        self.batches = Batches(self.task, self.train, self.precision.device, self.seed, self.clock.parts)
 
     def run(self, strategy: Composed) -> None:
         """All phases in order. Raises `Diverged` at the end of the first epoch whose loss is not finite.
 
         What a strategy does between its phases counts as preparation. `UserError`: the device's memory is too small.
         """
-        with fitted(self.room, self.model, self.train, self.numerics.device):
+        with fitted(self.room, self.model, self.train, self.precision.device):
             self._run(strategy)
 
     def _run(self, strategy: Composed) -> None:
@@ -128,8 +128,8 @@ class Trainer:
         if self.activations is None or phase.epochs < 2:
             return None
         few = self.task.train.centre(self.model.image_size).at(slice(4))
-        x = normalise(few.to(self.numerics.device), self.model.mean, self.model.std)
-        found = prefix.find(self.model, x, self.numerics) if len(x) > 1 else None
+        x = normalise(few.to(self.precision.device), self.model.mean, self.model.std)
+        found = prefix.find(self.model, x, self.precision) if len(x) > 1 else None
         return Cached(found, self.activations, self.clock.parts) if found else None
 
     def _solve(self, phase: Phase) -> None:
@@ -198,9 +198,9 @@ class Trainer:
     def predict(self, images: ImageSet) -> Tensor:
         """Logits [N, K], in batches no larger than the training's: evaluation must not set the memory peak."""
         size = self.train.batch_size
-        with fitted(self.room, self.model, self.train, self.numerics.device):
+        with fitted(self.room, self.model, self.train, self.precision.device):
             logits = self._cached.logits(images, size) if self._cached else None
-            return predict(self.model, images, self.numerics, size) if logits is None else logits
+            return predict(self.model, images, self.precision, size) if logits is None else logits
 
     def _check_finite(self, value: float, what: str, phase: Phase, metrics: dict[str, float]) -> None:
         if not math.isfinite(value):
@@ -219,7 +219,7 @@ class Trainer:
         Returns means over the epoch, and the highest learning rate of each group.
         """
         terms: dict[str, Tensor] = {}
-        correct = torch.zeros((), device=self.numerics.device)
+        correct = torch.zeros((), device=self.precision.device)
         seen, steps = 0, 0
         rates: dict[str, float] = {}
         part = self.clock.parts
@@ -228,7 +228,7 @@ class Trainer:
             for group in optimizer.param_groups:
                 name = f"lr/{group['name']}"
                 rates[name] = max(group["lr"], rates.get(name, 0.0))
-            losses = backpropagate(self.model, phase, batch, self.numerics, self.room, part)
+            losses = backpropagate(self.model, phase, batch, self.precision, self.room, part)
             with part("optimiser"):
                 for hook in phase.backward_hooks:
                     hook(self.model)

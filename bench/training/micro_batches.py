@@ -13,12 +13,12 @@ from bench.core.spec import TrainSpec
 from bench.methods.api import Batch, Phase
 from bench.models.model import Model
 from bench.models.passes import Room, free, least
-from bench.training.device import Numerics
+from bench.training.device import Precision
 from bench.training.profile_marks import Parts
 
 
 def backpropagate(
-    model: Model, phase: Phase, batch: Batch, numerics: Numerics, room: Room, part: Parts
+    model: Model, phase: Phase, batch: Batch, precision: Precision, room: Room, part: Parts
 ) -> dict[str, Tensor]:
     """The terms of the loss, their gradients now in the parameters, which had none before.
 
@@ -27,11 +27,11 @@ def backpropagate(
     running statistics keep what the attempt has put in: a copy of them before every step would cost all runs.
     Raises `torch.OutOfMemoryError` where the fewest images are too many.
     """
-    random = _random_states(numerics.device)
+    random = _random_states(precision.device)
     while True:
         room.largest = 0
         try:
-            return _attempt(model, phase, batch, numerics, room, part)
+            return _attempt(model, phase, batch, precision, room, part)
         except torch.OutOfMemoryError:
             if not room.halve(least(model)):
                 raise
@@ -41,15 +41,15 @@ def backpropagate(
             parameter.grad = None
         for generator, state in random:
             generator.set_state(state)
-        free(numerics.device)
+        free(precision.device)
 
 
 def _attempt(
-    model: Model, phase: Phase, batch: Batch, numerics: Numerics, room: Room, part: Parts
+    model: Model, phase: Phase, batch: Batch, precision: Precision, room: Room, part: Parts
 ) -> dict[str, Tensor]:
     room.in_step = True
     try:
-        with part("forward"), numerics.autocast():
+        with part("forward"), precision.autocast():
             losses = phase.loss(model, batch)
         with part("backward"):
             sum(losses.values()).backward()  # type: ignore[union-attr]
@@ -89,5 +89,5 @@ def _too_little(
     return (
         f"out of memory on {where}{space} at batch_size {train.batch_size} on images of {model.image_size} px, passed "
         f"through the network {tried}: use fewer workers on the device (--workers), a smaller train.image_size or "
-        f"backbone, or train.numerics=bf16. {''.join(reason)}"
+        f"backbone, or train.precision=bf16. {''.join(reason)}"
     )

@@ -29,7 +29,7 @@ def make_optimizer(phase: Phase, train: TrainSpec) -> optim.Optimizer:
     """
     for key in RESERVED & train.optimizer_kwargs.keys():
         raise UserError(
-            f"train.optimizer_kwargs: {key} belongs to strategies (knobs full.lr, weight_decay.decay, ...)"
+            f"train.optimizer_kwargs: {key} belongs to strategies (hyperparameters full.lr, weight_decay.decay, ...)"
         )
     groups = [g for group in phase.train for g in _param_groups(group)]
     try:

@@ -16,7 +16,7 @@ from bench.models.build import build, resolution
 from bench.planning.precision import MARGIN, Key, Timing, read, write
 from bench.storage.arrays import locked
 from bench.training.cpu_kernels.kernels import faster_on_cpu
-from bench.training.device import Numerics, placed
+from bench.training.device import Precision, placed
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 ROUNDS, SECONDS = 8, 2.0
@@ -111,17 +111,17 @@ def make_step(model: nn.Module, size: int, device: torch.device) -> Step:
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-6)
 
     def step(dtype: str, images: int) -> float:
-        numerics = Numerics(device, DTYPES[dtype])
+        precision = Precision(device, DTYPES[dtype])
         x = torch.rand(images, 3, size, size, device=device).to(memory_format=torch.channels_last)
         y = torch.arange(images, device=device) % CLASSES
-        numerics.synchronize()
+        precision.synchronize()
         start = time.perf_counter()
-        with faster_on_cpu(), numerics.autocast():
+        with faster_on_cpu(), precision.autocast():
             loss = F.cross_entropy(model(x), y)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        numerics.synchronize()
+        precision.synchronize()
         return time.perf_counter() - start
 
     return step

@@ -1,1 +1,1 @@
-"""The search for a strategy's knobs: what is searched, for what budget, and by which of Optuna's samplers."""
+"""The search for a strategy's hyperparameters: what is searched, for what budget, and by which of Optuna's samplers."""

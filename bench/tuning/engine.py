@@ -3,7 +3,7 @@
 Each trial's sampler is made anew, seeded by the search and the number of trials before it: a search that is killed and
 goes on draws what it would have drawn, whatever else runs beside it. (Optuna's samplers keep what they must remember in
 the storage.) Optuna's own heartbeat works inside `study.optimize` alone; here a trial carries the mark of the process
-that works on it, and whoever comes next fails the trials of dead ones and queues their knobs again.
+that works on it, and whoever comes next fails the trials of dead ones and queues their hyperparameters again.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ BY_SPLIT = {"WilcoxonPruner"}
 """Pruners that compare split by split; all others compare epoch by epoch, on the first split."""
 
 ENOUGH = 10
-"""Complete trials below which the importance of knobs is guesswork (PED-ANOVA then calls them all equal)."""
+"""Complete trials below which the importance of hyperparameters is guesswork (PED-ANOVA then calls them all equal)."""
 
 SIGNED_AFTER = 60.0
 """Seconds after which a running trial without the mark of a process has none."""
@@ -168,7 +168,7 @@ class Search:
         self._revive(shared="://" in storage and not storage.startswith("sqlite"))
 
     def _revive(self, shared: bool) -> None:
-        """Fail the trials of processes that are gone, and queue their knobs again.
+        """Fail the trials of processes that are gone, and queue their hyperparameters again.
 
         shared: other machines may be at work on this storage, so their trials are left alone. On a file, whose study
         this machine has locked, another host is this one under a former name: a container that was started anew.
@@ -184,7 +184,7 @@ class Search:
                 self._give_up(trial.number)
 
     def _give_up(self, number: int) -> None:
-        """The trial does not count, and its knobs are tried again."""
+        """The trial does not count, and its hyperparameters are tried again."""
         trial = self.study.trials[number]
         storage, trial_id = self.study._storage, trial._trial_id
         storage.set_trial_user_attr(trial_id, KILLED, True)
@@ -236,11 +236,11 @@ class Search:
         return sum(spent) + (running + 1) * longest <= budget.amount
 
     def tell(
-        self, trial: optuna.Trial, state: str, value: float, nll: float, seconds: float, image_steps: float
+        self, trial: optuna.Trial, state: str, value: float, nll: float, seconds: float, samples_seen: float
     ) -> None:
-        """`state`: complete, pruned or failed. Time is what the trial took, image_steps the images its training saw."""
+        """`state`: complete, pruned or failed. Time is what the trial took, samples_seen the images its training saw."""
         self._open.pop(trial.number, None)
-        trial.set_user_attr(SPENT, {"seconds": seconds, "image_steps": image_steps})
+        trial.set_user_attr(SPENT, {"seconds": seconds, "samples_seen": samples_seen})
         trial.set_user_attr("val_nll", nll if math.isfinite(nll) else None)
         several = len(self.study.directions) > 1
         if state == "complete":
@@ -284,7 +284,7 @@ class Search:
         return Told(top.number, dict(top.params), top.values[0], {s: states.count(s) for s in set(states)})
 
     def importances(self) -> dict[str, float]:
-        """Share of each knob in the variance of validation accuracy (PED-ANOVA); {} where it cannot be told."""
+        """Share of each hyperparameter in the variance of validation accuracy (PED-ANOVA); {} where it cannot be told."""
         if sum(t.state == TrialState.COMPLETE for t in self.counted) < ENOUGH:
             return {}
         target: Callable[[FrozenTrial], float] | None = (
@@ -304,13 +304,13 @@ def _study(name: str, wanted: dict[str, Any]) -> optuna.Study:
         return optuna.load_study(study_name=name, storage=wanted["storage"], pruner=wanted["pruner"])
 
 
-def _distribution(knob: Searched) -> BaseDistribution:
-    if knob.choices is not None:
-        return CategoricalDistribution(knob.choices)
-    assert knob.low is not None and knob.high is not None
-    if isinstance(knob.default, int):
-        return IntDistribution(int(knob.low), int(knob.high), log=knob.log)
-    return FloatDistribution(knob.low, knob.high, log=knob.log)
+def _distribution(hyperparameter: Searched) -> BaseDistribution:
+    if hyperparameter.choices is not None:
+        return CategoricalDistribution(hyperparameter.choices)
+    assert hyperparameter.low is not None and hyperparameter.high is not None
+    if isinstance(hyperparameter.default, int):
+        return IntDistribution(int(hyperparameter.low), int(hyperparameter.high), log=hyperparameter.log)
+    return FloatDistribution(hyperparameter.low, hyperparameter.high, log=hyperparameter.log)
 
 
 def _spent(trial: FrozenTrial, unit: str) -> float:

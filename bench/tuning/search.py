@@ -84,9 +84,9 @@ class Attempt:
         return (time.perf_counter() - self.started) / self.beside
 
     @property
-    def image_steps(self) -> float:
-        cut_short = self.error.image_steps if isinstance(self.error, CutShort) else 0
-        return sum(v[Metric.IMAGE_STEPS] for v in self.values) + cut_short
+    def samples_seen(self) -> float:
+        cut_short = self.error.samples_seen if isinstance(self.error, CutShort) else 0
+        return sum(v[Metric.SAMPLES_SEEN] for v in self.values) + cut_short
 
     @property
     def by_split(self) -> bool:
@@ -215,7 +215,7 @@ def _end(search: Search, attempt: Attempt) -> None:
         metrics.get(Metric.VAL_ACCURACY, float("nan")),
         metrics.get(Metric.VAL_NLL, float("nan")),
         attempt.seconds,
-        attempt.image_steps,
+        attempt.samples_seen,
     )
 
 

@@ -38,7 +38,7 @@ def cut(model: Model, scores: Scores, target: float) -> None:
 
     enough = bisect_left(range(len(ranked)), True, key=lambda n: work_left(model, work, first(n)) <= target)
     gone = first(enough)
-    model.operate(lambda net: remove(net, gone))
+    model.modify(lambda net: remove(net, gone))
     # what was cut has the plain layout; torch has no type for this
     model.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

@@ -11,9 +11,9 @@ from bench.core.schema import Measure
 from reports.advice import UNKNOWN, advise, at_size, scales, squared_distance, weigh
 from reports.evidence import Condition, Place, comparable, conditions
 from reports.scale import log_odds
-from tests.support import advice_worlds as worlds
+from tests.support import simulated_evidence as simulated
 
-NET = worlds.KEY
+NET = simulated.KEY
 
 
 def condition(dataset: str, place: Place, full: float, lora: float, seconds: float = 4.0) -> Condition:
@@ -24,7 +24,7 @@ def condition(dataset: str, place: Place, full: float, lora: float, seconds: flo
 
 
 def evidence(**more: object) -> list[Condition]:
-    document, rows = worlds.study(worlds.PLANTED, **more)  # type: ignore[arg-type]
+    document, rows = simulated.study(simulated.PLANTED, **more)  # type: ignore[arg-type]
     return comparable(conditions(document, rows), "full")
 
 
@@ -125,7 +125,7 @@ def test_evidence_that_is_all_very_far_still_has_weights() -> None:
     assert found and sum(n.weight for n in found.neighbours) == pytest.approx(1) and found.nearest > 100
 
 
-@pytest.mark.parametrize("cell", worlds.RULE)
+@pytest.mark.parametrize("cell", simulated.RULE)
 @pytest.mark.parametrize("measured", [True, False])
 def test_the_planted_best_is_found_for_a_new_dataset(cell: str, measured: bool) -> None:
     """By size and probe where there are measures; by size and declared similarity where there are none."""
@@ -134,6 +134,6 @@ def test_the_planted_best_is_found_for_a_new_dataset(cell: str, measured: bool) 
     values = {Measure.PROBE: probe, Measure.KNN: probe - 0.03, Measure.LOGME: probe - 0.5}
     place = Place(NET, n, 10, values) if measured else Place(NET, n, None, {}, similar)
     found = advise(place, evidence(measured=measured), "full")
-    assert found and found.ranked[0].strategy == worlds.BEST[cell]
+    assert found and found.ranked[0].strategy == simulated.BEST[cell]
     # drawn towards the other conditions, but never past nothing
-    assert 0.3 < found.ranked[0].gain / worlds.PLANTED[cell][worlds.BEST[cell]] < 1.2
+    assert 0.3 < found.ranked[0].gain / simulated.PLANTED[cell][simulated.BEST[cell]] < 1.2

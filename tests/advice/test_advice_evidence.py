@@ -6,15 +6,15 @@ import pytest
 
 from bench.core.schema import Measure, Metric, Status
 from reports.evidence import backbone_key, comparable, conditions, dataset_key, plainest, reference
-from tests.support import advice_worlds as worlds
+from tests.support import simulated_evidence as simulated
 
 
 def test_gains_are_paired_over_the_seeds_that_both_have() -> None:
     cell = "similar-small"
-    rows = [worlds.row("a", 10, cell, "full", s, v) for s, v in enumerate([0.5, 0.7])]
-    rows += [worlds.row("a", 10, cell, "lora", s, v) for s, v in [(1, 0.75), (2, 0.1)]]
-    rows.append(worlds.row("a", 10, cell, "l2_sp", 2, 0.9))  # no common seed
-    (found,) = conditions(worlds.document([{"label": "a", "name": "world/a"}]), rows)
+    rows = [simulated.row("a", 10, cell, "full", s, v) for s, v in enumerate([0.5, 0.7])]
+    rows += [simulated.row("a", 10, cell, "lora", s, v) for s, v in [(1, 0.75), (2, 0.1)]]
+    rows.append(simulated.row("a", 10, cell, "l2_sp", 2, 0.9))  # no common seed
+    (found,) = conditions(simulated.document([{"label": "a", "name": "synthetic/a"}]), rows)
     assert found.gains("full") == {"full": 0.0, "lora": pytest.approx(0.05)}
     assert found.accuracy("lora") == pytest.approx(0.425) and found.runs == 5
     assert (found.rule, found.full, found.probe) == ("linear_probe", "full", "linear_probe")
@@ -24,8 +24,8 @@ def test_gains_are_paired_over_the_seeds_that_both_have() -> None:
 
 def test_runs_without_a_result_and_lone_strategies_are_no_evidence() -> None:
     cell = "similar-small"
-    rows = [worlds.row("a", 10, cell, "full", 0, 0.5), worlds.row("a", 10, cell, "lora", 0, 0.6)]
-    document = worlds.document([{"label": "a", "name": "world/a"}])
+    rows = [simulated.row("a", 10, cell, "full", 0, 0.5), simulated.row("a", 10, cell, "lora", 0, 0.6)]
+    document = simulated.document([{"label": "a", "name": "synthetic/a"}])
     assert len(conditions(document, rows)) == 1
     rows[1]["status"] = Status.FAILED
     assert conditions(document, rows) == []
@@ -36,11 +36,11 @@ def test_runs_without_a_result_and_lone_strategies_are_no_evidence() -> None:
 def test_tuned_results_are_not_mixed_with_untuned_ones() -> None:
     cell = "similar-small"
     rows = [
-        worlds.row("a", 10, cell, s, 0, v, setting=setting)
+        simulated.row("a", 10, cell, s, 0, v, setting=setting)
         for setting, base in (("default", 0.2), ("tuned", 0.6))
         for s, v in (("full", base), ("lora", base + 0.1))
     ]
-    document = worlds.document([{"label": "a", "name": "world/a"}])
+    document = simulated.document([{"label": "a", "name": "synthetic/a"}])
     (found,) = conditions(document, rows)
     assert found.accuracies == {"full": {0: 0.6}, "lora": {0: pytest.approx(0.7)}}
     (untuned,) = conditions(document, rows[:3])  # a search is over for one strategy only
@@ -48,11 +48,11 @@ def test_tuned_results_are_not_mixed_with_untuned_ones() -> None:
 
 
 def test_measures_and_the_curve_up_to_the_own_size() -> None:
-    document, rows = worlds.study({}, datasets=1)
+    document, rows = simulated.study({}, datasets=1)
     small, large = conditions(document, rows)
     assert set(small.place.curve) == {10} and set(large.place.curve) == {10, 200}
     assert large.place.measures == large.place.curve[200] and Measure.PROBE in large.place.measures
-    assert large.place.classes == 10 and large.place.backbone == worlds.KEY
+    assert large.place.classes == 10 and large.place.backbone == simulated.KEY
 
 
 def test_the_same_data_has_one_identity() -> None:
@@ -62,19 +62,24 @@ def test_the_same_data_has_one_identity() -> None:
         {"name": "folder:pets"},
     ]
     assert len({dataset_key(entry) for entry in same}) == 1
-    fine = [{"name": "world/fine", "options": o} for o in ({}, {"pool_per_class": 9}, {"draw": 1})]
-    assert [dataset_key(e) for e in fine] == ["world/fine", "world/fine", "world/fine{'draw': 1}"]
-    other = {"name": "test_resnet", "weights": "source", "source": {"name": "world/source"}, "content": ""}
+    fine = [{"name": "synthetic/fine", "options": o} for o in ({}, {"pool_per_class": 9}, {"draw": 1})]
+    assert [dataset_key(e) for e in fine] == ["synthetic/fine", "synthetic/fine", "synthetic/fine{'draw': 1}"]
+    other = {
+        "name": "test_resnet",
+        "weights": "source",
+        "source": {"name": "synthetic/source"},
+        "content": "",
+    }
     assert (
-        backbone_key(worlds.BACKBONE)
-        == worlds.KEY
+        backbone_key(simulated.BACKBONE)
+        == simulated.KEY
         != backbone_key(other)
-        == "test_resnet (source world/source)"
+        == "test_resnet (source synthetic/source)"
     )
 
 
 def test_the_reference_is_the_baseline_of_most_conditions() -> None:
-    document, rows = worlds.study({}, datasets=2)
+    document, rows = simulated.study({}, datasets=2)
     found = conditions(document, rows)
     assert reference(found) == "full" == plainest(document, "full") and reference([]) is None
     document["matrix"]["baseline"] = "l2_sp"

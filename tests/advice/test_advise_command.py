@@ -16,7 +16,7 @@ from bench.cli import main as cli
 from bench.core.errors import UserError
 from bench.core.schema import Measure
 from reports import advice_text
-from tests.support import advice_worlds as worlds
+from tests.support import simulated_evidence as simulated
 
 RANDOM = {"label": "net", "name": "test_resnet", "weights": "random"}
 ASK = ["--backbone", "test_resnet", "--set", "random=true", "--image-size", "32"]
@@ -47,9 +47,9 @@ def empty(home: Path) -> Path:
 @pytest.fixture(scope="module")
 def store(home: Path, empty: Path) -> str:
     uri = f"sqlite:///{shutil.copy(empty, home / 'mlflow.db')}"
-    made = worlds.study(worlds.PLANTED, datasets=3, sizes=(5, 200), seeds=1, noise=0.0)
+    made = simulated.study(simulated.PLANTED, datasets=3, sizes=(5, 200), seeds=1, noise=0.0)
     made[0]["backbones"] = [RANDOM]
-    worlds.store(uri, made, home / "artifacts")
+    simulated.store(uri, made, home / "artifacts")
     return uri
 
 
@@ -112,7 +112,7 @@ def test_without_evidence_the_rule_stands_alone_and_is_marked(home: Path) -> Non
 
 
 def test_a_similarity_that_can_be_measured_is(home: Path) -> None:
-    source = "source={name: world/source, options: {pool_per_class: 8, test_per_class: 2}}"
+    source = "source={name: synthetic/source, options: {pool_per_class: 8, test_per_class: 2}}"
     content = [
         "--backbone",
         "test_resnet",
@@ -145,7 +145,7 @@ def test_evaluation_prints_a_line_per_policy(store: str) -> None:
 
 def test_one_dataset_is_too_little_evidence(home: Path, empty: Path) -> None:
     uri = f"sqlite:///{shutil.copy(empty, home / 'one.db')}"
-    worlds.store(uri, worlds.study(worlds.PLANTED, datasets=1, seeds=1), home / "one")
+    simulated.store(uri, simulated.study(simulated.PLANTED, datasets=1, seeds=1), home / "one")
     text = call("images", *ASK, "--store", uri)
     assert "none from evidence: results of 1 dataset only" in text and "rule only" in text
     assert "2 conditions of 1 dataset" in text and "expected" not in text
@@ -153,13 +153,13 @@ def test_one_dataset_is_too_little_evidence(home: Path, empty: Path) -> None:
 
 def test_measures_of_older_studies_can_be_handed_in(home: Path, empty: Path) -> None:
     uri = f"sqlite:///{shutil.copy(empty, home / 'old.db')}"
-    old = worlds.study(worlds.PLANTED, datasets=2, seeds=1, measured=False)
-    worlds.store(uri, old, home / "old")
+    old = simulated.study(simulated.PLANTED, datasets=2, seeds=1, measured=False)
+    simulated.store(uri, old, home / "old")
     bare = advise.gather(uri)
     assert (
         len(bare.conditions) == 4 and "4 of 4 conditions come from studies without measures" in bare.notes[0]
     )
-    new = worlds.study(worlds.PLANTED, datasets=2, seeds=1)[0]["datasets"]
+    new = simulated.study(simulated.PLANTED, datasets=2, seeds=1)[0]["datasets"]
     entries = [{"dataset": d["label"], **m} for d in new for m in d["measures"]]
     (home / "measures.json").write_text(json.dumps(entries))
     assert "2 of the 3 datasets that it takes to tell" in call("--evaluate", "--store", uri)
@@ -196,13 +196,13 @@ def test_wrong_input_ends_with_code_2(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_section_of_a_report() -> None:
-    document, rows = worlds.study(worlds.PLANTED, datasets=6, noise=0.0)
+    document, rows = simulated.study(simulated.PLANTED, datasets=6, noise=0.0)
     found = advice_text.section(document, rows)
     assert "shown to be better than the rule" in found["answer"] and "each of 6 datasets" in found["answer"]
     assert "| always the baseline |" in found["table"]
-    few = advice_text.section(*worlds.study(worlds.PLANTED, datasets=2))
+    few = advice_text.section(*simulated.study(simulated.PLANTED, datasets=2))
     assert "It cannot be told" in few["answer"] and "2 datasets" in few["answer"] and not few["table"]
-    noise = advice_text.section(*worlds.study({}, datasets=6, noise=0.02, between=0.02, seed=1))
+    noise = advice_text.section(*simulated.study({}, datasets=6, noise=0.02, between=0.02, seed=1))
     assert "not shown to be better" in noise["answer"]
     assert "no full fine-tuning" in advice_text.section(document | {"strategies": [], "matrix": {
         **document["matrix"], "baseline": None}}, rows)["answer"]  # fmt: skip
@@ -210,7 +210,7 @@ def test_the_section_of_a_report() -> None:
 
 def test_advice_that_is_worse_than_the_rule_says_so() -> None:
     """On each dataset another strategy fails that is best on all others: whoever learns from them falls for it."""
-    document, rows = worlds.study({}, datasets=4, sizes=(10,), noise=0.0, measured=False)
+    document, rows = simulated.study({}, datasets=4, sizes=(10,), noise=0.0, measured=False)
     lures = ["last_stages", "scratch", "lora", "l2_sp"]
     for row in rows:
         row |= {"cell": "similar-small", "similarity": "similar"}

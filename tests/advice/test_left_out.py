@@ -24,15 +24,15 @@ from reports.left_out import (
     shown,
     trials,
 )
-from tests.support import advice_worlds as worlds
+from tests.support import simulated_evidence as simulated
 
 
-def evidence(made: worlds.Study) -> list[Condition]:
+def evidence(made: simulated.Study) -> list[Condition]:
     return comparable(conditions(*made), "full")
 
 
 def test_every_policy_s_regret_by_hand() -> None:
-    found = trials(evidence(worlds.study(worlds.PLANTED, datasets=4, noise=0.0)), "full")
+    found = trials(evidence(simulated.study(simulated.PLANTED, datasets=4, noise=0.0)), "full")
     assert len(found) == 8
     first, second = found[:2]  # d0: similar, at 10 and at 200
     assert dict(first.picks) == {
@@ -47,11 +47,11 @@ def test_every_policy_s_regret_by_hand() -> None:
 
 
 def test_the_best_fixed_strategy_is_picked_without_the_left_out_dataset() -> None:
-    gains = {cell: {"lora": 0.05} for cell in worlds.RULE}
-    own = evidence(worlds.study(gains, datasets=4, noise=0.0))
-    own = [_with_miracle(c, "l2_sp") if c.dataset == "world/d0" else c for c in own]
+    gains = {cell: {"lora": 0.05} for cell in simulated.RULE}
+    own = evidence(simulated.study(gains, datasets=4, noise=0.0))
+    own = [_with_miracle(c, "l2_sp") if c.dataset == "synthetic/d0" else c for c in own]
     by_dataset = {t.condition.dataset: t.picks[FIXED] for t in trials(own, "full")}
-    assert by_dataset["world/d0"] == "lora" and by_dataset["world/d1"] == "l2_sp"
+    assert by_dataset["synthetic/d0"] == "lora" and by_dataset["synthetic/d1"] == "l2_sp"
 
 
 def _with_miracle(condition: Condition, strategy: str) -> Condition:
@@ -62,25 +62,29 @@ def _with_miracle(condition: Condition, strategy: str) -> Condition:
 @pytest.mark.parametrize("how", ["other size", "other study", "other backbone"])
 def test_nothing_of_a_left_out_dataset_is_seen(how: str) -> None:
     """A strategy that wonders only on d0: its other conditions, which lie nearest of all, would give it away."""
-    own = evidence(worlds.study(worlds.PLANTED, datasets=4, sizes=(10, 12), noise=0.0))
-    twins = [replace(c, study="again") for c in own if c.dataset == "world/d0"]
+    own = evidence(simulated.study(simulated.PLANTED, datasets=4, sizes=(10, 12), noise=0.0))
+    twins = [replace(c, study="again") for c in own if c.dataset == "synthetic/d0"]
     if how == "other study":
         own += twins
     elif how == "other backbone":
         own += [replace(c, place=replace(c.place, backbone="x")) for c in twins]
-    poisoned = [_with_miracle(c, "last_stages") if c.dataset == "world/d0" else c for c in own]
+    poisoned = [_with_miracle(c, "last_stages") if c.dataset == "synthetic/d0" else c for c in own]
     before, after = trials(own, "full"), trials(poisoned, "full")
     of_d0 = [
-        (a.picks, b.picks) for a, b in zip(before, after, strict=True) if a.condition.dataset == "world/d0"
+        (a.picks, b.picks)
+        for a, b in zip(before, after, strict=True)
+        if a.condition.dataset == "synthetic/d0"
     ]
     assert of_d0 and all(a[ADVICE] == b[ADVICE] and a[FIXED] == b[FIXED] for a, b in of_d0)
-    others = [t.picks[ADVICE] for t in after if t.condition.dataset == "world/d2"]
+    others = [t.picks[ADVICE] for t in after if t.condition.dataset == "synthetic/d2"]
     assert set(others) == {"last_stages"}  # its likes, which may see d0, do fall for it: the poison works
 
 
 def test_where_the_best_depends_on_size_and_similarity_the_advice_finds_it_and_beats_the_rule() -> None:
-    found = trials(evidence(worlds.study(worlds.PLANTED, datasets=8, noise=0.02)), "full")
-    hits = [t.picks[ADVICE] == worlds.BEST[worlds.cell_of(int(t.condition.label[1:]), _n(t))] for t in found]
+    found = trials(evidence(simulated.study(simulated.PLANTED, datasets=8, noise=0.02)), "full")
+    hits = [
+        t.picks[ADVICE] == simulated.BEST[simulated.cell_of(int(t.condition.label[1:]), _n(t))] for t in found
+    ]
     assert sum(hits) >= 15 and len(hits) == 16
     means = {s.policy: s for s in scores(found)}
     assert shown(list(means.values())) and means[ADVICE].regret.mean < 0.01
@@ -105,13 +109,13 @@ def test_pure_noise_promises_more_than_it_keeps() -> None:
     """The favourite's own gain looks like a gain in nearly every store: what is shown may not rest on it."""
     promised = []
     for seed in range(20):
-        own = evidence(worlds.study({}, datasets=6, noise=0.02, between=0.02, seed=seed))
+        own = evidence(simulated.study({}, datasets=6, noise=0.02, between=0.02, seed=seed))
         promised += [gains[max(gains, key=lambda s: gains[s])] for gains in (c.gains("full") for c in own)]
     assert sum(gain > 0 for gain in promised) > 0.8 * len(promised)
 
 
 def _noise(seed: int) -> Sequence[object]:
-    own = evidence(worlds.study({}, datasets=6, noise=0.02, between=0.02, seed=seed))
+    own = evidence(simulated.study({}, datasets=6, noise=0.02, between=0.02, seed=seed))
     return scores(trials(own, "full"))  # type: ignore[return-value]
 
 
@@ -125,7 +129,7 @@ def test_intervals_are_over_datasets() -> None:
 
 
 def test_two_datasets_decide_nothing() -> None:
-    found = trials(evidence(worlds.study(worlds.PLANTED, datasets=2, noise=0.0)), "full")
+    found = trials(evidence(simulated.study(simulated.PLANTED, datasets=2, noise=0.0)), "full")
     assert not shown(scores(found)) and error_margin(found) is None and covered(found) is None
     assert all(ADVICE not in t.picks for t in found)  # each would be advised on from one
 
@@ -134,7 +138,7 @@ def test_ranges_cover_what_they_should() -> None:
     """Made from the other datasets' errors, about 95 % of left-out accuracies lie in them."""
     inside = total = 0
     for seed in range(20):
-        found = covered(trials(evidence(worlds.study(worlds.PLANTED, seed=seed)), "full"))
+        found = covered(trials(evidence(simulated.study(simulated.PLANTED, seed=seed)), "full"))
         assert found
         inside, total = inside + found[0], total + found[1]
     assert 0.92 <= inside / total <= 0.99, inside / total
@@ -143,7 +147,7 @@ def test_ranges_cover_what_they_should() -> None:
 @pytest.mark.parametrize("tells", [True, False])
 def test_accuracy_is_expected_by_what_erred_less(tells: bool) -> None:
     """Levels follow the probe; or they are equal everywhere, and the probe is noise."""
-    own = evidence(worlds.study(worlds.PLANTED))
+    own = evidence(simulated.study(simulated.PLANTED))
     levels = [c.place.measures[Measure.PROBE] if tells else 0.5 for c in own]
     own = [
         replace(c, accuracies={s: {0: v} for s in ("full", "lora")}) for c, v in zip(own, levels, strict=True)
@@ -154,6 +158,6 @@ def test_accuracy_is_expected_by_what_erred_less(tells: bool) -> None:
 
 
 def test_a_policy_without_results_is_left_out_of_the_comparison() -> None:
-    own = [replace(c, probe=None) for c in evidence(worlds.study(worlds.PLANTED, datasets=4))]
+    own = [replace(c, probe=None) for c in evidence(simulated.study(simulated.PLANTED, datasets=4))]
     assert PROBE not in {s.policy for s in scores(trials(own, "full"))}
     assert not shown([])

@@ -83,7 +83,7 @@ def _tag_rows(pairs: Iterable[tuple[str, PlannedRun]]) -> Iterator[tuple[Any, ..
 def _param_rows(pairs: Iterable[tuple[str, PlannedRun]]) -> Iterator[tuple[Any, ...]]:
     for key, run in pairs:
         params = flatten(run.spec)
-        params |= {f"knob.more.{i}": 0.1 * i for i in range(PARAMS - len(params))}
+        params |= {f"hyperparameter.more.{i}": 0.1 * i for i in range(PARAMS - len(params))}
         yield from ((k, str(v), key) for k, v in params.items())
 
 

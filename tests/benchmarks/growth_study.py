@@ -13,8 +13,8 @@ EPOCHS = 5
 FREEZES = ["linear_probe", "last_stages", "full", "scratch", "full + head_x10"]
 MORE = ["full + l2_sp", "full + head_x10 + l2_sp", "full + keep_norm_stats", "staged", "lp_ft"]
 SIZES = [10, 80, 20, 60, 40]
-DATASETS = [("world/fine", "similar"), ("world/glyph", "dissimilar")]
-MORE_DATASETS = [("world/similar", "similar"), ("sklearn/digits", "dissimilar")]
+DATASETS = [("synthetic/fine", "similar"), ("synthetic/glyph", "dissimilar")]
+MORE_DATASETS = [("synthetic/similar", "similar"), ("sklearn/digits", "dissimilar")]
 
 
 @dataclass(frozen=True)
@@ -42,17 +42,20 @@ def study_file(folder: Path, runs: int) -> Path:
     """The study whose plan has so many runs (one of `SHAPES`)."""
     shape = SHAPES[runs]
     entries: list[Any] = [*FREEZES, *MORE]
-    slow = [{"use": e, "label": f"{e}, slow", "knobs": {e.split(" + ")[0]: {"lr": 0.0001}}} for e in entries]
+    slow = [
+        {"use": e, "label": f"{e}, slow", "hyperparameters": {e.split(" + ")[0]: {"lr": 0.0001}}}
+        for e in entries
+    ]
     study = {
         "name": STUDY,
         "datasets": [
             {"name": name, "similarity": similarity, "n_per_class": SIZES[: shape.sizes]}
             for name, similarity in [*DATASETS, *MORE_DATASETS][: shape.datasets]
         ],
-        "backbones": [{"name": "test_resnet", "source": "world/source"}],
+        "backbones": [{"name": "test_resnet", "source": "synthetic/source"}],
         "strategies": [*entries, *slow][: shape.strategies],
         "seeds": shape.seeds,
-        "train": {"image_size": 32, "numerics": "fp32", "optimizer": "adamw", "epochs": EPOCHS},
+        "train": {"image_size": 32, "precision": "fp32", "optimizer": "adamw", "epochs": EPOCHS},
         "matrix": {"small_at_most": 50},
         "system_metrics": False,
     }

@@ -23,7 +23,7 @@ def main(study: str, workers: str, uri: str | None = None) -> None:
         if run["tags"].get(Tag.PURPOSE) == "final" and run["status"] == "FINISHED"
     ]
     inside = [  # what a run took from a cache is in its times, but was not computed in it
-        sum(run["metrics"][key] for key in WORK) - run["metrics"].get(Metric.BORROWED_SECONDS, 0.0)
+        sum(run["metrics"][key] for key in WORK) - run["metrics"].get(Metric.CACHED_FEATURE_SECONDS, 0.0)
         for run in runs
     ]
     starts, ends = ([run[key] / 1000 for run in runs] for key in ("start_time", "end_time"))

@@ -38,7 +38,7 @@ from tests.support.strategy_samples import source_head
 
 NETWORK, SIZE, CLASSES, IMAGES, EPOCHS, ROUNDS = "resnet18", 64, 10, 64, 4, 3
 FILE = Path(strategies.__file__).with_name("costs.json")
-TRAIN = TrainSpec(epochs=EPOCHS, batch_size=32, optimizer="momentum", numerics="fp32")
+TRAIN = TrainSpec(epochs=EPOCHS, batch_size=32, optimizer="momentum", precision="fp32")
 
 
 def make_task() -> Task:
@@ -63,9 +63,9 @@ def seconds(expression: str) -> tuple[float, float, int]:
     model, task = make_model(), make_task()
     teacher = make_model().eval()
     task = dataclasses.replace(task, teacher=lambda: teacher)
-    numerics = choose(TRAIN)
-    clock = Clock(numerics)
-    trainer = Trainer(model, task, TRAIN, numerics, clock, 0, lambda e, n, m: None)
+    precision = choose(TRAIN)
+    clock = Clock(precision)
+    trainer = Trainer(model, task, TRAIN, precision, clock, 0, lambda e, n, m: None)
     start = time.process_time()
     trainer.run(compose.build(compose.parse(expression, {})))
     used = time.process_time() - start

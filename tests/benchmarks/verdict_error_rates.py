@@ -3,7 +3,7 @@
     python tests/benchmarks/verdict_error_rates.py [STUDIES [TABLE ...]] > table.md
 
 1000 studies of four cells per setting by default: about half an hour on one core. The tables are in
-docs/statistics.md. A cell of the first table reads "wrongly contradicted" in worlds in which no alternative is better
+docs/statistics.md. A cell of the first table reads "wrongly contradicted" in studies in which no alternative is better
 than the rule's pick, "wrongly supported" in those where one is better by just the margin (1 point).
 """
 
@@ -18,7 +18,7 @@ from scipy.special import stdtr
 
 from reports.bootstrap import over_datasets, over_seeds
 from reports.stats import ALPHA, mean_of
-from tests.simulation.worlds import World, rates
+from tests.simulation.studies import Simulated, rates
 
 SEEDS, DATASETS = (3, 5, 10), (1, 2, 3)
 NULL, EDGE = (0.0,) * 5, (1.0, -8.0, -8.0, -8.0, -8.0)
@@ -67,8 +67,8 @@ def errors(studies: int) -> None:
                     if datasets == 1 and ("taste" in changes or "uneven" in changes):
                         cells.append("")
                         continue
-                    world = World(effects, seeds=seeds, datasets=datasets, **changes)
-                    found = rates(world, studies, seed=len(cells))
+                    study = Simulated(effects, seeds=seeds, datasets=datasets, **changes)
+                    found = rates(study, studies, seed=len(cells))
                     cells.append(percent(getattr(found, verdict), found.cells))
             line(f"wrongly {verdict}; {name}", cells)
 
@@ -77,9 +77,9 @@ def correction(studies: int) -> None:
     print("\n### Wrongly contradicted by the number of alternatives and the unit that is counted, %\n")
     header("one dataset, no alternative better", [f"{seeds} seeds" for seeds in SEEDS])
     for count in (1, 5, 14):
-        world = World((0.0,) * count)
-        line(f"{count} alternatives", [null(replace(world, seeds=s), studies) for s in SEEDS])
-    shared = World(NULL, **SHARED)
+        study = Simulated((0.0,) * count)
+        line(f"{count} alternatives", [null(replace(study, seeds=s), studies) for s in SEEDS])
+    shared = Simulated(NULL, **SHARED)
     line(
         "two sizes x two backbones, averaged first", [null(replace(shared, seeds=s), studies) for s in SEEDS]
     )
@@ -89,8 +89,8 @@ def correction(studies: int) -> None:
     )
 
 
-def null(world: World, studies: int, **how: bool) -> str:
-    found = rates(world, studies, seed=7, **how)
+def null(study: Simulated, studies: int, **how: bool) -> str:
+    found = rates(study, studies, seed=7, **how)
     return percent(found.contradicted, found.cells)
 
 
@@ -106,8 +106,8 @@ def power(studies: int) -> None:
         cells = []
         for sd in sds:
             for s in seeds:
-                world = World(effects, seeds=s, own=sd / 2, run=sd / 2, test_images=2000)
-                found = rates(world, studies, seed=3)
+                study = Simulated(effects, seeds=s, own=sd / 2, run=sd / 2, test_images=2000)
+                found = rates(study, studies, seed=3)
                 cells.append(percent(getattr(found, name.split(":")[0]), found.cells, 0))
         line(name, cells)
 

@@ -29,20 +29,20 @@ COLOURS = 256
 
 STUDY = """
 name: tour
-question: Which strategy in which cell of the decision matrix, on a small embedded world of images, at default and at tuned knobs?
+question: Which strategy in which cell of the decision matrix, on small synthetic image datasets, at default and at tuned hyperparameters?
 datasets:
-  - {name: world/fine, similarity: similar, n_per_class: [10, 50]}
-  - {name: world/glyph, similarity: dissimilar, n_per_class: [10, 50]}
+  - {name: synthetic/fine, similarity: similar, n_per_class: [10, 50]}
+  - {name: synthetic/glyph, similarity: dissimilar, n_per_class: [10, 50]}
 backbones:
-  - {name: test_resnet, source: world/source, source_train: {epochs: 3}}
+  - {name: test_resnet, source: synthetic/source, source_train: {epochs: 3}}
 strategies: [linear_probe, last_stages, full + head_x10, full + head_x10 + l2_sp, scratch]
-knobs:
+hyperparameters:
   linear_probe: {lr: 1e-2}
   last_stages: {lr: 3e-3, k: 2}
   full: {lr: 1e-3}
   scratch: {lr: 1e-2}
 seeds: 3
-train: {image_size: 32, numerics: fp32, optimizer: adamw, batch_size: 32, epochs: 3, min_steps: 30}
+train: {image_size: 32, precision: fp32, optimizer: adamw, batch_size: 32, epochs: 3, min_steps: 30}
 tune: {trials: 6, pruner: median, pruner_options: {n_startup_trials: 2}}
 matrix: {small_at_most: 20}
 """

@@ -21,7 +21,7 @@ STUDY = """
 name: shown
 question: Does the UI show what there is?
 datasets:
-  - name: world/glyph
+  - name: synthetic/glyph
     options: {pool_per_class: 12, test_per_class: 5}
     similarity: dissimilar
     n_per_class: [5, 10]
@@ -29,8 +29,8 @@ backbones:
   - {name: test_resnet, random: true}
 strategies: [full + head_x10, logreg]
 seeds: 1
-train: {image_size: 32, numerics: fp32, optimizer: adamw, batch_size: 16, epochs: 2}
-knobs: {full: {lr: 0.0001}}  # far too low, so that the search finds better
+train: {image_size: 32, precision: fp32, optimizer: adamw, batch_size: 16, epochs: 2}
+hyperparameters: {full: {lr: 0.0001}}  # far too low, so that the search finds better
 tune: {trials: 3}
 matrix: {small_at_most: 5}
 system_metrics: false
@@ -192,9 +192,11 @@ def test_comparing_two_runs_shows_parameters_and_metrics(page: Page, uri: str) -
         page.locator(".ag-row .ag-checkbox-input").nth(number).check()
     page.get_by_role("button", name="Compare", exact=True).click()
     expect(page.get_by_text("Comparing 2 Runs from 1 Experiment")).to_be_visible()
-    rate = page.get_by_role("row", name="knob.full.lr")
+    rate = page.get_by_role("row", name="hyperparameter.full.lr")
     for run in chosen:
-        expect(rate.get_by_role("cell", name=run["params"]["knob.full.lr"], exact=True)).to_be_attached()
+        expect(
+            rate.get_by_role("cell", name=run["params"]["hyperparameter.full.lr"], exact=True)
+        ).to_be_attached()
     for metric in ("test_accuracy", "peak_memory_bytes"):
         expect(page.get_by_role("grid").get_by_role("link", name=metric, exact=True)).to_be_attached()
 

@@ -59,7 +59,7 @@ def test_mlflow_holds_params_tags_metrics_and_the_report(finished: Path) -> None
     assert len(found) == 2
     run = found[0]
     assert run.info.status == "FINISHED"
-    assert run.data.params["knob.full.lr"] == "0.001" and run.data.params["train.epochs"] == "2"
+    assert run.data.params["hyperparameter.full.lr"] == "0.001" and run.data.params["train.epochs"] == "2"
     assert run.data.tags["freeze"] == "full" and run.data.tags["lr_policy"] == "head_x10"
     history = client.get_metric_history(run.info.run_id, "val/accuracy")
     assert [m.step for m in history] == [1, 2]
@@ -97,7 +97,7 @@ def test_the_report_can_be_written_again_and_runs_as_csv(finished: Path) -> None
 
 def test_a_failing_strategy_is_a_failed_run_and_exit_1(finished: Path) -> None:
     """A learning rate that explodes is a diverged run; the study goes on."""
-    wild = ["--set", "name=wild", "--set", "knobs.full.lr=1e18", "--set", "seeds=1"]
+    wild = ["--set", "name=wild", "--set", "hyperparameters.full.lr=1e18", "--set", "seeds=1"]
     result = bench(finished, "run", "tiny.yaml", "--no-report", "--workers", "0", *wild)
     assert result.returncode == 0, result.stderr
     rows = json.loads(bench(finished, "runs", "wild", "--json").stdout)
@@ -124,7 +124,7 @@ def test_unknown_names_on_the_command_line(finished: Path) -> None:
 
 def test_the_catalogues(finished: Path) -> None:
     entries = json.loads(bench(finished, "strategies", "--json").stdout)
-    assert {"name", "family", "summary", "source", "knobs"} <= set(entries[0])
+    assert {"name", "family", "summary", "source", "hyperparameters"} <= set(entries[0])
     assert {"scratch", "linear_probe", "last_stages", "freeze_first", "full", "staged", "l2_sp"} <= {
         e["name"] for e in entries
     }

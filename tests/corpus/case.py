@@ -34,7 +34,7 @@ backbones:
 strategies:
   - linear_probe
 seeds: 1
-train: {image_size: 32, numerics: fp32}
+train: {image_size: 32, precision: fp32}
 system_metrics: false
 """
 

@@ -23,7 +23,7 @@ def content(data: bytes) -> Maker:
 
 
 def nested(folder: Path) -> None:
-    (folder / "study.yaml").write_text("name: deep\nknobs: " + "[" * 5000 + "]" * 5000)
+    (folder / "study.yaml").write_text("name: deep\n__hyperparameters: " + "[" * 5000 + "]" * 5000)
 
 
 def billion_laughs(folder: Path) -> None:
@@ -71,9 +71,9 @@ CASES: list[Bad] = [
     edited("a word said to be true or false", "random: true", "random: !!bool perhaps", "study.yaml:9: 'perhaps' is no bool"),
     edited("hexadecimal without digits", "seeds: 1", "seeds: 0x_", "study.yaml:12: '0x_' is no int"),
     edited("half of a character", "seeds: 1", 'seeds: 1\nquestion: "\\ud800"', "study.yaml:13: '\\ud800' holds half a character, which no file can"),
-    edited("not a number", "seeds: 1", "seeds: 1\nknobs: {linear_probe: {lr: .nan}}", "study.yaml:13: '.nan' is no number that a run can be told by"),
-    edited("infinity", "seeds: 1", "seeds: 1\nknobs: {linear_probe: {lr: -.inf}}", "study.yaml:13: '-.inf' is no number that a run can be told by"),
-    edited("a number too large for a float", "seeds: 1", "seeds: 1\nknobs: {linear_probe: {lr: 1e999}}", "study.yaml:13: '1e999' is no number that a run can be told by"),
+    edited("not a number", "seeds: 1", "seeds: 1\n__hyperparameters: {linear_probe: {lr: .nan}}", "study.yaml:13: '.nan' is no number that a run can be told by"),
+    edited("infinity", "seeds: 1", "seeds: 1\n__hyperparameters: {linear_probe: {lr: -.inf}}", "study.yaml:13: '-.inf' is no number that a run can be told by"),
+    edited("a number too large for a float", "seeds: 1", "seeds: 1\n__hyperparameters: {linear_probe: {lr: 1e999}}", "study.yaml:13: '1e999' is no number that a run can be told by"),
         edited("bytes", "random: true", "random: true\n    kwargs: {x: !!binary aGk=}", "study.yaml:10: !!binary is not allowed in a study, which holds text, numbers, true, false, lists and mappings"),
     edited("a set", "random: true", "random: true\n    kwargs: {x: !!set {a, b}}", "study.yaml:10: !!set is not allowed in a study, which holds text, numbers, true, false, lists and mappings"),
     # fields
@@ -88,7 +88,7 @@ CASES: list[Bad] = [
     edited("a list for a name", "name: corpus", "name: [corpus]", "study.yaml:2: name: expected text (is ['corpus'])"),
     edited("a mapping for a list", "seeds: 1", "seeds: {a: 1}", "study.yaml:12: seeds: expected a list"),
     edited("nothing for a list", "  - linear_probe\n", "", "study.yaml:10: strategies: expected a list (is None)"),
-    edited("a list for a mapping", "train: {image_size: 32, numerics: fp32}", "train: [1, 2]", "study.yaml:13: train: expected a mapping (is [1, 2])"),
+    edited("a list for a mapping", "train: {image_size: 32, precision: fp32}", "train: [1, 2]", "study.yaml:13: train: expected a mapping (is [1, 2])"),
     edited("a list where a dataset is wanted", FIRST, "  - [folder:images]\n  - name: folder:images", "study.yaml:4: datasets.0: expected a mapping (is ['folder:images'])"),
     edited("no datasets", "datasets:\n", "datasets: []\nquestion:\n", "study.yaml:4: question: expected text (is [{'name': 'folder:images', 'similarity': 'similar'...s': 5}])\nstudy.yaml:3: datasets: expected at least one entry (is [])"),
     edited("two mistakes at once", "seeds: 1", "seeds: -1\nsed: 2", "study.yaml:12: seeds: expected at least one entry (is [])\nstudy.yaml:13: sed: unknown field; did you mean seeds or store?"),
@@ -112,7 +112,7 @@ CASES: list[Bad] = [
     edited("more images than there are", "n_per_class: 5", "n_per_class: 500", "study.yaml:6: datasets.0.n_per_class.0: 500 images per class, but class 'cat' has only 6 to train on"),
     edited("sizes that mean the same", "n_per_class: 5", "n_per_class: [6, all]", "study.yaml:6: datasets.0.n_per_class.1: all means 6 images per class, which stands here already"),
     # datasets
-    edited("an unknown dataset", "folder:images", "world/glyf", "study.yaml:4: datasets.0.name: unknown dataset 'world/glyf'; did you mean world/glyph or world/fine or world/blend?"),
+    edited("an unknown dataset", "folder:images", "synthetic/glyf", "study.yaml:4: datasets.0.name: unknown dataset 'synthetic/glyf'; did you mean synthetic/glyph or synthetic/fine or synthetic/blend?"),
     edited("a folder without its prefix", "folder:images", "images", "study.yaml:4: datasets.0.name: unknown dataset 'images'; did you mean folder:images?"),
     edited("a folder that is not there", "folder:images", "folder:imags", "study.yaml:4: datasets.0.name: dataset 'folder:imags': DIR/imags does not exist"),
     edited("a folder of somebody unknown", "folder:images", "folder:~nobody-here/images", "study.yaml:4: datasets.0.name: dataset 'folder:~nobody-here/images': '~nobody-here/images' is no path: could not determine home directory."),
@@ -134,29 +134,29 @@ CASES: list[Bad] = [
     edited("an argument of a wrong type", "random: true", "random: true\n    kwargs: {layers: many}", "backbone 'test_resnet': kwargs {'layers': 'many'} do not fit: …"),
     edited("a mean of two channels", "random: true", "random: true\n    data_config: {mean: [0, 0]}", "data_config of test_resnet: mean is [0, 0], but must be three numbers (pixels are in 0..1)"),
     edited("an unknown interpolation", "random: true", "random: true\n    data_config: {interpolation: bicubik}", "data_config of test_resnet: interpolation is 'bicubik', but must be one of nearest, bilinear, bicubic, box, hamming, lanczos"),
-    edited("an unknown pretraining setting", "random: true", "source: world/source\n    source_train: {epoch: 1}", "study.yaml:10: backbones.0.source_train: source_train of test_resnet: unknown setting 'epoch'; did you mean epochs?"),
+    edited("an unknown pretraining setting", "random: true", "source: synthetic/source\n    source_train: {epoch: 1}", "study.yaml:10: backbones.0.source_train: source_train of test_resnet: unknown setting 'epoch'; did you mean epochs?"),
     # strategies
     edited("an unknown strategy", "- linear_probe", "- linear_prob", "study.yaml:11: strategies.0: unknown strategy 'linear_prob'; did you mean linear_probe?"),
     edited("an empty strategy", "- linear_probe", '- ""', "study.yaml:11: strategies.0: an empty strategy; `bench strategies` lists what there is (is '')"),
     edited("two freezing schedules", "- linear_probe", "- full + scratch", "study.yaml:11: strategies.0: 'full + scratch' needs exactly one freezing schedule or method (such as full or linear_probe), has full and scratch"),
     edited("a meaningless composition", "- linear_probe", "- scratch + l2_sp", "study.yaml:11: strategies.0: 'scratch + l2_sp' makes no sense: l2_sp with scratch: all weights start random, so there is nothing pretrained to work on"),
     edited("use and axes", "- linear_probe", "- {use: full, lr: [uniform]}", "study.yaml:11: strategies.0: `use` names the whole composition; `lr` and `regularize` are axes that go with `freeze`"),
-    edited("an unknown knob", "- linear_probe", "- {use: linear_probe, knobs: {linear_probe: {rate: 1}}}", "study.yaml:11: strategies.0: linear_probe has no knob 'rate'; known: lr"),
-    edited("a knob of a wrong type", "seeds: 1", "seeds: 1\nknobs: {linear_probe: {lr: fast}}", "study.yaml:11: strategies.0: linear_probe.lr is 'fast', expected float"),
-    edited("a negative rate", "seeds: 1", "seeds: 1\nknobs: {linear_probe: {lr: -1}}", "study.yaml:11: strategies.0: linear_probe.lr is -1, expected a finite number of at least 0"),
-    edited("knobs of an absent strategy", "seeds: 1", "seeds: 1\nknobs: {full: {lr: 1}}", "study.yaml:13: knobs: knobs are given for 'full', which no strategy of the study uses; known: linear_probe, none, uniform"),
+    edited("an unknown hyperparameter", "- linear_probe", "- {use: linear_probe, hyperparameters: {linear_probe: {rate: 1}}}", "study.yaml:11: strategies.0: linear_probe has no hyperparameter 'rate'; known: lr"),
+    edited("a hyperparameter of a wrong type", "seeds: 1", "seeds: 1\n__hyperparameters: {linear_probe: {lr: fast}}", "study.yaml:11: strategies.0: linear_probe.lr is 'fast', expected float"),
+    edited("a negative rate", "seeds: 1", "seeds: 1\n__hyperparameters: {linear_probe: {lr: -1}}", "study.yaml:11: strategies.0: linear_probe.lr is -1, expected a finite number of at least 0"),
+    edited("hyperparameters of an absent strategy", "seeds: 1", "seeds: 1\n__hyperparameters: {full: {lr: 1}}", "study.yaml:13: hyperparameters: hyperparameters are given for 'full', which no strategy of the study uses; known: linear_probe, none, uniform"),
     edited("a rule of an absent strategy", "seeds: 1", "seeds: 1\nmatrix: {rule: {similar-small: full}}", "study.yaml:13: matrix.rule.similar-small: 'full' is no strategy of this study; known: linear_probe"),
     edited("a billion compositions", "- linear_probe", f"- {{freeze: [{', '.join(['full'] * 1000)}], lr: [{', '.join(['uniform'] * 1000)}], regularize: [{', '.join(['none'] * 1000)}]}}", "study.yaml:11: strategies.0: its axes expand to 1,000,000,000 strategies, more than 1,000"),
     edited("one strategy under two names", "- linear_probe", "- linear_probe\n  - {use: linear_probe, label: again}", "study.yaml: images / test_resnet / linear_probe and images / test_resnet / again are the same run under two names (seed 0)"),
-    edited("more stages than there are", "- linear_probe", "- {use: last_stages, knobs: {last_stages: {k: 9}}}", "strategy 'last_stages' on test_resnet: last_stages: k is 9, but the backbone has stages 1..5 (0: linear_probe)"),
+    edited("more stages than there are", "- linear_probe", "- {use: last_stages, hyperparameters: {last_stages: {k: 9}}}", "strategy 'last_stages' on test_resnet: last_stages: k is 9, but the backbone has stages 1..5 (0: linear_probe)"),
     edited("an unknown optimizer", "image_size: 32", "image_size: 32, optimizer: adamn", "strategy 'linear_probe' on test_resnet: unknown optimizer 'adamn'; did you mean adan or adam or adamuon?"),
     edited("an unknown optimizer argument", "image_size: 32", "image_size: 32, optimizer_kwargs: {speed: 3}", "strategy 'linear_probe' on test_resnet: train.optimizer_kwargs: …"),
     # searches
-    edited("a search without budget", "seeds: 1", "seeds: 1\ntune: {}", "study.yaml:13: tune: a search needs exactly one budget, has none: trials, seconds, or image_steps"),
-    edited("a search with two budgets", "seeds: 1", "seeds: 1\ntune: {trials: 3, seconds: 5}", "study.yaml:13: tune: a search needs exactly one budget, has trials and seconds: trials, seconds, or image_steps"),
+    edited("a search without budget", "seeds: 1", "seeds: 1\ntune: {}", "study.yaml:13: tune: a search needs exactly one budget, has none: trials, seconds, or samples_seen"),
+    edited("a search with two budgets", "seeds: 1", "seeds: 1\ntune: {trials: 3, seconds: 5}", "study.yaml:13: tune: a search needs exactly one budget, has trials and seconds: trials, seconds, or samples_seen"),
     edited("an unknown sampler", "seeds: 1", "seeds: 1\ntune: {trials: 3, sampler: tpee}", "tune.sampler: Optuna has no sampler 'tpee'; did you mean tpe or _tpe?"),
     edited("an unknown pruner", "seeds: 1", "seeds: 1\ntune: {trials: 3, pruner: medan}", "tune.pruner: Optuna has no pruner 'medan'; did you mean median or _median?"),
-    edited("a knob that is not searched", "seeds: 1", "seeds: 1\ntune: {trials: 3, search: [nothing.*]}", "study.yaml:13: tune: 'nothing.*' matches no knob of these strategies; known: linear_probe.lr"),
+    edited("a hyperparameter that is not searched", "seeds: 1", "seeds: 1\ntune: {trials: 3, search: [nothing.*]}", "study.yaml:13: tune: 'nothing.*' matches no hyperparameter of these strategies; known: linear_probe.lr"),
     edited("a range upside down", "seeds: 1", "seeds: 1\ntune: {trials: 3, ranges: {linear_probe: {lr: [1, 0.1]}}}", "study.yaml:13: tune: linear_probe.lr: [1, 0.1] is no range on a logarithmic scale"),
     # overrides
     overridden("an override without a value", "train.epochs", "--set train.epochs: expected key=value, such as train.epochs=5"),

@@ -47,7 +47,7 @@ words = st.sampled_from(
         "full",
         "linear_probe",
         "full + head_x10",
-        "world/fine",
+        "synthetic/fine",
         "test_resnet",
         "folder:.",
         "",
@@ -68,7 +68,7 @@ values = st.recursive(
     max_leaves=5,
 )
 fields = [
-    "name", "datasets", "backbones", "strategies", "seeds", "train", "tune", "matrix", "knobs", "teachers", "store",
+    "name", "datasets", "backbones", "strategies", "seeds", "train", "tune", "matrix", "hyperparameters", "teachers", "store",
     "n_per_class", "similarity", "options", "label", "source", "source_train", "kwargs", "rename", "use", "freeze",
     "lr", "regularize", "epochs", "image_size", "val_share", "trials", "ranges", "search", "rule", "checkpoint",
 ]  # fmt: skip

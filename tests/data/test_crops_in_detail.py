@@ -134,7 +134,7 @@ def test_subsets_and_sums_keep_both_sizes_together() -> None:
 @pytest.mark.parametrize(("augment", "white"), [("none", False), ("flip", False), ("crop", True)])
 def test_only_crops_are_of_the_large_images(augment: str, white: bool) -> None:
     images, model = two_sides(), build(NETWORK, 2, 32)
-    train = TrainSpec(batch_size=4, augment=augment, numerics="fp32")  # type: ignore[arg-type]
+    train = TrainSpec(batch_size=4, augment=augment, precision="fp32")  # type: ignore[arg-type]
     task = Task(images, images, 2, 1, 4)
     fixed = replace(train, views=3) if augment == "crop" else train
     for settings in (train, fixed):
@@ -151,7 +151,7 @@ def test_only_crops_are_of_the_large_images(augment: str, white: bool) -> None:
 def test_a_run_under_crops_is_prepared_for_them_and_is_another_run_than_it_was(tree, tmp_path: Path) -> None:
     dataset = DatasetSpec(f"folder:{tree({'a': 4, 'b': 4})}")
     strategy = StrategySpec(PartSpec("full", {"lr": 0.1}), ())
-    spec = RunSpec(dataset, 2, NETWORK, strategy, 0, TrainSpec(image_size=8, numerics="fp32"))
+    spec = RunSpec(dataset, 2, NETWORK, strategy, 0, TrainSpec(image_size=8, precision="fp32"))
     crops = replace(spec, train=replace(spec.train, augment="crop"))
     places = Places(HERE, tmp_path)
     assert prepare_for(spec, places).pool.large is None and prepare_for(crops, places).pool.large is not None

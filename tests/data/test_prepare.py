@@ -23,7 +23,7 @@ from tests.support.image_samples import random_image
 
 HERE = Path(".")
 SMALL = Resolution(size=8, stored=10)
-WORLD = DatasetSpec("world/fine", {"pool_per_class": 4, "test_per_class": 2})
+WORLD = DatasetSpec("synthetic/fine", {"pool_per_class": 4, "test_per_class": 2})
 
 
 def prepared(root: Path, cache: Path, resolution: Resolution = SMALL) -> Prepared:
@@ -50,7 +50,7 @@ def test_world_is_prepared_once_and_loaded_without_a_warning(tmp_path: Path) -> 
 
 
 def test_what_would_change_the_images_changes_the_folder(tmp_path: Path) -> None:
-    specs = [WORLD, DatasetSpec("world/fine", {**WORLD.options, "draw": 1})]
+    specs = [WORLD, DatasetSpec("synthetic/fine", {**WORLD.options, "draw": 1})]
     sizes = [Resolution(8, 8), Resolution(9, 9)]
     assert len({prepare(spec, size, HERE, tmp_path) for spec in specs for size in sizes}) == 4
 

@@ -27,7 +27,7 @@ from pathlib import Path
 from bench.data import registry
 from bench.core.spec import DatasetSpec
 registry.describe()
-for name in ["world/fine", "sklearn/digits", "folder:{root}", "torch/cifar10"]:
+for name in ["synthetic/fine", "sklearn/digits", "folder:{root}", "torch/cifar10"]:
     registry.inspect(DatasetSpec(name), Path("."))
 print([m for m in ("torch", "torchvision", "timm", "sklearn", "PIL") if m in sys.modules])
 """
@@ -37,15 +37,17 @@ print([m for m in ("torch", "torchvision", "timm", "sklearn", "PIL") if m in sys
 
 def test_describe_lists_every_family_with_its_options() -> None:
     listed = {entry["name"]: entry for entry in registry.describe()}
-    assert {"world/source", "world/fine", "sklearn/digits", "folder:PATH", "torch/NAME"} <= set(listed)
-    assert "default 0.5" in listed["world/blend"]["options"]["similarity"]
+    assert {"synthetic/source", "synthetic/fine", "sklearn/digits", "folder:PATH", "torch/NAME"} <= set(
+        listed
+    )
+    assert "default 0.5" in listed["synthetic/blend"]["options"]["similarity"]
     assert all(entry["summary"] for entry in listed.values())
 
 
 def test_world_and_digits_are_counted() -> None:
-    info = registry.inspect(DatasetSpec("world/source"), HERE)
+    info = registry.inspect(DatasetSpec("synthetic/source"), HERE)
     assert (len(info.classes), info.pool_counts, info.test_count) == (40, [500] * 40, 2000)
-    info = registry.inspect(DatasetSpec("world/fine", {"pool_per_class": 7}), HERE)
+    info = registry.inspect(DatasetSpec("synthetic/fine", {"pool_per_class": 7}), HERE)
     assert (info.pool_counts, info.test_count) == ([7] * 10, 1000)
     info = registry.inspect(DatasetSpec("sklearn/digits"), HERE)
     assert (sum(info.pool_counts), info.test_count, len(info.classes)) == (1000, 797, 10)
@@ -54,19 +56,22 @@ def test_world_and_digits_are_counted() -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        (DatasetSpec("world/fin"), "'world/fin'; did you mean world/fine"),
-        (DatasetSpec("world/fine/x"), "unknown dataset"),
+        (DatasetSpec("synthetic/fin"), "'synthetic/fin'; did you mean synthetic/fine"),
+        (DatasetSpec("synthetic/fine/x"), "unknown dataset"),
         (DatasetSpec("folder:"), "unknown dataset"),
-        (DatasetSpec("nonsense"), "known: .*world/source"),
-        (DatasetSpec("world/blend", {"similarty": 1}), "'similarty'; did you mean similarity"),
+        (DatasetSpec("nonsense"), "known: .*synthetic/source"),
+        (DatasetSpec("synthetic/blend", {"similarty": 1}), "'similarty'; did you mean similarity"),
         (
-            DatasetSpec("world/blend", {"similarity": 1.5}),
+            DatasetSpec("synthetic/blend", {"similarity": 1.5}),
             "1.5 is not a valid value, want number from 0 to 1",
         ),
-        (DatasetSpec("world/blend", {"similarity": float("nan")}), "nan is not a valid value"),
-        (DatasetSpec("world/blend", {"alien": "glyf"}), "'glyf' .*did you mean glyph"),
-        (DatasetSpec("world/fine", {"draw": True}), "True is not a valid value, want whole number from 0"),
-        (DatasetSpec("world/fine", {"draw": "1"}), "'1' is not a valid value"),
+        (DatasetSpec("synthetic/blend", {"similarity": float("nan")}), "nan is not a valid value"),
+        (DatasetSpec("synthetic/blend", {"alien": "glyf"}), "'glyf' .*did you mean glyph"),
+        (
+            DatasetSpec("synthetic/fine", {"draw": True}),
+            "True is not a valid value, want whole number from 0",
+        ),
+        (DatasetSpec("synthetic/fine", {"draw": "1"}), "'1' is not a valid value"),
         (DatasetSpec("sklearn/digits", {"draw": 1}), "unknown option 'draw'; it has no options"),
         (DatasetSpec("tfds/mnist", {"train_split": "test"}), "same split|needs the package"),
     ],

@@ -13,10 +13,10 @@ from bench.core.spec import DatasetSpec
 from bench.data.digits import CLASS_COUNTS, pool_counts, read
 from bench.data.images import ImageSet
 from bench.data.registry import find
+from bench.data.render import make
 from bench.data.synthetic.recipe import ALIENS, Recipe
-from bench.data.world import make
 
-NAMES = ["world/source", "world/similar", "world/fine", "world/glyph", "world/blend"]
+NAMES = ["synthetic/source", "synthetic/similar", "synthetic/fine", "synthetic/glyph", "synthetic/blend"]
 
 
 def recipe(name: str, **options: object) -> Recipe:
@@ -39,24 +39,24 @@ def test_two_renderings_are_equal_and_balanced(name: str) -> None:
 @pytest.mark.parametrize("alien", ALIENS)
 @pytest.mark.parametrize("similarity", [0.0, 0.3, 1.0])
 def test_every_mixture_uses_the_range_of_grey_levels(similarity: float, alien: str) -> None:
-    x = make(recipe("world/blend", similarity=similarity, alien=alien), "pool", 10, 32).x.float()
+    x = make(recipe("synthetic/blend", similarity=similarity, alien=alien), "pool", 10, 32).x.float()
     assert 30 < x.mean() < 130 and x.std() > 25
 
 
 def test_splits_draws_and_worlds_differ() -> None:
-    base = recipe("world/fine")
+    base = recipe("synthetic/fine")
     images = [
         make(base, "pool", 5, 32),
         make(base, "test", 5, 32),
         make(replace(base, draw=1), "pool", 5, 32),
-        make(recipe("world/similar"), "pool", 5, 32),
-        make(recipe("world/glyph"), "pool", 5, 32),
+        make(recipe("synthetic/similar"), "pool", 5, 32),
+        make(recipe("synthetic/glyph"), "pool", 5, 32),
     ]
     seen = {image.numpy().tobytes() for part in images for image in part.x}
     assert len(seen) == 5 * 50
 
 
-@pytest.mark.parametrize("name", ["world/similar", "world/glyph", "world/blend"])
+@pytest.mark.parametrize("name", ["synthetic/similar", "synthetic/glyph", "synthetic/blend"])
 def test_another_size_shows_the_same_scene(name: str) -> None:
     small, large = make(recipe(name), "pool", 3, 32), make(recipe(name), "pool", 3, 96)
     assert torch.equal(small.y, large.y)
@@ -66,16 +66,16 @@ def test_another_size_shows_the_same_scene(name: str) -> None:
 
 
 def test_painting_in_slices_changes_nothing_but_grain(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.data.world.NOISE", 0.0)
-    whole = make(recipe("world/similar"), "pool", 4, 32).x
-    monkeypatch.setattr("bench.data.world.PAINT_PIXELS", 7 * 32 * 32)
-    assert (whole.int() - make(recipe("world/similar"), "pool", 4, 32).x.int()).abs().max() <= 1
+    monkeypatch.setattr("bench.data.render.NOISE", 0.0)
+    whole = make(recipe("synthetic/similar"), "pool", 4, 32).x
+    monkeypatch.setattr("bench.data.render.PAINT_PIXELS", 7 * 32 * 32)
+    assert (whole.int() - make(recipe("synthetic/similar"), "pool", 4, 32).x.int()).abs().max() <= 1
 
 
 def test_blend_is_similar_to_the_source_to_the_degree_it_says() -> None:
-    ends = [make(recipe("world/blend", similarity=s), "pool", 20, 32).x.float() for s in (0.0, 1.0)]
+    ends = [make(recipe("synthetic/blend", similarity=s), "pool", 20, 32).x.float() for s in (0.0, 1.0)]
     colour = [float(x.std(dim=1).mean()) for x in ends]  # aliens are grey
-    half = make(recipe("world/blend", similarity=0.5), "pool", 20, 32).x.float()
+    half = make(recipe("synthetic/blend", similarity=0.5), "pool", 20, 32).x.float()
     share = (float(half.std(dim=1).mean()) - colour[0]) / (colour[1] - colour[0])
     assert 0.35 < share < 0.6
 
@@ -83,13 +83,13 @@ def test_blend_is_similar_to_the_source_to_the_degree_it_says() -> None:
 def test_spread_pulls_prototypes_together() -> None:
     distances = []
     for spread in (1.0, 0.5):
-        images = make(replace(recipe("world/similar"), spread=spread), "pool", 40, 32)
+        images = make(replace(recipe("synthetic/similar"), spread=spread), "pool", 40, 32)
         means = class_means(images, 10)
         distances.append(float(torch.pdist(means).mean()))
     assert distances[1] < distances[0]
 
 
-@pytest.mark.parametrize("name", ["world/fine", "world/glyph"])
+@pytest.mark.parametrize("name", ["synthetic/fine", "synthetic/glyph"])
 def test_classes_can_be_learnt(name: str) -> None:
     """Mean autocorrelations around the pixels tell classes apart, well above chance (10 %)."""
     pool, test = make(recipe(name), "pool", 60, 32), make(recipe(name), "test", 30, 32)

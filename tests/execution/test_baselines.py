@@ -23,11 +23,11 @@ from tests.support.views import Says
 STUDY = """
 name: scored
 datasets:
-  - {name: world/fine, options: {pool_per_class: 7, test_per_class: 2}, similarity: similar, n_per_class: [5, 6]}
+  - {name: synthetic/fine, options: {pool_per_class: 7, test_per_class: 2}, similarity: similar, n_per_class: [5, 6]}
 backbones: [{name: test_resnet, random: true}]
-strategies: [full, linear_probe, {label: diverges, use: full, knobs: {full: {lr: 1.0e+30}}}]
+strategies: [full, linear_probe, {label: diverges, use: full, hyperparameters: {full: {lr: 1.0e+30}}}]
 seeds: 2
-train: {image_size: 32, numerics: fp32, batch_size: 16, epochs: 1}
+train: {image_size: 32, precision: fp32, batch_size: 16, epochs: 1}
 system_metrics: false
 """
 

@@ -20,18 +20,18 @@ from bench.core.spec import BackboneSpec, DatasetSpec
 from bench.data.prepare import Resolution, load, load_test, prepare
 from bench.models.checkpoints.loading import load_checkpoint
 from bench.planning import measured_similarity as record
-from bench.planning import precision as numerics
+from bench.planning import precision
 from bench.planning.precision import Key, Timing
 from bench.storage import checksums as checks
 from bench.storage import weights as kept
 from bench.storage.checksums import intact
 from bench.storage.files import created, read_document, replaced, write_document
-from bench.training import precision_timing as precision
+from bench.training import precision_timing
 from bench.training.cached_features.store import GIB, ActivationStore
 from tests.support.faults import STUDY, can_mount, on_small_disk
 from tests.support.strategy_samples import make_model
 
-WORLD = DatasetSpec("world/fine", {"pool_per_class": 4, "test_per_class": 2})
+WORLD = DatasetSpec("synthetic/fine", {"pool_per_class": 4, "test_per_class": 2})
 SMALL = Resolution(16, 16)
 
 WRITE_EVERYTHING = """
@@ -79,7 +79,7 @@ attempt("checkpoint", lambda: keep(snapshot))
 attempt("its optimiser", lambda: keep(momentum))
 
 def decode():
-    spec = DatasetSpec("world/fine", {"pool_per_class": 60, "test_per_class": 2})
+    spec = DatasetSpec("synthetic/fine", {"pool_per_class": 60, "test_per_class": 2})
     prepare(spec, Resolution(32, 32), here, here / "cache")
 
 attempt("images", decode)
@@ -116,7 +116,7 @@ def test_a_checkpoint_without_room_is_one_clear_message(told: dict[str, object])
 
 
 def test_images_and_weights_without_room_are_refused_before_any_run(told: dict[str, object]) -> None:
-    assert str(told["images"]).startswith("UserError: no space left for the decoded images of world/fine")
+    assert str(told["images"]).startswith("UserError: no space left for the decoded images of synthetic/fine")
     assert str(told["source"]).startswith("UserError: no space left for the weights")
 
 
@@ -314,10 +314,10 @@ def test_weights_of_others_need_no_checksum(tmp_path: Path) -> None:
 @damaged
 def test_damaged_documents_are_measured_anew(damage: Damage, tmp_path: Path) -> None:
     key = Key("test_resnet", {"groups": (1, 2)}, 32, 8, "a device", "a version")
-    precision._write(key, Timing(2.0, 1.0, 8), key.path(tmp_path))
-    assert numerics.read(key, tmp_path) == Timing(2.0, 1.0, 8)
+    precision_timing._write(key, Timing(2.0, 1.0, 8), key.path(tmp_path))
+    assert precision.read(key, tmp_path) == Timing(2.0, 1.0, 8)
     hurt(key.path(tmp_path), damage)
-    assert numerics.read(key, tmp_path) is None
+    assert precision.read(key, tmp_path) is None
     backbone = BackboneSpec("test_resnet", "random", label="x")
     record.write(1.5, WORLD, backbone, 32, tmp_path)
     assert record.read(WORLD, backbone, 32, tmp_path) == 1.5

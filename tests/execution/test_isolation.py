@@ -21,8 +21,7 @@ from bench.core.schema import Tag
 from bench.execution import driver, worker
 from bench.execution.executors.inline import InlineExecutor
 from bench.execution.pending_measures import Measures
-from bench.planning import load, plan
-from bench.planning import precision as numerics
+from bench.planning import load, plan, precision
 from bench.planning.plan import Plan
 from bench.planning.precision import Key
 from bench.tracking import store
@@ -33,19 +32,17 @@ from tests.support.views import Quiet
 STUDY = """
 name: parts
 datasets:
-  - {name: world/fine, label: fine, options: {pool_per_class: 6, test_per_class: 2}, similarity: similar, n_per_class: [5]}
-  - {name: world/glyph, label: glyph, options: {pool_per_class: 6, test_per_class: 2}, similarity: SIMILARITY, n_per_class: [5]}
+  - {name: synthetic/fine, label: fine, options: {pool_per_class: 6, test_per_class: 2}, similarity: similar, n_per_class: [5]}
+  - {name: synthetic/glyph, label: glyph, options: {pool_per_class: 6, test_per_class: 2}, similarity: SIMILARITY, n_per_class: [5]}
 backbones: BACKBONES
 strategies: [full, linear_probe]
 seeds: 1
-train: {image_size: 32, numerics: NUMERICS, batch_size: 16, epochs: 1}
+train: {image_size: 32, precision: PRECISION, batch_size: 16, epochs: 1}
 matrix: {small_at_most: 5}
 system_metrics: false
 """
 RANDOM = "[{name: test_resnet, random: true, label: good}, {name: test_resnet, random: true, kwargs: {drop_rate: .5}, label: bad}]"
-SOURCE = (
-    "source: {name: world/source, options: {pool_per_class: 4, test_per_class: 1}}, source_train: {epochs: 1}"
-)
+SOURCE = "source: {name: synthetic/source, options: {pool_per_class: 4, test_per_class: 1}}, source_train: {epochs: 1}"
 SOURCES = f"[{{name: test_resnet, random: true, label: good}}, {{name: test_resnet, {SOURCE}, label: bad}}]"
 
 
@@ -62,20 +59,22 @@ class Says(Quiet):
 
 
 def written(
-    folder: Path, backbones: str = RANDOM, similarity: str = "dissimilar", numerics: str = "fp32"
+    folder: Path, backbones: str = RANDOM, similarity: str = "dissimilar", precision: str = "fp32"
 ) -> Path:
     path = folder / "parts.yaml"
     text = (
-        STUDY.replace("BACKBONES", backbones).replace("SIMILARITY", similarity).replace("NUMERICS", numerics)
+        STUDY.replace("BACKBONES", backbones)
+        .replace("SIMILARITY", similarity)
+        .replace("PRECISION", precision)
     )
     path.write_text(text)
     return path
 
 
 def made(
-    folder: Path, backbones: str = RANDOM, similarity: str = "dissimilar", numerics: str = "fp32"
+    folder: Path, backbones: str = RANDOM, similarity: str = "dissimilar", precision: str = "fp32"
 ) -> Plan:
-    path = written(folder, backbones, similarity, numerics)
+    path = written(folder, backbones, similarity, precision)
     return plan.make(load.load(path), path, folder / "cache")
 
 
@@ -119,7 +118,7 @@ CASES: dict[str, tuple[str, Callable[..., bool], dict[str, str], Callable[[Row],
     ),
     "decoding": (
         "prepare_dataset",
-        lambda dataset, *_: dataset.name == "world/glyph",
+        lambda dataset, *_: dataset.name == "synthetic/glyph",
         {},
         lambda row: row["dataset"] == "glyph",
     ),
@@ -194,15 +193,15 @@ def test_where_timing_crashes_runs_are_in_fp32_and_stay_so(
 ) -> None:
     monkeypatch.setattr(devices, "gpu_name", lambda: None)
     monkeypatch.setattr(devices, "processor", lambda: Processor("a processor", True))
-    planned = made(tmp_path, numerics="auto")
+    planned = made(tmp_path, precision="auto")
     with monkeypatch.context() as patch:
         patch.setattr(worker.precision, "decide", crash_if(lambda *_: True, worker.precision.decide))
         summary, view, rows = call(planned, tmp_path)
     assert summary.exit_code == 0 and {row["status"] for row in rows} == {"finished"} and not summary.failures
-    assert "good: numerics fp32 (timing bf16 failed here: MemoryError: no room for it)" in view.said
-    kept = numerics.read(Key.of(planned.backbones[0], planned.study.train), planned.cache)
+    assert "good: precision fp32 (timing bf16 failed here: MemoryError: no room for it)" in view.said
+    kept = precision.read(Key.of(planned.backbones[0], planned.study.train), planned.cache)
     assert kept and kept.choice().dtype == "fp32"
-    again = made(tmp_path, numerics="auto")
+    again = made(tmp_path, precision="auto")
     assert not again.undecided and call(again, tmp_path)[0].counts == {}
 
 
@@ -238,7 +237,7 @@ def test_all_that_is_wrong_is_named_at_once(tmp_path: Path) -> None:
         .read_text()
         .replace("[full, linear_probe]", "[full, last_stages, last_stages + l2_sp]")
     )
-    (tmp_path / "parts.yaml").write_text(study + "knobs: {last_stages: {k: 99}}\n")
+    (tmp_path / "parts.yaml").write_text(study + "hyperparameters: {last_stages: {k: 99}}\n")
     planned = plan.make(load.load(tmp_path / "parts.yaml"), tmp_path / "parts.yaml", tmp_path / "cache")
     with pytest.raises(UserError) as error:
         call(planned, tmp_path)
@@ -257,7 +256,7 @@ def test_all_datasets_that_are_wrong_are_named_before_a_source_is_trained(tmp_pa
                 file.write_bytes(b"no image")
     planned = made(tmp_path, SOURCES)
     text = (tmp_path / "parts.yaml").read_text()
-    for name, now in (("world/fine", "folder:one"), ("world/glyph", "folder:two")):
+    for name, now in (("synthetic/fine", "folder:one"), ("synthetic/glyph", "folder:two")):
         text = text.replace(f"name: {name}", f"name: 'folder:{now.partition(':')[2]}'")
     text = text.replace("options: {pool_per_class: 6, test_per_class: 2}, ", "")
     (tmp_path / "parts.yaml").write_text(text)
@@ -277,9 +276,9 @@ def test_images_for_a_source_are_decoded_as_its_runs_want_them(tmp_path: Path) -
     folders = [meta.parent for meta in (tmp_path / "cache" / "data").glob("*/meta.json")]
     assert len(folders) == 3, "two targets and a source, each once"
     assert {json.loads((f / "meta.json").read_text())["dataset"] for f in folders} == {
-        "world/fine",
-        "world/glyph",
-        "world/source",
+        "synthetic/fine",
+        "synthetic/glyph",
+        "synthetic/source",
     }
 
 

@@ -1,4 +1,4 @@
-"""`numerics: auto`: what is measured, kept and chosen; one choice for all strategies, and part of what a run is."""
+"""`precision: auto`: what is measured, kept and chosen; one choice for all strategies, and part of what a run is."""
 
 from __future__ import annotations
 
@@ -20,12 +20,11 @@ from bench.execution import driver
 from bench.execution.executors.inline import InlineExecutor
 from bench.execution.pending_measures import Measures
 from bench.models.build import build
-from bench.planning import load, plan
-from bench.planning import precision as numerics
+from bench.planning import load, plan, precision
 from bench.planning.precision import Choice, Key, Timing
 from bench.storage.places import Places
 from bench.tracking import store
-from bench.training import precision_timing as precision
+from bench.training import precision_timing
 from bench.training.device import choose
 from bench.training.precision_timing import HOPELESS, PILOT, SECONDS, compare
 from bench.training.run.ingredients import prepare_dataset
@@ -35,9 +34,9 @@ from tests.support.specs import SPEC
 from tests.support.strategy_samples import TRAIN, composed, make_trainer
 from tests.support.views import Says
 
-AUTO = TINY_STUDY.replace("numerics: fp32, ", "")
+AUTO = TINY_STUDY.replace("precision: fp32, ", "")
 OLD_ID = "d5ae21827680cca0"
-"""Of SPEC before numerics were measured, when "auto" was fp32 on a CPU."""
+"""Of SPEC before precision were measured, when "auto" was fp32 on a CPU."""
 
 BACKBONE = BackboneSpec("test_resnet", "random", label="net")
 SMALL = TrainSpec(image_size=32, batch_size=8)
@@ -119,10 +118,12 @@ def test_a_network_without_bf16_kernels_stays_in_fp32() -> None:
 
 
 def test_a_real_network_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = precision.decide(KEY, BACKBONE, Path("."), tmp_path)
+    found = precision_timing.decide(KEY, BACKBONE, Path("."), tmp_path)
     assert found.fp32 > 0 and found.bf16 and found.bf16 > 0 and 2 <= found.images <= 8
     monkeypatch.setattr(precision, "measure", None)  # nothing is measured again
-    assert precision.decide(KEY, BACKBONE, Path("."), tmp_path) == found == numerics.read(KEY, tmp_path)
+    assert (
+        precision_timing.decide(KEY, BACKBONE, Path("."), tmp_path) == found == precision.read(KEY, tmp_path)
+    )
     stored = json.loads(KEY.path(tmp_path).read_text())
     assert stored["of"]["device"] == "a device" and stored["threads"] == torch.get_num_threads()
     assert [p.name for p in KEY.path(tmp_path).parent.iterdir() if p.is_file()] == [KEY.path(tmp_path).name]
@@ -143,12 +144,12 @@ def test_what_decides_is_in_the_key_and_what_does_not_is_not(monkeypatch: pytest
 def test_a_processor_without_bf16_needs_no_measurement(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert numerics.choose(BACKBONE, SMALL, tmp_path) is None
+    assert precision.choose(BACKBONE, SMALL, tmp_path) is None
     monkeypatch.setattr(devices, "processor", lambda: Processor("old", False))
-    choice = numerics.choose(BACKBONE, SMALL, tmp_path)
+    choice = precision.choose(BACKBONE, SMALL, tmp_path)
     assert choice and choice.dtype == "fp32"
     monkeypatch.setattr(devices, "gpu_name", lambda: "a GPU")
-    assert numerics.choose(BACKBONE, SMALL, tmp_path) is None, "the GPU trains, whatever the processor has"
+    assert precision.choose(BACKBONE, SMALL, tmp_path) is None, "the GPU trains, whatever the processor has"
 
 
 @pytest.mark.parametrize(
@@ -176,8 +177,8 @@ def test_fp32_runs_keep_the_ids_they_had_and_bf16_runs_are_others() -> None:
     def of(**train: Any) -> str:
         return replace(SPEC, train=replace(SPEC.train, **train)).run_id
 
-    assert of() == of(numerics="fp32") == OLD_ID
-    assert of(numerics="bf16") == "c7ae95b660b38f70"
+    assert of() == of(precision="fp32") == OLD_ID
+    assert of(precision="bf16") == "c7ae95b660b38f70"
 
 
 def made(folder: Path, text: str = AUTO, *overrides: str) -> plan.Plan:
@@ -191,7 +192,7 @@ def remember(planned: plan.Plan, ratio: float) -> None:
         key = Key.of(backbone, planned.study.train)
         path = key.path(planned.cache)
         path.parent.mkdir(parents=True, exist_ok=True)
-        precision._write(key, Timing(1.0, 1 / ratio, 16), path)
+        precision_timing._write(key, Timing(1.0, 1 / ratio, 16), path)
 
 
 def test_the_plan_resolves_what_was_measured(tmp_path: Path) -> None:
@@ -200,16 +201,16 @@ def test_the_plan_resolves_what_was_measured(tmp_path: Path) -> None:
     ids = {r.run_id for r in before.runs}
     remember(before, 0.8)
     as_fp32 = made(tmp_path)
-    assert not as_fp32.undecided and {r.spec.train.numerics for r in as_fp32.runs} == {"fp32"}
+    assert not as_fp32.undecided and {r.spec.train.precision for r in as_fp32.runs} == {"fp32"}
     assert {r.run_id for r in as_fp32.runs} == ids == {r.run_id for r in made(tmp_path, TINY_STUDY).runs}
     remember(before, 1.7)
     as_bf16 = made(tmp_path)
-    assert {r.spec.train.numerics for r in as_bf16.runs} == {"bf16"}, "one choice for all strategies"
+    assert {r.spec.train.precision for r in as_bf16.runs} == {"bf16"}, "one choice for all strategies"
     assert not {r.run_id for r in as_bf16.runs} & ids
     assert {r.run_id for r in as_bf16.runs} == {
-        r.run_id for r in made(tmp_path, AUTO, "train.numerics=bf16").runs
+        r.run_id for r in made(tmp_path, AUTO, "train.precision=bf16").runs
     }
-    assert not made(tmp_path, TINY_STUDY).numerics, "a study that names its format is not measured"
+    assert not made(tmp_path, TINY_STUDY).precision, "a study that names its format is not measured"
 
 
 def test_searches_and_teachers_follow(tmp_path: Path) -> None:
@@ -220,8 +221,8 @@ def test_searches_and_teachers_follow(tmp_path: Path) -> None:
     after = made(tmp_path, text)
     assert len(after.tunings) == len(before.tunings) and not set(after.tunings) & set(before.tunings)
     specs = [r.tuning.trial({}, 1) for r in after.runs if r.tuning]
-    assert {s.train.numerics for s in specs} == {"bf16"}
-    teaching = {s.teaching().train.numerics for s in specs if s.teacher}
+    assert {s.train.precision for s in specs} == {"bf16"}
+    teaching = {s.teaching().train.precision for s in specs if s.teacher}
     assert teaching == {"bf16"}
 
 
@@ -240,13 +241,13 @@ def test_a_study_measures_once_and_its_runs_say_what_they_used(
     monkeypatch.setattr(Measures, "jobs", lambda *_: [])  # of similarity, which take most of the time
     monkeypatch.setattr(Measures, "settled", True)
     few = (
-        "datasets=[{name: world/fine, options: {pool_per_class: 12, test_per_class: 2}, similarity: similar, "
+        "datasets=[{name: synthetic/fine, options: {pool_per_class: 12, test_per_class: 2}, similarity: similar, "
         "n_per_class: 5}]",
         "backbones=[{name: test_resnet, random: true}]",
         "train.epochs=1",
     )
     _, first = run(made(tmp_path, TINY_STUDY, *few, "seeds=1"), tmp_path)
-    assert {r["tags"][Tag.NUMERICS] for r in first} == {"fp32"} and len(first) == 2
+    assert {r["tags"][Tag.PRECISION] for r in first} == {"fp32"} and len(first) == 2
     monkeypatch.setattr(precision, "measure", None)
     _, runs = run(made(tmp_path, AUTO, *few, "seeds=1"), tmp_path)
     assert len(runs) == 2, "nothing to run, nothing measured"
@@ -254,24 +255,24 @@ def test_a_study_measures_once_and_its_runs_say_what_they_used(
     monkeypatch.setattr(precision, "measure", lambda *_: Timing(1.7, 1.0, 16))
     monkeypatch.setattr(driver, "_report", write_report)
     said, runs = run(made(tmp_path, AUTO, *few), tmp_path)
-    assert "test_resnet: numerics bf16 (a step in bf16 is 1.70 x as fast here)" in said
+    assert "test_resnet: precision bf16 (a step in bf16 is 1.70 x as fast here)" in said
     assert any(line.startswith("2 stored run(s) in fp32 do not count") for line in said)
-    new = [r for r in runs if r["tags"][Tag.NUMERICS] == "bf16"]
-    assert len(new) == 4 and {r["params"]["train.numerics"] for r in new} == {"bf16"}
+    new = [r for r in runs if r["tags"][Tag.PRECISION] == "bf16"]
+    assert len(new) == 4 and {r["params"]["train.precision"] for r in new} == {"bf16"}
     assert {r["tags"][Tag.STRATEGY] for r in new} == {"linear_probe", "full + head_x10"}
     report = (tmp_path / "out" / "tiny" / "report.md").read_text()
     assert "`auto`: `bf16` on `test_resnet` (a step in bf16 is 1.70 x as fast here)" in report
-    assert "numerics: bf16 (4 runs)" in report
+    assert "precision: bf16 (4 runs)" in report
 
     monkeypatch.setattr(precision, "measure", None)  # the choice is kept
     monkeypatch.setattr(driver, "_report", lambda *_: None)
     said, again = run(made(tmp_path, AUTO, *few, "seeds=3"), tmp_path)
-    assert len(again) == len(runs) + 2 and not any("numerics" in line for line in said)
+    assert len(again) == len(runs) + 2 and not any("precision" in line for line in said)
 
 
 def test_reports_of_older_studies_show_what_they_asked_for() -> None:
-    document = {"train": {"epochs": 3, "fit": "train", "numerics": "auto"}, "backbones": [{"label": "net"}]}
-    assert words.settings(document) == [("epochs", "`3`"), ("numerics", "`auto`")]
+    document = {"train": {"epochs": 3, "fit": "train", "precision": "auto"}, "backbones": [{"label": "net"}]}
+    assert words.settings(document) == [("epochs", "`3`"), ("precision", "`auto`")]
 
 
 @pytest.fixture(scope="module")
@@ -288,8 +289,8 @@ def test_training_in_bf16_agrees_with_fp32(network: str, digits: ImageSet) -> No
     for name in ("fp32", "bf16"):
         torch.manual_seed(0)
         model = build(BackboneSpec(network, "random"), 10, 16).to(memory_format=torch.channels_last)
-        settings = replace(TRAIN, numerics=name, batch_size=32)
-        assert choose(settings).dtype == precision.DTYPES[name]
+        settings = replace(TRAIN, precision=name, batch_size=32)
+        assert choose(settings).dtype == precision_timing.DTYPES[name]
         trainer, log = make_trainer(model, Task(train, val, 10, 6, 32), settings)
         trainer.run(composed("full", full={"lr": 1e-3}))
         curves[name] = torch.tensor([epoch["train/loss"] for epoch in log])

@@ -18,7 +18,7 @@ def names(expression: str, search: tuple[str, ...] = ("*",), fix: tuple[str, ...
     return [s.name for s in space(compose.parse(expression, {}), search, fix, {})]
 
 
-def test_every_knob_with_a_range_is_searched() -> None:
+def test_every_hyperparameter_with_a_range_is_searched() -> None:
     assert names("full + head_x10 + l2_sp") == ["full.lr", "head_x10.multiplier", "l2_sp.alpha", "l2_sp.beta"]
     assert names("logreg") == []
 
@@ -36,9 +36,9 @@ def test_a_study_narrows_a_range_on_the_declared_scale() -> None:
     assert (lr.low, lr.high, lr.log, lr.default) == (0.001, 0.01, True, 0.003)
 
 
-def test_a_knob_without_a_range_can_be_given_one() -> None:
+def test_a_hyperparameter_without_a_range_can_be_given_one() -> None:
     (k,) = space(compose.parse("last_stages", {}), ["*.k"], [], {"last_stages": {"k": [1, 3]}})
-    assert (k.low, k.high, k.default) == (1, 3, compose.parse("last_stages", {}).freeze.knobs["k"])
+    assert (k.low, k.high, k.default) == (1, 3, compose.parse("last_stages", {}).freeze.hyperparameters["k"])
 
 
 @pytest.mark.parametrize(
@@ -56,12 +56,12 @@ def test_ranges_without_sense_are_refused(ranges: dict, message: str) -> None:
         space(compose.parse("full", {}), ["*"], [], ranges)
 
 
-def test_drawn_knobs_reach_the_strategy_and_its_teacher() -> None:
+def test_drawn_hyperparameters_reach_the_strategy_and_its_teacher() -> None:
     strategy = compose.parse("full + head_x10 + distill", {})
     params: Params = {"full.lr": 0.5, "distill.teacher_lr": 0.25}
     drawn = with_params(strategy, params)
-    assert drawn.freeze.knobs["lr"] == 0.5 and drawn.lr == strategy.lr
-    assert tuning.teaching(drawn).freeze.knobs["lr"] == 0.25
+    assert drawn.freeze.hyperparameters["lr"] == 0.5 and drawn.lr == strategy.lr
+    assert tuning.teaching(drawn).freeze.hyperparameters["lr"] == 0.25
 
 
 def planned(tmp_path: Path, tune: str, strategies: str = "[linear_probe, full + head_x10]") -> planning.Plan:
@@ -69,7 +69,7 @@ def planned(tmp_path: Path, tune: str, strategies: str = "[linear_probe, full + 
     text = TINY_STUDY.replace(
         "strategies:\n  - linear_probe\n  - full + head_x10\n", f"strategies: {strategies}\n"
     )
-    known = "knobs:\n  linear_probe: {lr: 0.01}\n  full: {lr: 0.001}\n"
+    known = "hyperparameters:\n  linear_probe: {lr: 0.01}\n  full: {lr: 0.001}\n"
     path.write_text(f"{text.replace(known, '')}tune: {tune}\n")
     return planning.make(load.load(path), path, tmp_path)
 
@@ -81,7 +81,7 @@ def planned(tmp_path: Path, tune: str, strategies: str = "[linear_probe, full + 
         ("{trials: 3, seconds: 5}", "has trials and seconds"),
         ("{trials: 0}", "greater than or equal to 1"),
         ("{trials: 3, search: [fool.lr]}", "did you mean full.lr"),
-        ("{trials: 3, ranges: {full: {rate: [0.1, 0.2]}}}", "full.rate is no knob"),
+        ("{trials: 3, ranges: {full: {rate: [0.1, 0.2]}}}", "full.rate is no hyperparameter"),
         ("{trials: 3, smapler: tpe}", "did you mean sampler"),
         ("{trials: 3}\ntrain: {evaluate: best}", "stands twice"),
     ],
@@ -109,7 +109,7 @@ def test_runs_that_count_train_on_validation_images_too_unless_a_method_needs_th
     assert {run.tuning.spec.train.fit for run in plan.tunings.values()} == {"train"}, "trials hold them out"
 
 
-def test_a_strategy_without_knobs_to_search_is_run_once_for_both_settings(tmp_path: Path) -> None:
+def test_a_strategy_without_hyperparameters_to_search_is_run_once_for_both_settings(tmp_path: Path) -> None:
     plan = planned(tmp_path, "{trials: 3}", "[logreg, full]")
     logreg = [run for run in plan.runs if run.spec.strategy.label == "logreg"]
     assert len(logreg) == 12 and len({run.run_id for run in logreg}) == 6

@@ -43,7 +43,7 @@ def test_labels_and_defaults_leave_the_identity_alone_and_settings_do_not(tmp_pa
     assert make(tmp_path, TINY_STUDY, "datasets.0.similarity=dissimilar").runs[0].run_id == base
     assert make(tmp_path, TINY_STUDY, "train.warmup=0.1").runs[0].run_id == base
     assert make(tmp_path, TINY_STUDY, "train.warmup=0.2").runs[0].run_id != base
-    assert make(tmp_path, TINY_STUDY, "knobs.linear_probe.lr=0.02").runs[0].run_id != base
+    assert make(tmp_path, TINY_STUDY, "hyperparameters.linear_probe.lr=0.02").runs[0].run_id != base
 
 
 def test_axes_expand_to_the_product_without_the_meaningless(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_axes_expand_to_the_product_without_the_meaningless(tmp_path: Path) -> N
 
 def test_scientific_notation_is_a_number(tmp_path: Path) -> None:
     planned = make(tmp_path, TINY_STUDY.replace("lr: 0.001", "lr: 1e-3"))
-    assert planned.strategies[1].freeze.knobs["lr"] == 0.001
+    assert planned.strategies[1].freeze.hyperparameters["lr"] == 0.001
 
 
 def test_two_names_for_one_run_are_refused(tmp_path: Path) -> None:
@@ -87,7 +87,8 @@ def test_other_images_in_a_folder_are_other_runs(tmp_path: Path) -> None:
         for i in range(12):
             Image.new("RGB", (9, 9), (i, 2 * i, 7)).save(tmp_path / "images" / name / f"{i}.png")
     text = TINY_STUDY.replace(
-        "- name: world/glyph\n    options: {pool_per_class: 12, test_per_class: 5}", "- name: folder:images"
+        "- name: synthetic/glyph\n    options: {pool_per_class: 12, test_per_class: 5}",
+        "- name: folder:images",
     )
     before = [r.run_id for r in make(tmp_path, text).runs if r.dataset == "images"]
     assert before == [r.run_id for r in make(tmp_path, text).runs if r.dataset == "images"]

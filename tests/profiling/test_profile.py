@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def planned(folder: Path, *sets: str) -> Plan:
     path = folder / "tiny.yaml"
-    text = [*ONE_CELL, *STRATEGIES, "knobs={}", "train.epochs=4", *sets]
+    text = [*ONE_CELL, *STRATEGIES, "hyperparameters={}", "train.epochs=4", *sets]
     return planning.make(load.load(path, text), path, folder / ".bench-cache")
 
 
@@ -243,7 +243,7 @@ def test_the_command_prints_a_table_or_json_and_leaves_no_trace(folder: Path) ->
     as_json = bench(folder, "profile", "tiny.yaml", "--strategy", "linear_probe", "--json", "--workers", "0")
     assert as_json.returncode == 0, as_json.stderr
     found = json.loads(as_json.stdout)
-    assert found["run"]["strategy"] == "linear_probe" and found["numerics"] == "fp32"
+    assert found["run"]["strategy"] == "linear_probe" and found["precision"] == "fp32"
     assert {p.name for p in folder.iterdir()} == before | {".bench-cache"}
     listed = json.loads(bench(folder, "plan", "tiny.yaml", "--json").stdout)
     assert not listed["done"] and found["run"]["run_id"] in {run["run_id"] for run in listed["runs"]}

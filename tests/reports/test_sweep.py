@@ -1,4 +1,4 @@
-"""The section along a knob, against plain computations on hand-made studies."""
+"""The section along a hyperparameter, against plain computations on hand-made studies."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ ACCURACY = {
 }
 
 
-def document(knobs: dict[str, dict[str, Any]] | None = None) -> dict[str, Any]:
+def document(hyperparameters: dict[str, dict[str, Any]] | None = None) -> dict[str, Any]:
     """Freezing depths 4, 0 and 2 in the plan's order (so not sorted), and another strategy."""
     made = samples.document(ACCURACY, seeds=(0, 1, 2))
     made["matrix"] |= {"baseline": "none", "rule": {"similar-small": "none", "dissimilar-small": "four"}}
-    given = knobs or {label: {"k": k, "lr": 0.001} for label, k in DEPTHS.items()}
+    given = hyperparameters or {label: {"k": k, "lr": 0.001} for label, k in DEPTHS.items()}
     for strategy in made["strategies"]:
         if strategy["label"] in given:
-            strategy["freeze"] = {"name": "freeze_first", "knobs": given[strategy["label"]]}
-            strategy["lr"] = [{"name": "head_x10", "knobs": {"multiplier": 10.0}}]
-            strategy["regularize"] = [{"name": "none", "knobs": {}}]
+            strategy["freeze"] = {"name": "freeze_first", "hyperparameters": given[strategy["label"]]}
+            strategy["lr"] = [{"name": "head_x10", "hyperparameters": {"multiplier": 10.0}}]
+            strategy["regularize"] = [{"name": "none", "hyperparameters": {}}]
     made["strategies"].reverse()
     return made
 
@@ -55,27 +55,31 @@ def test_a_line_is_found_and_in_order(study: Study) -> None:
     assert list(found.lines[0].strategies.items()) == [(0, "none"), (2, "two"), (4, "four")]
 
 
-def test_other_knobs_that_differ_are_named() -> None:
-    knobs = {"none": {"k": 0, "lr": 0.1}, "two": {"k": 2, "lr": 0.1}, "four": {"k": 4, "lr": 0.2}}
-    found = sweep(document(knobs))
+def test_other_hyperparameters_that_differ_are_named() -> None:
+    hyperparameters = {"none": {"k": 0, "lr": 0.1}, "two": {"k": 2, "lr": 0.1}, "four": {"k": 4, "lr": 0.2}}
+    found = sweep(document(hyperparameters))
     assert found is not None and found.lines[0].others == ["freeze_first.lr"]
 
 
 @pytest.mark.parametrize(
-    "knobs",
+    "hyperparameters",
     [
         {"none": {"k": 0}, "two": {"k": 2}},  # a comparison, not a line
         {"none": {"k": 0}, "two": {"k": 2}, "four": {"k": 2}},  # the same number twice
-        {"none": {"k": 0, "x": 1}, "two": {"k": 2, "x": 2}, "four": {"k": 4, "x": 3}},  # of which knob?
+        {
+            "none": {"k": 0, "x": 1},
+            "two": {"k": 2, "x": 2},
+            "four": {"k": 4, "x": 3},
+        },  # of which hyperparameter?
         {"none": {"k": "a"}, "two": {"k": "b"}, "four": {"k": "c"}},  # no numbers
         {"none": {"k": True}, "two": {"k": False}, "four": {"k": 3}},
     ],
 )
-def test_what_is_no_line(knobs: dict[str, dict[str, Any]]) -> None:
-    assert sweep(document(knobs)) is None
+def test_what_is_no_line(hyperparameters: dict[str, dict[str, Any]]) -> None:
+    assert sweep(document(hyperparameters)) is None
 
 
-def test_a_knob_that_is_searched_is_no_axis() -> None:
+def test_a_hyperparameter_that_is_searched_is_no_axis() -> None:
     made = document()
     made["tune"] = {"spaces": {"two": {"freeze_first.k": "1 to 4"}}}
     assert sweep(made) is None

@@ -19,7 +19,7 @@ from tests.support import report_samples as samples
 
 SEEDS = (0, 1, 2, 3)
 TUNE = {
-    "trials": 4, "seconds": None, "image_steps": None, "sampler": "tpe", "pruner": "none", "splits": 2,
+    "trials": 4, "seconds": None, "samples_seen": None, "sampler": "tpe", "pruner": "none", "splits": 2,
     "each_seed": False, "refit": True, "untuned": True,
 }  # fmt: skip
 LOST = 0.06
@@ -120,10 +120,12 @@ def test_searches_are_told_with_their_trials(study: Study) -> None:
 def test_the_report_shows_tuned_and_untuned_side_by_side(study: Study, tmp_path: Path) -> None:
     folder = write_study(study, "tuned", tmp_path)
     text = (folder / "report.md").read_text()
-    assert "## Default knobs and fair tuning" in text and "every strategy got 4 trials" in text
-    assert "each trial the mean over 2 splits" in text and "knobs tuned on validation images" in text
+    assert "## Default hyperparameters and fair tuning" in text and "every strategy got 4 trials" in text
+    assert (
+        "each trial the mean over 2 splits" in text and "hyperparameters tuned on validation images" in text
+    )
     assert {"tuning.png", "history.png"} <= {path.name for path in (folder / "figures").iterdir()}
-    section = text.split("## Default knobs")[1]
+    section = text.split("## Default hyperparameters")[1]
     (line,) = [
         x
         for x in section.splitlines()
@@ -142,4 +144,4 @@ def test_a_study_that_does_not_tune_says_nothing_of_it(tmp_path: Path) -> None:
     text = (
         write_study(join(document, samples.all_stored(document)), "s", tmp_path) / "report.md"
     ).read_text()
-    assert "fair tuning" not in text and "knobs fixed beforehand" in text
+    assert "fair tuning" not in text and "hyperparameters fixed beforehand" in text

@@ -115,7 +115,7 @@ def test_on_a_gpu_accuracy_is_drawn_over_its_memory_too(out: Path) -> None:
 def test_times_of_runs_that_were_trained_as_one_are_explained(report: Path, out: Path) -> None:
     study = samples.document()
     runs = samples.all_stored(study)
-    runs[0]["metrics"][Metric.TRAINED_TOGETHER] = 8
+    runs[0]["metrics"][Metric.VECTORIZED_RUNS] = 8
     text = (write_study(join(study, runs), "together", out) / "report.md").read_text()
     assert "trained as one" in text and "trained as one" not in (report / "report.md").read_text()
 

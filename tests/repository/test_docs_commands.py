@@ -1,6 +1,6 @@
-"""Every command of the documents works: those of seconds are run, in a small world; of the others all but the running.
+"""Every command of the documents works: those of seconds are run, in a small workspace; of the others all but the running.
 
-The world has a study of each name that the documents use, of a few runs, and a store in which they end up. A command that
+It has a study of each name that the documents use, of a few runs, and a store in which they end up. A command that
 is of no known kind fails: it wants a line here that says how it is tried.
 """
 
@@ -35,12 +35,12 @@ PAGES = [
 STUDY = """
 name: NAME
 question: Do the commands of the documents work?
-datasets: [{name: world/fine, options: {pool_per_class: 6, test_per_class: 2}, similarity: similar, n_per_class: 5}]
+datasets: [{name: synthetic/fine, options: {pool_per_class: 6, test_per_class: 2}, similarity: similar, n_per_class: 5}]
 backbones: [{name: test_resnet, random: true}]
 strategies: [linear_probe, full]
-knobs: {full: {lr: 0.001}}
+hyperparameters: {full: {lr: 0.001}}
 seeds: 1
-train: {image_size: 32, numerics: fp32, batch_size: 16, epochs: 1}
+train: {image_size: 32, precision: fp32, batch_size: 16, epochs: 1}
 matrix: {small_at_most: 5}
 system_metrics: false
 """
@@ -101,7 +101,7 @@ def commands(text: str) -> list[list[str]]:
 
 
 @dataclass
-class World:
+class Workspace:
     """A folder in which the commands of the documents are typed."""
 
     folder: Path
@@ -117,7 +117,7 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("documents")
     (folder / "studies").mkdir()
     for study in (ROOT / "studies").glob("*.yaml"):
@@ -136,37 +136,37 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Any:
         patch.setenv("BENCH_CACHE", str(folder / "cache"))
         patch.setattr(cli, "local_pool", lambda *args, **kwargs: InlineExecutor())
         patch.setattr(cli.os, "execve", lambda *args: None)  # `bench ui` becomes MLflow's server
-        made = World(folder)
+        made = Workspace(folder)
         made.bench("run", "studies/quickstart.yaml", "--workers", "0", "--no-report")
         yield made
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name if p.parent == ROOT else f"docs/{p.name}")
-def test_commands_work(page: Path, world: World) -> None:
+def test_commands_work(page: Path, workspace: Workspace) -> None:
     for block in blocks(page):
         if block.kind == "yaml":
-            try_study(world, block.text)
+            try_study(workspace, block.text)
         elif block.kind == "python":
             exec(compile(block.text, str(page), "exec"), {})
         elif block.kind == "span":
             (words,) = commands(block.text)
-            try_command(world, words, whole=False)
+            try_command(workspace, words, whole=False)
         elif block.kind == "sh":
             for words in commands(block.text):
-                try_command(world, words, whole=True)
+                try_command(workspace, words, whole=True)
         else:
             assert block.kind == "", f"code of a kind that is not known: {block.kind}"
             for line in block.text.splitlines():
                 assert line.split(" ")[0] not in OURS, f"a command in a fence that does not say sh: {line}"
 
 
-def try_command(world: World, words: list[str], whole: bool) -> None:
+def try_command(workspace: Workspace, words: list[str], whole: bool) -> None:
     """whole: as one would type it; otherwise it stands in a sentence, perhaps without its arguments."""
     while re.match(r"[A-Z_]+=", words[0]):
         words = words[1:]
     program, *rest = words
     if program == "bench":
-        try_bench(world, rest, whole)
+        try_bench(workspace, rest, whole)
     elif program == "make":
         try_make(rest)
     elif program in ("pytest", "python", ".venv/bin/python"):
@@ -192,7 +192,7 @@ def try_command(world: World, words: list[str], whole: bool) -> None:
         assert (ROOT / ELSEWHERE[program]).exists()
 
 
-def try_bench(world: World, words: list[str], whole: bool) -> None:
+def try_bench(workspace: Workspace, words: list[str], whole: bool) -> None:
     words = [PLACEHOLDERS.get(word, word) for word in words if word != "..."]
     group = typer.main.get_command(cli.app)
     command: click.Command = group.commands[words[0]]  # type: ignore[attr-defined]
@@ -202,15 +202,15 @@ def try_bench(world: World, words: list[str], whole: bool) -> None:
     if not whole:
         return
     command.make_context(words[0], list(words[1:]))
-    plan_the_real_study(world, words)
+    plan_the_real_study(workspace, words)
     if used & FAR:
         return
     words = [SMALLER.get(word, word) for word in words]
     extra = {"run": ["--workers", "0", "--no-report"], "profile": ["--workers", "0"], "ui": []}
-    assert world.bench(*words, *extra.get(words[0], [])).strip()
+    assert workspace.bench(*words, *extra.get(words[0], [])).strip()
 
 
-def plan_the_real_study(world: World, words: list[str]) -> None:
+def plan_the_real_study(workspace: Workspace, words: list[str]) -> None:
     """With what the command overrides. Those of data that are not part of the product are planned in tests/repository/test_layers.py."""
     sets = [word for option, word in pairwise(words) if option == "--set"]
     for word in words:
@@ -218,7 +218,7 @@ def plan_the_real_study(world: World, words: list[str]) -> None:
         if word.endswith(".yaml") and word != "studies/mine.yaml":
             study = load.load(path, sets)
             if not any(entry.name.startswith("folder:") for entry in study.datasets):
-                assert plan.make(study, path, world.folder / "cache").runs
+                assert plan.make(study, path, workspace.folder / "cache").runs
 
 
 def try_make(words: list[str]) -> None:
@@ -260,24 +260,24 @@ def try_pip(words: list[str]) -> None:
             assert re.search(rf"^{name}==", (ROOT / "constraints.txt").read_text(), re.MULTILINE), name
 
 
-def try_study(world: World, text: str) -> None:
+def try_study(workspace: Workspace, text: str) -> None:
     """A whole study plans; a section does in place of that of a small one."""
     given = yaml.safe_load(text)
     small = {**yaml.safe_load(STUDY), "strategies": ["linear_probe", "full + head_x10 + l2_sp"]}
     content = given if "datasets" in given else {**small, **given}
     if any(entry["name"] == "folder:../photos" for entry in content["datasets"]):
         for name in ("cat", "dog"):
-            (world.folder / "photos" / name).mkdir(parents=True, exist_ok=True)
+            (workspace.folder / "photos" / name).mkdir(parents=True, exist_ok=True)
             for i in range(75):
-                (world.folder / "photos" / name / f"{i}.jpg").touch()  # planning opens none
-    path = world.folder / "studies" / "documents.yaml"
+                (workspace.folder / "photos" / name / f"{i}.jpg").touch()  # planning opens none
+    path = workspace.folder / "studies" / "documents.yaml"
     path.write_text(yaml.safe_dump(content))
     study = load.load(path)
     if not any(entry.checkpoint for entry in study.backbones):  # a file of the reader's
-        assert plan.make(study, path, world.folder / "cache").runs
+        assert plan.make(study, path, workspace.folder / "cache").runs
 
 
-def test_a_command_that_does_not_exist_is_found(world: World) -> None:
+def test_a_command_that_does_not_exist_is_found(workspace: Workspace) -> None:
     for wrong in (
         "bench rum studies/quickstart.yaml",
         "bench run studies/quickstart.yaml --wokers 2",
@@ -292,4 +292,4 @@ def test_a_command_that_does_not_exist_is_found(world: World) -> None:
     ):
         with pytest.raises(Exception):  # noqa: B017
             (words,) = commands(wrong)
-            try_command(world, words, whole=True)
+            try_command(workspace, words, whole=True)

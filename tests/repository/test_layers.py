@@ -188,7 +188,7 @@ def passes(code: str) -> None:
 CATALOGUE = "import sys; from bench.planning import catalogue; catalogue.strategies(); assert 'torch' not in sys.modules"
 
 
-def test_reading_the_knobs_of_all_strategies_loads_no_torch() -> None:
+def test_reading_the_hyperparameters_of_all_strategies_loads_no_torch() -> None:
     passes(CATALOGUE)
 
 

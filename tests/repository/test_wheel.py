@@ -19,14 +19,14 @@ IMAGES = "options={pool_per_class: 12, test_per_class: 5}"
 SMALL = [
     f"--set={setting}"
     for setting in (
-        *("seeds=1", "strategies=[linear_probe, full]", "knobs={full: {lr: 1e-3}}"),
+        *("seeds=1", "strategies=[linear_probe, full]", "hyperparameters={full: {lr: 1e-3}}"),
         *(
             "train.epochs=1",
             "train.min_steps=0",
             "matrix.small_at_most=5",
             "backbones.0.source_train.epochs=1",
         ),
-        "backbones.0.source={name: world/source, options: {pool_per_class: 8, test_per_class: 2}}",
+        "backbones.0.source={name: synthetic/source, options: {pool_per_class: 8, test_per_class: 2}}",
         *(f"datasets.{i}.{setting}" for i in (0, 1) for setting in (IMAGES, "n_per_class=[5, 10]")),
     )
 ]

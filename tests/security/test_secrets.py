@@ -53,7 +53,7 @@ strategies:
   - {use: full, label: "![x](/etc/hostname) `$(touch x)` <b>"}
 seeds: 2
 tune: {trials: 2, storage: searches.journal}
-train: {image_size: 32, numerics: fp32, optimizer: adamw, batch_size: 4, epochs: 1}
+train: {image_size: 32, precision: fp32, optimizer: adamw, batch_size: 4, epochs: 1}
 """
 
 CLASSES = ("<script>alert(1)", "<img src=x onerror=alert(2)>")

@@ -18,8 +18,8 @@ from bench.similarity.measure import first_of_each_class, measure_dataset, measu
 from bench.storage.places import Places
 from bench.training.run.ingredients import make_model, prepare_dataset
 
-SOURCE = DatasetSpec("world/source", {"pool_per_class": 8, "test_per_class": 2})
-FINE = DatasetSpec("world/fine", {"pool_per_class": 12, "test_per_class": 2})
+SOURCE = DatasetSpec("synthetic/source", {"pool_per_class": 8, "test_per_class": 2})
+FINE = DatasetSpec("synthetic/fine", {"pool_per_class": 12, "test_per_class": 2})
 BACKBONE = BackboneSpec("test_resnet", "source", source=SOURCE, source_train={"epochs": 1}, label="net")
 RANDOM = BackboneSpec("test_resnet", "random", label="net")
 SIZES = {3: 3, 10: 10}
@@ -88,7 +88,7 @@ def test_subsets_are_the_seed_s_nested_and_limited() -> None:
     assert np.bincount(y[first_of_each_class(pool, 20, 0, 1)]).tolist() == [10] * 4
 
 
-def test_low_level_distance_follows_the_world_s_knob_with_random_weights(places: Places) -> None:
+def test_low_level_distance_follows_the_similarity_setting_with_random_weights(places: Places) -> None:
     """s = 1, .5, 0. The stem needs no training for it: random filters see colours and edges."""
     torch.manual_seed(0)
     from bench.similarity.frechet import distance
@@ -96,7 +96,7 @@ def test_low_level_distance_follows_the_world_s_knob_with_random_weights(places:
     model = make_model(RANDOM, 2, 32, places)
     source = prepare_dataset(SOURCE, RANDOM, 32, places).pool
     options = {"pool_per_class": 40, "test_per_class": 2}
-    blends = [DatasetSpec("world/blend", {**options, "similarity": s}) for s in (1.0, 0.5, 0.0)]
+    blends = [DatasetSpec("synthetic/blend", {**options, "similarity": s}) for s in (1.0, 0.5, 0.0)]
     found = [distance(model, source, prepare_dataset(blend, RANDOM, 32, places).pool) for blend in blends]
     assert found[0] < found[1] < found[2], found
     assert found[2] > 3 * found[0]

@@ -98,7 +98,7 @@ def test_the_command_prints_tables_and_json(folder: Path, monkeypatch: pytest.Mo
         "backbones=[{name: test_resnet, random: true}]",
     ]
     text = CliRunner().invoke(cli.app, command, catch_exceptions=False).stdout
-    assert "world/glyph(pool_per_class=12,test_per_class=5) on test_resnet" in text
+    assert "synthetic/glyph(pool_per_class=12,test_per_class=5) on test_resnet" in text
     assert "LogME" in text and "no Fréchet distance, stem" in text and "not at hand" in text
     result = CliRunner().invoke(cli.app, [*command, "--json"], catch_exceptions=False)
     entries = json.loads(result.stdout)

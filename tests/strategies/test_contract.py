@@ -123,7 +123,7 @@ def test_composes_or_is_refused_with_a_reason(strategy: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("expression", "knobs", "says"),
+    ("expression", "hyperparameters", "says"),
     [
         ("last_stages", {"k": 0}, "linear_probe"),
         ("last_stages", {"k": 99}, "stages 1.."),
@@ -131,11 +131,15 @@ def test_composes_or_is_refused_with_a_reason(strategy: str) -> None:
         ("staged", {"unfreeze": 99}, "stages"),
     ],
 )
-def test_knobs_that_do_not_fit_the_network_are_refused(
-    expression: str, knobs: dict[str, float], says: str
+def test_hyperparameters_that_do_not_fit_the_network_are_refused(
+    expression: str, hyperparameters: dict[str, float], says: str
 ) -> None:
     with pytest.raises(UserError, match=says):
-        next(composed(expression, **{expression: knobs}).phases(make_model("test_resnet"), make_task()))
+        next(
+            composed(expression, **{expression: hyperparameters}).phases(
+                make_model("test_resnet"), make_task()
+            )
+        )
 
 
 @pytest.mark.parametrize("name", strategies.TABLE)
@@ -144,8 +148,10 @@ def test_every_part_has_a_card(name: str) -> None:
     module = __import__(part.__module__, fromlist=["_"])
     assert module.__doc__ and len(part.summary()) > 20
     assert part.when and part.against
-    for knob in part.knobs():
-        if knob.range and knob.range.low is not None:
-            assert knob.range.low <= knob.default <= knob.range.high, f"{knob.name}: default out of range"
-        if knob.range and knob.range.choices:
-            assert knob.default in knob.range.choices, knob.name
+    for hyperparameter in part.hyperparameters():
+        if hyperparameter.range and hyperparameter.range.low is not None:
+            assert hyperparameter.range.low <= hyperparameter.default <= hyperparameter.range.high, (
+                f"{hyperparameter.name}: default out of range"
+            )
+        if hyperparameter.range and hyperparameter.range.choices:
+            assert hyperparameter.default in hyperparameter.range.choices, hyperparameter.name

@@ -76,7 +76,7 @@ def test_freeze_children_counts_as_pytorch_does() -> None:
 
 
 @pytest.mark.parametrize(
-    ("expression", "knobs", "says"),
+    ("expression", "hyperparameters", "says"),
     [
         ("freeze_fraction", {"share": 0.0}, "add up to shares"),
         ("freeze_fraction", {"share": 1.0}, "add up to shares"),
@@ -89,11 +89,11 @@ def test_freeze_children_counts_as_pytorch_does() -> None:
         ("five_step", {"k": 6}, "5 stages"),
     ],
 )
-def test_knobs_that_leave_nothing_frozen_or_trained_are_refused(
-    expression: str, knobs: dict, says: str
+def test_hyperparameters_that_leave_nothing_frozen_or_trained_are_refused(
+    expression: str, hyperparameters: dict, says: str
 ) -> None:
     with pytest.raises(UserError, match=says):
-        first_phase(expression, make_model("test_resnet"), **{expression: knobs})
+        first_phase(expression, make_model("test_resnet"), **{expression: hyperparameters})
 
 
 def test_shared_prefix_keeps_k_stages_and_draws_the_others_anew() -> None:

@@ -412,8 +412,8 @@ def test_ema_is_what_is_evaluated_and_what_the_phase_ends_with() -> None:
 # changes of the targets
 
 
-def changed(expression: str, batch: Batch, seed: int = 0, **knobs: dict[str, object]) -> Batch:
-    phase = first_phase(expression, make_model("test_resnet"), **knobs)
+def changed(expression: str, batch: Batch, seed: int = 0, **hyperparameters: dict[str, object]) -> Batch:
+    phase = first_phase(expression, make_model("test_resnet"), **hyperparameters)
     torch.manual_seed(seed)
     for change in phase.batch_maps:
         batch = change(batch)

@@ -30,8 +30,12 @@ def torchs(make: object) -> list[float]:
     return found
 
 
-def schedule(name: str, **knobs: float) -> list[float]:
-    return rates(first_phase(f"full + {name}", make_model("test_vit"), **({name: knobs} if knobs else {})))
+def schedule(name: str, **hyperparameters: float) -> list[float]:
+    return rates(
+        first_phase(
+            f"full + {name}", make_model("test_vit"), **({name: hyperparameters} if hyperparameters else {})
+        )
+    )
 
 
 def test_cosine_is_torchs() -> None:
@@ -106,8 +110,8 @@ def test_four_parts_compose(network: str) -> None:
     """ULMFiT's recipe with L2-SP on top: rates by depth, one triangle over all phases, a penalty in each."""
     model, task = make_model(network), make_task(epochs=6)
     trainer, log = make_trainer(model, task)
-    knobs = {"gradual": {"lr": 0.01}, "llrd": {"decay": 0.5}}
-    trainer.run(composed("gradual + llrd + slanted_triangular + l2_sp", **knobs))
+    hyperparameters = {"gradual": {"lr": 0.01}, "llrd": {"decay": 0.5}}
+    trainer.run(composed("gradual + llrd + slanted_triangular + l2_sp", **hyperparameters))
     top = f"lr/stage{len(model.stages) - 1}"
     assert top not in log[0] and log[1][top] == pytest.approx(0.5 * log[1]["lr/head"])
     assert log[-1]["lr/stage0"] == pytest.approx(0.5 ** len(model.stages) * log[-1]["lr/head"])

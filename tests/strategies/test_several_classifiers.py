@@ -35,11 +35,11 @@ TINY = SMALLER[DISTILLED]
 
 
 def trained(
-    expression: str, network: str = DISTILLED, size: int | None = None, **knobs: dict[str, object]
+    expression: str, network: str = DISTILLED, size: int | None = None, **hyperparameters: dict[str, object]
 ) -> Model:
     model, task = make_model(network), make_task()
     trainer, _ = make_trainer(model, task)
-    trainer.run(composed(expression, **knobs))
+    trainer.run(composed(expression, **hyperparameters))
     return model
 
 
@@ -171,7 +171,7 @@ def test_half_a_source_head_is_refused(tmp_path: Path) -> None:
 def check(expression: str, network: str, tmp_path: Path, train: TrainSpec, **kwargs: object) -> Model:
     backbone = BackboneSpec(network, "random", kwargs=kwargs, label="mine")
     strategy = compose.parse(expression, {})
-    spec = RunSpec(DatasetSpec("world/fine"), 10, backbone, strategy, 0, train)
+    spec = RunSpec(DatasetSpec("synthetic/fine"), 10, backbone, strategy, 0, train)
     return preflight(spec, 3, Places(tmp_path, tmp_path))
 
 

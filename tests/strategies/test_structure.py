@@ -183,9 +183,9 @@ def test_mlp_head_is_two_layers_on_the_old_features() -> None:
 
 
 def test_mlp_head_knows_its_limits() -> None:
-    for knobs in ({"hidden": 0}, {"dropout": 1.0}):
+    for hyperparameters in ({"hidden": 0}, {"dropout": 1.0}):
         with pytest.raises(UserError, match="mlp_head"):
-            first_phase("full + mlp_head", make_model("test_vit"), mlp_head=knobs)
+            first_phase("full + mlp_head", make_model("test_vit"), mlp_head=hyperparameters)
     with pytest.raises(compose.Meaningless, match="gradient"):
         composed("logreg + mlp_head")
 
@@ -510,8 +510,8 @@ def test_a_pruned_network_computes_what_one_with_silenced_filters_does(network: 
     shaken(model)
     masked = copy.deepcopy(model)
     gone: list[channels.Unit] = []
-    operate = model.operate
-    model.operate = lambda surgery: gone.append(surgery.__closure__[0].cell_contents) or operate(surgery)  # type: ignore[assignment]
+    modify = model.modify
+    model.modify = lambda change: gone.append(change.__closure__[0].cell_contents) or modify(change)  # type: ignore[assignment]
     pruned(model, 0.3)
     assert parameters(model) < parameters(masked)
     with torch.no_grad():

@@ -40,8 +40,8 @@ def logits_of(model: nn.Module, x: torch.Tensor) -> np.ndarray:
     return model(x).double().numpy()
 
 
-def taught_by(teacher: Model, expression: str, model: Model, **knobs: dict[str, object]) -> Phase:
-    return first_phase(expression, model, replace(make_task(), teacher=lambda: teacher), **knobs)
+def taught_by(teacher: Model, expression: str, model: Model, **hyperparameters: dict[str, object]) -> Phase:
+    return first_phase(expression, model, replace(make_task(), teacher=lambda: teacher), **hyperparameters)
 
 
 def step(phase: Phase, model: Model) -> None:
@@ -143,10 +143,10 @@ def test_one_teacher_serves_all_phases() -> None:
     assert len(made) == 1
 
 
-@pytest.mark.parametrize("knobs", [{"alpha": 1.5}, {"temperature": 0.0}])
-def test_a_distillation_that_means_nothing_is_refused(knobs: dict[str, float]) -> None:
+@pytest.mark.parametrize("hyperparameters", [{"alpha": 1.5}, {"temperature": 0.0}])
+def test_a_distillation_that_means_nothing_is_refused(hyperparameters: dict[str, float]) -> None:
     with pytest.raises(UserError, match=r"distill: alpha is .* temperature"):
-        first_phase("full + distill", make_model("test_resnet"), distill=knobs)
+        first_phase("full + distill", make_model("test_resnet"), distill=hyperparameters)
 
 
 # pseudo-labels and FixMatch
@@ -207,8 +207,8 @@ def test_fixmatch_shows_weak_and_strong_views_to_batchnorm_together() -> None:
 
 def test_pseudo_labels_count_as_in_the_papers_schedule() -> None:
     model, task = hopeful(make_model("test_vit")).eval(), make_task(epochs=10)  # 30 steps
-    knobs = {"threshold": 0.5, "weight": 3.0, "t1": 0.1, "t2": 0.6}
-    phase = first_phase("full + pseudo_label", model, task, pseudo_label=knobs)
+    hyperparameters = {"threshold": 0.5, "weight": 3.0, "t1": 0.1, "t2": 0.6}
+    phase = first_phase("full + pseudo_label", model, task, pseudo_label=hyperparameters)
     batch = a_batch(4, unlabeled=6)
     log_q = log_softmax(logits_of(model, batch.weak))
     confident = np.exp(log_q.max(-1)) >= 0.5
@@ -224,9 +224,9 @@ def test_pseudo_labels_count_as_in_the_papers_schedule() -> None:
 def test_the_schedule_of_a_run_goes_on_through_its_phases() -> None:
     """Gradual unfreezing is one run in many phases: alpha must not start anew with each."""
     model, task = hopeful(make_model("test_vit")).eval(), make_task(epochs=4)
-    knobs = {"threshold": 0.4, "weight": 1.0, "t1": 0.0, "t2": 1.0}
+    hyperparameters = {"threshold": 0.4, "weight": 1.0, "t1": 0.0, "t2": 1.0}
     batch, found = a_batch(4, unlabeled=6), []
-    for phase in composed("gradual + pseudo_label", pseudo_label=knobs).phases(model, task):
+    for phase in composed("gradual + pseudo_label", pseudo_label=hyperparameters).phases(model, task):
         for _ in range(3):
             found.append(phase.loss(model, replace(batch))["pseudo_label"].item())
             step(phase, model)
@@ -245,9 +245,9 @@ def test_two_ways_of_labelling_the_same_images_are_refused() -> None:
 
 
 def test_methods_that_share_unlabelled_images_get_as_many_as_the_greedier_one_asks_for() -> None:
-    knobs = {"fixmatch": {"unlabeled": 2}, "mean_teacher": {"unlabeled": 5}}
+    hyperparameters = {"fixmatch": {"unlabeled": 2}, "mean_teacher": {"unlabeled": 5}}
     for expression in ("full + fixmatch + mean_teacher", "full + mean_teacher + fixmatch"):
-        assert first_phase(expression, make_model("test_resnet"), **knobs).unlabeled == 5
+        assert first_phase(expression, make_model("test_resnet"), **hyperparameters).unlabeled == 5
 
 
 # Mean Teacher
@@ -319,7 +319,7 @@ def test_a_run_ends_with_the_teacher_and_is_evaluated_by_it() -> None:
     student = {}
     phase = phase.after_step(lambda m: student.update(copy.deepcopy(m.net.state_dict())))
     trainer.fit(phase)
-    device = trainer.numerics.device
+    device = trainer.precision.device
     teacher = {k: v.to(device) for k, v in phase.eval_weights().items()}
     assert all(torch.equal(v, teacher[k]) for k, v in model.net.state_dict().items())
     assert any(not torch.equal(v, teacher[k]) for k, v in student.items()), "the student is another network"
@@ -406,8 +406,8 @@ def test_bi_tuning_is_the_authors_loss_through_steps_that_fill_and_overflow_the_
     model = make_model("test_vit").eval()
     with torch.no_grad():
         model.classifier.bias.copy_(torch.tensor([1.0, -1.0, 2.0]))
-    knobs = {"queue": 3, "momentum": 0.6, "temperature": 0.2, "weight": 1.5, "dim": 16}
-    phase = first_phase("full + bi_tuning", model, bi_tuning=knobs)
+    hyperparameters = {"queue": 3, "momentum": 0.6, "temperature": 0.2, "weight": 1.5, "dim": 16}
+    phase = first_phase("full + bi_tuning", model, bi_tuning=hyperparameters)
     reference = Reference(model, size=3, momentum=0.6, temperature=0.2)
     generator = torch.Generator().manual_seed(1)
     for labels in ([0, 1, 2, 0], [1, 1, 0, 2], [0, 0, 1, 2], [2, 1, 0, 1], [1, 2, 2, 0]):

@@ -13,15 +13,15 @@ from tests.conftest import ROOT
 STUDY = """
 name: faulty
 datasets:
-  - name: world/fine
+  - name: synthetic/fine
     options: {pool_per_class: 6, test_per_class: 2}
     similarity: similar
     n_per_class: [5]
 backbones: [{name: test_resnet, random: true}]
 strategies: [full, linear_probe]
-knobs: {full: {lr: 0.001}}
+hyperparameters: {full: {lr: 0.001}}
 seeds: 1
-train: {image_size: 32, numerics: fp32, batch_size: 16, epochs: 2}
+train: {image_size: 32, precision: fp32, batch_size: 16, epochs: 2}
 matrix: {small_at_most: 5}
 system_metrics: false
 """

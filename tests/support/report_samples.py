@@ -1,4 +1,4 @@
-"""Hand-made studies: documents and stored runs with numbers like those of the embedded world, no training."""
+"""Hand-made studies: documents and stored runs with numbers like those of the synthetic datasets, no training."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def document(
         "datasets": [
             {
                 "label": name,
-                "name": f"world/{name}",
+                "name": f"synthetic/{name}",
                 "options": {},
                 "similarity": _similarity(name),
                 "n_per_class": list(by_n),
@@ -84,8 +84,8 @@ def document(
         "strategies": [
             {
                 "label": label,
-                "freeze": {"name": label, "knobs": {}},
-                "lr": [{"name": "constant", "knobs": {"lr": 0.01}}],
+                "freeze": {"name": label, "hyperparameters": {}},
+                "lr": [{"name": "constant", "hyperparameters": {"lr": 0.01}}],
                 "regularize": [],
             }
             for label in strategies

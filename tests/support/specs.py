@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench.core.spec import BackboneSpec, DatasetSpec, PartSpec, RunSpec, StrategySpec, TrainSpec
 
 SPEC = RunSpec(
-    DatasetSpec("world/fine", {"pool_per_class": 12}),
+    DatasetSpec("synthetic/fine", {"pool_per_class": 12}),
     5,
     BackboneSpec("test_resnet", "random", label="x"),
     StrategySpec(PartSpec("full", {"lr": 0.001}), (PartSpec("uniform", {}),)),

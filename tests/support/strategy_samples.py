@@ -28,7 +28,7 @@ SMALLER: dict[str, dict[str, int]] = {DISTILLED: {"depth": 3, "embed_dim": 48, "
 SIZE = 32
 CLASSES = 3
 SOURCE_CLASSES = 7
-TRAIN = TrainSpec(epochs=4, batch_size=12, optimizer="adamw", numerics="fp32", warmup=0.0)
+TRAIN = TrainSpec(epochs=4, batch_size=12, optimizer="adamw", precision="fp32", warmup=0.0)
 
 
 def make_model(network: str, seed: int = 0, **kwargs: float) -> Model:
@@ -80,19 +80,21 @@ def make_teacher() -> Model:
 def make_trainer(
     model: Model, task: Task, train: TrainSpec = TRAIN
 ) -> tuple[Trainer, list[dict[str, float]]]:
-    numerics = choose(train)
-    model.to(numerics.device)
+    precision = choose(train)
+    model.to(precision.device)
     log: list[dict[str, float]] = []
-    trainer = Trainer(model, task, train, numerics, Clock(numerics), 5, lambda e, n, m: log.append(m))
+    trainer = Trainer(model, task, train, precision, Clock(precision), 5, lambda e, n, m: log.append(m))
     return trainer, log
 
 
-def composed(expression: str, **knobs: dict[str, object]) -> compose.Composed:
-    return compose.build(compose.parse(expression, knobs))
+def composed(expression: str, **hyperparameters: dict[str, object]) -> compose.Composed:
+    return compose.build(compose.parse(expression, hyperparameters))
 
 
-def first_phase(expression: str, model: Model, task: Task | None = None, **knobs: dict[str, object]) -> Phase:
-    return next(composed(expression, **knobs).phases(model, task or make_task()))
+def first_phase(
+    expression: str, model: Model, task: Task | None = None, **hyperparameters: dict[str, object]
+) -> Phase:
+    return next(composed(expression, **hyperparameters).phases(model, task or make_task()))
 
 
 def a_batch(n: int = 4, unlabeled: int = 0) -> Batch:
@@ -116,14 +118,14 @@ STRATEGIES = [name for name in strategies.TABLE if is_strategy(name)]
 TRANSFORMS = [name for name in strategies.TABLE if not is_strategy(name)]
 
 GENTLE = {"lr": 3e-3, "head_lr": 1e-2, "probe_lr": 1e-2, "policy_lr": 1e-2, "teacher_lr": 3e-3}
-"""Learning rates at which the tiny networks learn in twelve steps, for knobs of these names."""
+"""Learning rates at which the tiny networks learn in twelve steps, for hyperparameters of these names."""
 
 
 def gentle(expression: str) -> compose.Composed:
     """The expression at its defaults but for the rates: those are meant for real networks and SGD."""
     names = expression.split(" + ")
-    knobs = {
-        name: {k.name: GENTLE[k.name] for k in strategies.get(name).knobs() if k.name in GENTLE}
+    hyperparameters = {
+        name: {k.name: GENTLE[k.name] for k in strategies.get(name).hyperparameters() if k.name in GENTLE}
         for name in names
     }
-    return composed(expression, **{name: values for name, values in knobs.items() if values})
+    return composed(expression, **{name: values for name, values in hyperparameters.items() if values})

@@ -23,7 +23,7 @@ ROW = {
 
 def make_spec(expression: str = "full", **changes: Any) -> RunSpec:
     strategy = compose.parse(expression, {}, expression)
-    data = DatasetSpec("world/fine", OPTIONS)
+    data = DatasetSpec("synthetic/fine", OPTIONS)
     return replace(RunSpec(data, 10, BackboneSpec("test_resnet", "random"), strategy, 0, TRAIN), **changes)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 STUDY = """
 name: tuned
 datasets:
-  - name: world/fine
+  - name: synthetic/fine
     options: {pool_per_class: 12, test_per_class: 5}
     similarity: similar
     n_per_class: [10]
@@ -13,8 +13,8 @@ backbones:
   - {name: test_resnet, random: true}
 strategies: [full + head_x10, logreg]
 seeds: 2
-train: {image_size: 32, numerics: fp32, optimizer: adamw, batch_size: 16, epochs: 3}
-knobs: {full: {lr: 0.0001}}  # far too low, so that the search finds better
+train: {image_size: 32, precision: fp32, optimizer: adamw, batch_size: 16, epochs: 3}
+hyperparameters: {full: {lr: 0.0001}}  # far too low, so that the search finds better
 tune: {trials: 4, splits: 2}
 system_metrics: false
 """

@@ -1,4 +1,4 @@
-"""A search that takes no training: a strategy with two knobs, and trials that are told any value."""
+"""A search that takes no training: a strategy with two hyperparameters, and trials that are told any value."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.planning.search_space import space
 from bench.planning.searches import Budget, Method, Tuning
 from bench.tuning.engine import Search
 
-TRAIN = TrainSpec(epochs=2, batch_size=16, optimizer="adamw", numerics="fp32", image_size=32)
+TRAIN = TrainSpec(epochs=2, batch_size=16, optimizer="adamw", precision="fp32", image_size=32)
 
 
 def make_tuning(

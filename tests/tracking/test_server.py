@@ -30,7 +30,7 @@ from tests.support.servers import losing_answers
 STUDY = """
 name: outage
 datasets:
-  - name: world/fine
+  - name: synthetic/fine
     options: {{pool_per_class: 10, test_per_class: 5}}
     similarity: similar
     n_per_class: [10]
@@ -38,7 +38,7 @@ backbones:
   - {{name: test_resnet, random: true}}
 strategies: {strategies}
 seeds: {seeds}
-train: {{image_size: 32, numerics: fp32, optimizer: adamw, batch_size: 32, epochs: {epochs}}}
+train: {{image_size: 32, precision: fp32, optimizer: adamw, batch_size: 32, epochs: {epochs}}}
 checkpoints: best
 system_metrics: true
 """

@@ -25,17 +25,17 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA d
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-@pytest.mark.parametrize("numerics", ["fp32", "bf16"])
-def test_training_on_the_device_learns(network: str, numerics: str) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_training_on_the_device_learns(network: str, precision: str) -> None:
     model, task = make_model(network), make_task(epochs=6)
-    trainer, log = make_trainer(model, task, replace(TRAIN, numerics=numerics))
+    trainer, log = make_trainer(model, task, replace(TRAIN, precision=precision))
     assert next(model.parameters()).device.type == "cuda"
     trainer.run(composed("full + head_x10", full={"lr": 1e-3}))
     assert log[-1]["train/loss"] < log[0]["train/loss"]
 
 
 def test_the_same_logits_as_on_the_cpu() -> None:
-    task, train = make_task(), replace(TRAIN, numerics="fp32")
+    task, train = make_task(), replace(TRAIN, precision="fp32")
     on_device = choose(train)
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     model = make_model("test_resnet")

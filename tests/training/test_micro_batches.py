@@ -270,7 +270,7 @@ def test_cached_activations_go_above_the_border_in_parts(tmp_path: Path) -> None
 def test_evaluation_and_the_making_of_caches_are_halved_too(tmp_path: Path) -> None:
     model, task = make_model("test_convnext"), make_task()
     trainer, _ = make_trainer(model, task, replace(MOMENTUM, epochs=2))
-    expected = predict(model, task.train, trainer.numerics, 12)
+    expected = predict(model, task.train, trainer.precision, 12)
     seen = small_device(model, up_to(4), always=True)
     torch.testing.assert_close(trainer.predict(task.train), expected, rtol=1e-4, atol=1e-6)
     assert trainer.room.at_once == 3 and not trainer.room.parted, (
@@ -316,7 +316,7 @@ def test_parts_need_less_memory() -> None:
         phase = Phase("p", 1, [Group([*model.net.parameters()], 0.01)])
         batch = next(iter(trainer.batches.epoch(model, phase)))
         with trainer.room.entered(), measured() as bytes_:
-            micro.backpropagate(model, phase, batch, trainer.numerics, trainer.room, trainer.clock.parts)
+            micro.backpropagate(model, phase, batch, trainer.precision, trainer.room, trainer.clock.parts)
         return bytes_["peak"]
 
     whole, halves, parts = peak(None), peak(48), peak(6)
@@ -357,7 +357,7 @@ def test_a_run_logs_it_and_the_report_says_it(tmp_path: Path, monkeypatch: pytes
         small_device(model, up_to(FITS))
         return model
 
-    train = replace(SPEC.train, numerics="fp32", epochs=1)
+    train = replace(SPEC.train, precision="fp32", epochs=1)
     spec = replace(SPEC, backbone=BackboneSpec("test_vit", "random", label="x"), train=train)
     places = Places(tmp_path, tmp_path / "cache")
     plain = execute.execute(spec, places, lambda *args: None)

@@ -31,7 +31,7 @@ def test_the_first_trial_is_the_defaults(tmp_path: Path) -> None:
         (Budget("trials", 6), 1.0, 6),
         (Budget("seconds", 10), 2.5, 4),
         (Budget("seconds", 9.9), 2.5, 3),  # a fourth would overrun it
-        (Budget("image_steps", 100), 2.5, 4),  # 25 images a trial
+        (Budget("samples_seen", 100), 2.5, 4),  # 25 images a trial
         (Budget("seconds", 1), 5.0, 1),  # the defaults are always tried
     ],
 )
@@ -176,7 +176,7 @@ def test_a_storage_that_cannot_be_opened_is_the_users_mistake() -> None:
         engine.open_storage("nosuchdatabase://here")
 
 
-def test_importances_tell_the_knob_that_matters(tmp_path: Path) -> None:
+def test_importances_tell_the_hyperparameter_that_matters(tmp_path: Path) -> None:
     search = open_search(make_tuning(Budget("trials", 25), Method(sampler="random")), tmp_path)
     work(search, peak)
     found = search.importances()

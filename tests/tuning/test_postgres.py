@@ -36,7 +36,7 @@ def told(server: str) -> int:
 
 
 def trials(storage: str) -> list[tuple[int, dict[str, float], float]]:
-    """Of the one search, in order: number, knobs, value. All of them are complete."""
+    """Of the one search, in order: number, hyperparameters, value. All of them are complete."""
     (summary,) = optuna.get_all_study_summaries(storage)
     study = optuna.load_study(study_name=summary.study_name, storage=storage)
     assert [t.state.name for t in study.trials] == ["COMPLETE"] * len(study.trials)

@@ -37,7 +37,9 @@ def test_a_search_is_a_run_with_its_trials_nested_in_it(places: Places, tracking
     trials = [r for r in runs if r["tags"][Tag.PURPOSE] == "trial"]
     assert {r["tags"][Tag.PARENT] for r in trials} == {parent["mlflow_run_id"]}
     assert [r["tags"][Tag.TRIAL] for r in trials] == ["0", "1", "2"]
-    assert trials[0]["params"]["knob.full.lr"] == str(compose.parse("full", {}).freeze.knobs["lr"])
+    assert trials[0]["params"]["hyperparameter.full.lr"] == str(
+        compose.parse("full", {}).freeze.hyperparameters["lr"]
+    )
     chosen = json.loads(parent["tags"][Tag.CHOSEN])
     assert chosen == result["chosen"] and set(chosen) == {"full.lr", "l2_sp.alpha", "l2_sp.beta"}
     assert parent["metrics"][Metric.TRIALS_COMPLETE] == 3
@@ -152,7 +154,7 @@ def test_a_trial_that_diverges_or_fails_is_counted_and_the_search_goes_on(
     real = search.try_out
 
     def faulty(spec: RunSpec, *args: Any) -> Any:
-        if spec.strategy.freeze.knobs["lr"] != tuning.defaults["full.lr"]:
+        if spec.strategy.freeze.hyperparameters["lr"] != tuning.defaults["full.lr"]:
             raise RuntimeError("out of luck")
         return real(spec, *args)
 
@@ -208,4 +210,4 @@ def test_what_is_pruned_says_how_much_it_has_cost(places: Places) -> None:
 
     with pytest.raises(Pruned) as told:
         try_out(make_spec(), places, stop)
-    assert told.value.image_steps == 80, "one epoch of the training images"
+    assert told.value.samples_seen == 80, "one epoch of the training images"

@@ -33,7 +33,7 @@ FEW = {
     "nsga2": "population_size",
     "nsga3": "population_size",
 }
-ENDS = (Metric.VAL_ACCURACY, Metric.VAL_NLL, Metric.IMAGE_STEPS, Metric.PARAMS_TRAINABLE)
+ENDS = (Metric.VAL_ACCURACY, Metric.VAL_NLL, Metric.SAMPLES_SEEN, Metric.PARAMS_TRAINABLE)
 
 
 def specs(expression: str = HEAD, lrs: tuple[float, ...] = (0.01, 0.1, 0.5), **train: Any) -> list[RunSpec]:
@@ -84,8 +84,8 @@ def test_trials_trained_as_one_are_those_trained_alone(places: Places, train: di
         assert {k: v for k, v in expected.metrics.items() if k in ENDS} == pytest.approx(
             {k: v for k, v in outcome.metrics.items() if k in ENDS}, rel=1e-3, abs=1e-5
         )
-        assert outcome.metrics.keys() - expected.metrics.keys() == {Metric.TRAINED_TOGETHER}
-        assert outcome.metrics[Metric.TRAINED_TOGETHER] == 3
+        assert outcome.metrics.keys() - expected.metrics.keys() == {Metric.VECTORIZED_RUNS}
+        assert outcome.metrics[Metric.VECTORIZED_RUNS] == 3
         assert (outcome.device, outcome.load_table) == (expected.device, expected.load_table)
 
 
@@ -109,7 +109,7 @@ def test_one_that_diverges_ends_as_alone_and_leaves_the_others_be(places: Places
     with pytest.raises(Diverged) as expected:
         try_out(these[1], places, alone)
     assert isinstance(ended, Diverged)
-    assert ended.image_steps == expected.value.image_steps and heard[1].rows[-1][0] == alone.rows[-1][0]
+    assert ended.samples_seen == expected.value.samples_seen and heard[1].rows[-1][0] == alone.rows[-1][0]
     assert str(ended).split(" is ")[0] == str(expected.value).split(" is ")[0]
     for spec, outcome in ((these[0], fine), (these[2], other)):
         assert outcome.metrics[Metric.VAL_NLL] == pytest.approx(  # type: ignore[union-attr]
@@ -131,7 +131,7 @@ def test_where_all_diverge_all_say_so(places: Places) -> None:
         ("linear_probe + ema", (0.1, 0.2), {}),
         ("logreg", (0.1, 0.2), {}),
         ("linear_probe", (0.1, 0.0), {}),
-        ("linear_probe", (0.1, 0.2), {"numerics": "bf16"}),
+        ("linear_probe", (0.1, 0.2), {"precision": "bf16"}),
         ("linear_probe", (0.1, 0.2), {"augment": "crop"}),
         ("linear_probe", (0.1, 0.2), {"evaluate": "best"}),
         ("linear_probe", (0.1, 0.2), {"optimizer": "lamb"}),
@@ -203,8 +203,8 @@ def test_a_search_is_the_same_search_whether_trained_as_one_or_not(
     for a, b in zip(ours, theirs, strict=True):
         assert a["params"] == b["params"] and a["status"] == b["status"]
         assert a["metrics"].get(Metric.VAL_ACCURACY) == b["metrics"].get(Metric.VAL_ACCURACY)
-    assert [r["metrics"].get(Metric.TRAINED_TOGETHER) for r in ours] == [4.0] * 4 + [None] * 2
-    assert not any(Metric.TRAINED_TOGETHER in r["metrics"] for r in theirs)
+    assert [r["metrics"].get(Metric.VECTORIZED_RUNS) for r in ours] == [4.0] * 4 + [None] * 2
+    assert not any(Metric.VECTORIZED_RUNS in r["metrics"] for r in theirs)
 
 
 def test_a_trial_that_diverges_among_others_is_told_as_such(places: Places, tracking: Tracking) -> None:
@@ -287,7 +287,7 @@ def test_failed_trials_among_the_first_change_nothing_that_is_asked(tmp_path: Pa
     ("budget", "method"),
     [
         (Budget("seconds", 10.0), Method("random")),
-        (Budget("image_steps", 100), Method("random")),
+        (Budget("samples_seen", 100), Method("random")),
         (Budget("trials", 9), Method("random", pruner="median")),
     ],
 )

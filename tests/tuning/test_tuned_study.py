@@ -46,13 +46,15 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_tuned_study_searches_and_then_runs_what_was_chosen(finished: Path) -> None:
     assert len(runs(finished, "trial")) == 4 and len(runs(finished, "tuning")) == 1
-    knobs = json.loads(chosen(finished))
+    hyperparameters = json.loads(chosen(finished))
     tuned = [run for run in runs(finished, "final") if run["tags"][Tag.SETTING] == "tuned"]
     assert len(tuned) == 2
     both = [run for run in runs(finished, "final") if run["tags"][Tag.SETTING] == "both"]
     assert {run["tags"][Tag.STRATEGY] for run in both} == {"logreg"} and len(both) == 2
     for run in tuned:
-        assert {k: float(run["params"][f"knob.{k}"]) for k in knobs} == pytest.approx(knobs)
+        assert {k: float(run["params"][f"hyperparameter.{k}"]) for k in hyperparameters} == pytest.approx(
+            hyperparameters
+        )
         assert run["params"]["train.fit"] == "train+val" and Metric.VAL_ACCURACY not in run["metrics"]
     rows = json.loads(bench(finished, "runs", "tuned", "--json").stdout)
     settings = sorted((row["strategy"], row["setting"], row["status"]) for row in rows)

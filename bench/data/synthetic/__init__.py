@@ -1,1 +1,1 @@
-"""The three image families that the procedural world is made of."""
+"""The three image families that synthetic datasets are drawn from."""

@@ -1,4 +1,4 @@
-"""What a procedural world is made of. Torch-free: a study is planned from it."""
+"""What a synthetic dataset is drawn from. Torch-free: a study is planned from it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ ALIENS = ("spectro", "glyph")
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a world is made of.
+    """What a synthetic dataset is drawn from.
 
     similarity: 1 takes images of the source's family, 0 of the `alien` family, between blends both per image.
     spread: 1 leaves class prototypes where they are drawn, less pulls them towards their mean, so classes
-    look alike. key: integers that, with `draw`, seed the prototypes; worlds with one key share them.
+    look alike. key: integers that, with `draw`, seed the prototypes; datasets with one key share them.
     """
 
     key: int

@@ -86,7 +86,7 @@ class Cached:
         return passes.run(self.prefix.model, observe, activations)
 
     def _unpacked(self, rows: Tensor) -> Tensor:
-        return self.prefix.unpack(rows.to(self.prefix.numerics.device))
+        return self.prefix.unpack(rows.to(self.prefix.precision.device))
 
     def _open(self, images: ImageSet, views: Views, looks: int, kind: str) -> Tensor | None:
         key = self._key(images, views)
@@ -104,7 +104,7 @@ class Cached:
 
     def _at_hand(self, rows: Tensor) -> Tensor:
         """On the GPU where they take no more than a quarter of what is free there."""
-        device = self.prefix.numerics.device
+        device = self.prefix.precision.device
         fits = device.type == "cuda" and rows.nbytes < torch.cuda.mem_get_info(device)[0] // 4
         return rows.to(device) if fits else rows
 
@@ -123,17 +123,17 @@ class Cached:
         numbers = torch.arange(len(rows))[-SAMPLE:]
         with self.prefix.still():
             fresh = self.prefix.pack(self.prefix.activations(self._pixels(images, views, numbers)))
-        return close(rows[-SAMPLE:].to(fresh.device), fresh, TOLERANCE[self.prefix.numerics.dtype])
+        return close(rows[-SAMPLE:].to(fresh.device), fresh, TOLERANCE[self.prefix.precision.dtype])
 
     def _pixels(self, images: ImageSet, views: Views, numbers: Tensor) -> Tensor:
         model = self.prefix.model
-        device = self.prefix.numerics.device
+        device = self.prefix.precision.device
         drawn = views.drawn(numbers)
         chosen = taken(views.source(images), numbers // views.count, drawn, model.image_size, device)
         return view(chosen, drawn, model.image_size, model.mean, model.std)
 
     def _key(self, images: ImageSet, views: Views) -> dict[str, Any]:
-        model, numerics = self.prefix.model, self.prefix.numerics
+        model, precision = self.prefix.model, self.prefix.precision
         return {
             "version": 1,
             "torch": torch.__version__,
@@ -142,7 +142,7 @@ class Cached:
             "images": _digest(views.source(images)),
             "views": [views.kind, views.count],
             "look": [model.image_size, list(model.mean), list(model.std)],
-            "numerics": [str(numerics.dtype), numerics.device.type],
+            "precision": [str(precision.dtype), precision.device.type],
         }
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from bench.models.model import Model
 from bench.models.types import Output
-from bench.training.device import Numerics
+from bench.training.device import Precision
 
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 5e-2}
 """Largest difference of two ways to compute the same thing, as a share of the largest value."""
@@ -44,10 +44,10 @@ class Prefix:
     """The frozen part of a model below `border`: a module's name, or `CLASSIFIER` for the classifier's input."""
 
     def __init__(
-        self, model: Model, border: str, numerics: Numerics, stubbed: list[nn.Module], x: Tensor
+        self, model: Model, border: str, precision: Precision, stubbed: list[nn.Module], x: Tensor
     ) -> None:
         """stubbed: the modules below the border, none of them inside another. x: [b, 3, H, W], any images."""
-        self.model, self.border, self.numerics = model, border, numerics
+        self.model, self.border, self.precision = model, border, precision
         self._dummy = x[:1]
         self._stubs: dict[nn.Module, Any] = {}
         if border != CLASSIFIER:
@@ -94,7 +94,7 @@ class Prefix:
     @contextmanager
     def still(self) -> Iterator[None]:
         """Eval mode, no gradients, the run's precision; modes are left as they were."""
-        with self.model.in_eval_mode(), torch.no_grad(), self.numerics.autocast():
+        with self.model.in_eval_mode(), torch.no_grad(), self.precision.autocast():
             yield
 
     def observe(self, activations: Tensor, pixels: Callable[[], Tensor]) -> Output:
@@ -124,7 +124,7 @@ class Prefix:
         """Whether the images x [B, 3, H, W] and these activations of theirs lead to the same outputs."""
         with self.still():
             try:
-                return close(self.logits(activations), self.model(x), TOLERANCE[self.numerics.dtype])
+                return close(self.logits(activations), self.model(x), TOLERANCE[self.precision.dtype])
             except (RuntimeError, ValueError, IndexError):  # something beside the border depends on the batch
                 return False
 
@@ -199,7 +199,7 @@ class _Maps(Mapping[str, Tensor]):
         return len(self._all)
 
 
-def find(model: Model, x: Tensor, numerics: Numerics) -> Prefix | None:
+def find(model: Model, x: Tensor, precision: Precision) -> Prefix | None:
     """The highest border below which `model`, in its current mode, is frozen; None where it trains from the stem on.
 
     x [b, 3, H, W]: a few images to try it on, two at least. Buffers and random state are left as they were.
@@ -207,16 +207,16 @@ def find(model: Model, x: Tensor, numerics: Numerics) -> Prefix | None:
     if any(parameter.requires_grad for parameter in model.stage_parameters(model.stages[0])):
         return None
     names = [*([] if model.beyond_features else [CLASSIFIER]), *reversed(model.map_names())]
-    with _undisturbed(model), numerics.autocast():
+    with _undisturbed(model), precision.autocast():
         trained = _watch(model, x, names)
         with model.in_eval_mode(), torch.no_grad():
             still = _watch(model, x, names)
     for name in names:
-        if _frozen(trained.outputs.get(name), still.outputs.get(name), TOLERANCE[numerics.dtype]):
+        if _frozen(trained.outputs.get(name), still.outputs.get(name), TOLERANCE[precision.dtype]):
             below = [] if name == CLASSIFIER else _below(model.net, name, still.finished)
             if below is None or _drops(model, name, still.finished):
                 continue
-            prefix = Prefix(model, name, numerics, below, x)
+            prefix = Prefix(model, name, precision, below, x)
             with prefix.still():
                 activations = prefix.activations(x)
             if prefix.agrees(x, prefix.unpack(prefix.pack(activations))):

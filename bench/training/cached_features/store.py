@@ -40,7 +40,7 @@ class ActivationStore:
         self.root, self.limit = root, limit
         self.borrowed: dict[str, dict[str, float]] = {"train": {}, "eval": {}}
 
-    def borrowed_seconds(self, kind: str) -> float:
+    def cached_feature_seconds(self, kind: str) -> float:
         """What computing the entries took that were used here, but made by other runs."""
         return sum(self.borrowed[kind].values())
 

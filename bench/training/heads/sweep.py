@@ -127,7 +127,7 @@ class Sweep:
             [group.lr for group in groups],
             [group.weight_decay for group in groups],
         )
-        return cls(trainer, phases, factors, z, z_val, heads, Clock(trainer.numerics))
+        return cls(trainer, phases, factors, z, z_val, heads, Clock(trainer.precision))
 
     def run(self, records: Sequence[Record]) -> list[CutShort | None]:
         """Train all. -> for each what ended it before its time, as `Trainer.run` would have raised it; or None."""
@@ -172,7 +172,7 @@ class Sweep:
     def _evaluate(self, metrics: dict[int, dict[str, float]]) -> None:
         """Scores on the validation images (unless they are trained on), as `Trainer` has them at the end of an epoch."""
         val = self.trainer.task.val
-        scores = self.heads.evaluate(self.z_val, val.y.to(self.trainer.numerics.device))
+        scores = self.heads.evaluate(self.z_val, val.y.to(self.trainer.precision.device))
         alive, nll = self.alive, scores.loss.tolist()
         if not all(map(isfinite, nll)):
             self._leave_out("the largest output of the network", self._largest(self.z_val))
@@ -188,7 +188,7 @@ class Sweep:
         for k, value in zip(self.alive, values, strict=True):
             if not isfinite(value):
                 end = Diverged(f"{what} is {value} in epoch {self.trainer.epoch} ({self.phases[k].name})")
-                end.image_steps = self.trainer.images_seen
+                end.samples_seen = self.trainer.images_seen
                 self.ends[k] = end
         finite = [i for i, value in enumerate(values) if isfinite(value)]
         self.alive = [self.alive[i] for i in finite]

@@ -136,7 +136,7 @@ class Together:
                 sweep.put(k)
                 scores[k] = judge(made.trainer)
         sweep.share()
-        shared = made.outcome({Metric.TRAINED_TOGETHER: len(sweep.ends)}, "none")
+        shared = made.outcome({Metric.VECTORIZED_RUNS: len(sweep.ends)}, "none")
         shared.metrics.pop(Metric.ENERGY, None)  # of all of them
         return [
             end or dataclasses.replace(shared, metrics=scores[k] | shared.metrics)
@@ -163,7 +163,7 @@ class _Made:
         cost = _cost(trainer, self.clock, self.memory, self.energy)
         if self.teacher:  # which knows only now how long it took: it was made when first asked
             cost[Metric.TEACHER_SECONDS] = self.teacher.seconds
-        device = _device_name(trainer.numerics.device)
+        device = _device_name(trainer.precision.device)
         snapshots = _kept(trainer, keep)
         for snapshot in snapshots.values():
             snapshot.record = describe(snapshot, trainer.model, self.spec, self.prepared.classes, self.places)
@@ -176,29 +176,33 @@ def _train(spec: RunSpec, places: Places, record: Record, keep: str, parts: Part
         try:
             made.trainer.run(compose.build(spec.strategy))
         except CutShort as end:
-            end.image_steps = made.trainer.images_seen
+            end.samples_seen = made.trainer.images_seen
             raise
     return made
 
 
 def _make(spec: RunSpec, places: Places, record: Record, keep: str, parts: Parts = SILENT) -> _Made:
-    numerics = choose(spec.train)
+    precision = choose(spec.train)
     if spec.teacher:
-        train_teacher(spec, numerics, places)  # before the meters start: it serves all runs that share it
-    clock, memory, energy = Clock(numerics, parts), MemoryMeter(numerics.device), EnergyMeter(numerics.device)
+        train_teacher(spec, precision, places)  # before the meters start: it serves all runs that share it
+    clock, memory, energy = (
+        Clock(precision, parts),
+        MemoryMeter(precision.device),
+        EnergyMeter(precision.device),
+    )
     memory.start()
     with clock("total"):
         with clock("prepare"):
             with parts("images"):
                 prepared = prepare_for(spec, places)
                 task = make_task(prepared, spec)
-            teacher = find_teacher(spec, task, numerics, places)
+            teacher = find_teacher(spec, task, precision, places)
             if teacher:
                 task = dataclasses.replace(task, teacher=teacher)
             torch.manual_seed(derive(spec.seed, "model"))
             with parts("network"):
                 model = make_model(spec.backbone, task.num_classes, spec.train.image_size, places)
-                model = placed(model, numerics.device)
+                model = placed(model, precision.device)
             # not a partial: copies of the model would copy the task, images and all
             model.on_new_head = lambda model: _init_head_bias(model, task, spec.train)
             model.on_new_head(model)
@@ -206,9 +210,17 @@ def _make(spec: RunSpec, places: Places, record: Record, keep: str, parts: Parts
         order = derive(spec.seed, "order")
         activations = ActivationStore(places.cache / "activations", limit()) if limit() else None
         trainer = Trainer(
-            model, task, spec.train, numerics, clock, order, record, snapshots=wanted, activations=activations
+            model,
+            task,
+            spec.train,
+            precision,
+            clock,
+            order,
+            record,
+            snapshots=wanted,
+            activations=activations,
         )
-    unchanged = Unchanged(spec, places, task, numerics, prepared.path.name)
+    unchanged = Unchanged(spec, places, task, precision, prepared.path.name)
     return _Made(trainer, prepared, clock, memory, energy, teacher, unchanged, spec, places)
 
 
@@ -250,7 +262,7 @@ def _cost(trainer: Trainer, clock: Clock, memory: MemoryMeter, energy: EnergyMet
     seconds = clock.seconds
     joules, at_once = energy.joules(), trainer.room.at_once
     borrowed = {
-        kind: trainer.activations.borrowed_seconds(kind) if trainer.activations else 0.0
+        kind: trainer.activations.cached_feature_seconds(kind) if trainer.activations else 0.0
         for kind in ("train", "eval")
     }
     train = seconds["train"] + borrowed["train"]  # as if it had computed by itself what it found in the cache
@@ -258,10 +270,10 @@ def _cost(trainer: Trainer, clock: Clock, memory: MemoryMeter, energy: EnergyMet
         Metric.PREPARE_SECONDS: seconds["prepare"],
         Metric.TRAIN_SECONDS: train,
         Metric.EVAL_SECONDS: seconds["eval"] + borrowed["eval"],
-        Metric.BORROWED_SECONDS: sum(borrowed.values()),
+        Metric.CACHED_FEATURE_SECONDS: sum(borrowed.values()),
         Metric.TOTAL_SECONDS: seconds["total"],
         Metric.IMAGES_PER_SECOND: trainer.images_seen / train,
-        Metric.IMAGE_STEPS: trainer.images_seen,
+        Metric.SAMPLES_SEEN: trainer.images_seen,
         Metric.PEAK_MEMORY: memory.device_peak(),
         Metric.PEAK_HOST_MEMORY: memory.host_peak(),
         Metric.PARAMS_TRAINABLE: trainer.trainable,

@@ -15,7 +15,7 @@ from bench.data.task import Task
 from bench.models.build import build, resolution
 from bench.models.model import Model
 from bench.storage.places import Places
-from bench.training.device import Numerics
+from bench.training.device import Precision
 from bench.training.loop import epoch_budget
 from bench.training.run.pretrain import pretrain
 from bench.training.run.teacher import Teacher
@@ -61,7 +61,7 @@ def make_task(prepared: Prepared, spec: RunSpec) -> Task:
     apart = train
     if spec.train.fit == "train+val":
         train = train.with_more(val)
-    wanted = any(part.knobs.get("unlabeled") for part in spec.strategy.parts)
+    wanted = any(part.hyperparameters.get("unlabeled") for part in spec.strategy.parts)
     return Task(
         train,
         val,
@@ -79,15 +79,15 @@ def prepare_for(spec: RunSpec, places: Places) -> Prepared:
     return prepare_dataset(spec.dataset, spec.backbone, spec.train.image_size, places, crops)
 
 
-def train_teacher(spec: RunSpec, numerics: Numerics, places: Places) -> None:
+def train_teacher(spec: RunSpec, precision: Precision, places: Places) -> None:
     """Train the teacher of a run that has one, unless an earlier run did."""
     prepared = prepare_for(spec, places)
-    teacher = find_teacher(spec, make_task(prepared, spec), numerics, places)
+    teacher = find_teacher(spec, make_task(prepared, spec), precision, places)
     assert teacher
     teacher.ready()
 
 
-def find_teacher(spec: RunSpec, task: Task, numerics: Numerics, places: Places) -> Teacher | None:
+def find_teacher(spec: RunSpec, task: Task, precision: Precision, places: Places) -> Teacher | None:
     """The teacher of a run, if its strategy has one; not trained yet, perhaps."""
     if not spec.teacher:
         return None
@@ -107,4 +107,4 @@ def find_teacher(spec: RunSpec, task: Task, numerics: Numerics, places: Places) 
         backbone=dataclasses.replace(own.backbone, data_config=config),
         train=dataclasses.replace(own.train, image_size=size),
     )
-    return Teacher(own, model, task, numerics, places.cache)
+    return Teacher(own, model, task, precision, places.cache)

@@ -117,15 +117,15 @@ def _train(
     test = load_test(data.path)
     config = _data_config(data.pool)
     random = dataclasses.replace(spec, weights="random", data_config={**config, **spec.data_config})
-    numerics = choose(train)
+    precision = choose(train)
     torch.manual_seed(derive(0, "source"))
     model = build(random, len(data.classes), size, base)
-    model = placed(model, numerics.device)
+    model = placed(model, precision.device)
     few = test.subset(torch.arange(min(200, len(test))))  # watched only: nothing is selected on it
     task = Task(data.pool, few, len(data.classes), train.epochs)
-    clock, order = Clock(numerics), derive(0, "source-order")
+    clock, order = Clock(precision), derive(0, "source-order")
     start = time.perf_counter()
-    trainer = Trainer(model, task, train, numerics, clock, order, lambda epoch, epochs, metrics: None)
+    trainer = Trainer(model, task, train, precision, clock, order, lambda epoch, epochs, metrics: None)
     try:
         trainer.run(strategy)
     except Diverged as error:
@@ -133,7 +133,7 @@ def _train(
             f"source_train of {spec.label}: {error}; try a smaller lr than {recipe['lr']}"
         ) from None
     seconds = time.perf_counter() - start
-    accuracy = score(predict(model, test, numerics), test.y).accuracy
+    accuracy = score(predict(model, test, precision), test.y).accuracy
     facts = {"accuracy": accuracy, "seconds": seconds, "classes": len(data.classes)}
     used_config = {**random.data_config, "image_size": size}
     metadata = record.metadata(spec, used_config, len(data.classes), data.classes, source=facts)

@@ -21,7 +21,7 @@ from bench.storage.arrays import locked
 from bench.storage.files import room_for
 from bench.storage.places import used
 from bench.training.cost import Clock
-from bench.training.device import Numerics, placed
+from bench.training.device import Precision, placed
 from bench.training.loop import Trainer
 
 
@@ -32,14 +32,14 @@ class Teacher:
     spec: RunSpec  # of the teacher's own training
     model: Model  # with its pretrained weights
     task: Task
-    numerics: Numerics
+    precision: Precision
     cache: Path
     seconds: float = 0.0
 
     def __call__(self) -> Model:
         """Frozen and in eval mode, on the run's device."""
         path = self.ready()
-        model = placed(self.model, self.numerics.device)
+        model = placed(self.model, self.precision.device)
         with safe_open(path, framework="pt") as file:
             self.seconds = float(file.metadata()["seconds"])
         model.net.load_state_dict(load_file(path))
@@ -55,11 +55,11 @@ class Teacher:
 
     def _train(self, path: Path) -> None:
         start = time.perf_counter()
-        model = placed(self.model, self.numerics.device)
+        model = placed(self.model, self.precision.device)
         order = derive(self.spec.seed, "teacher-order")
         task = replace(self.task, unlabeled=None)
         trainer = Trainer(
-            model, task, self.spec.train, self.numerics, Clock(self.numerics), order, lambda e, n, m: None
+            model, task, self.spec.train, self.precision, Clock(self.precision), order, lambda e, n, m: None
         )
         try:
             trainer.run(compose.build(self.spec.strategy))

@@ -34,7 +34,7 @@ from bench.storage.places import Places
 from bench.training.cached_features.cached import Cached
 from bench.training.cached_features.prefix import CLASSIFIER, Prefix
 from bench.training.cached_features.store import ActivationStore, limit
-from bench.training.device import Numerics, placed
+from bench.training.device import Precision, placed
 from bench.training.run.ingredients import make_model
 
 VERSION = 1
@@ -48,7 +48,7 @@ class Unchanged:
     spec: RunSpec
     places: Places
     task: Task
-    numerics: Numerics
+    precision: Precision
     images: str
 
     def scores(self, test: ImageSet) -> dict[str, float]:
@@ -62,7 +62,7 @@ class Unchanged:
                 return {}
             with suppress(OSError):  # a full disk: it is computed again
                 write_document(self._path, found)
-        self.numerics.synchronize()
+        self.precision.synchronize()
         seconds = time.perf_counter() - start
         return {Metric.NCM_TEST_ACCURACY: found["accuracy"], Metric.NCM_SECONDS: seconds}
 
@@ -84,18 +84,18 @@ class Unchanged:
             "images": [self.images, spec.n_per_class, spec.seed, spec.split, train.val_share, train.fit],
             "backbone": asdict(replace(spec.backbone, label="")),
             "size": train.image_size,
-            "numerics": [str(self.numerics.dtype), self.numerics.device.type],
+            "precision": [str(self.precision.dtype), self.precision.device.type],
         }
         return self.places.cache / "unchanged" / f"{content_hash(content)}.json"
 
     def _accuracy(self, test: ImageSet) -> float:
-        device, classes = self.numerics.device, self.task.num_classes
+        device, classes = self.precision.device, self.task.num_classes
         devices = [device.index or 0] if device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices), Room().entered():
             torch.manual_seed(derive(self.spec.seed, "model"))  # a random network is that of the run
             model = make_model(self.spec.backbone, classes, self.spec.train.image_size, self.places)
             task = self._looking(placed(model, device).eval())
-            with self.numerics.autocast():
+            with self.precision.autocast():
                 own, other = (task.features(model, images)[0] for images in (self.task.train, test))
         labels = self.task.train.y
         guesses = nearest_class_mean(torch.from_numpy(own), labels, torch.from_numpy(other), classes)
@@ -108,8 +108,8 @@ class Unchanged:
         model.requires_grad_(False)
         for parameter in model.stage_parameters(model.head):
             parameter.requires_grad_(True)  # as a linear probe has it, whose activations these are
-        few = self.task.train.centre(model.image_size).at(slice(2)).to(self.numerics.device)
-        prefix = Prefix(model, CLASSIFIER, self.numerics, [], normalise(few, model.mean, model.std))
+        few = self.task.train.centre(model.image_size).at(slice(2)).to(self.precision.device)
+        prefix = Prefix(model, CLASSIFIER, self.precision, [], normalise(few, model.mean, model.std))
         cached = Cached(prefix, ActivationStore(self.places.cache / "activations", limit()))
         return replace(self.task, frozen_features=lambda images: cached.features(images, "eval"))
 

@@ -99,10 +99,10 @@ def _sweep(job: Job) -> Run:
         with prepare.measured():
             prepared = prepared_for(job, places)
             task = _task(prepared, job)
-        numerics = choose(train)
-        model, clock = job.model(), CpuClock(numerics)
+        precision = choose(train)
+        model, clock = job.model(), CpuClock(precision)
         store = ActivationStore(places.cache / "activations", 8 * GIB)
-        trainer = Trainer(model, task, train, numerics, clock, job.seed, _ignore, activations=store)
+        trainer = Trainer(model, task, train, precision, clock, job.seed, _ignore, activations=store)
         probes = [compose.build(compose.parse("linear_probe", {"linear_probe": {"lr": lr}})) for lr in RATES]
         spent = Spent()
         with spent.measured():
@@ -111,7 +111,7 @@ def _sweep(job: Job) -> Run:
             sweep.run([_ignore] * len(RATES))
         sweep.put(MIDDLE)
         test = load_test(prepared.path)
-        return Run(prepare, spent, score(predict(model, test, numerics), test.y).accuracy)
+        return Run(prepare, spent, score(predict(model, test, precision), test.y).accuracy)
 
 
 def heads(settings: Settings) -> list[Figure]:
@@ -137,11 +137,11 @@ def views(settings: Settings) -> list[Figure]:
     images, epochs = (100, 2) if settings.quick else (1000, EPOCHS)
     job = Job(folder(images), "resnet18", 64, epochs=epochs)
     job = replace(job, frozen=len(job.model().stages) - 1)
-    numerics = faster(job.network, job.size)
+    precision = faster(job.network, job.size)
     runs = alternate(
         {
             "ours": lambda number: _cached_runs(replace(job, seed=number)),
-            "ours, new crops": lambda number: in_format(numerics)(replace(job, seed=number)),
+            "ours, new crops": lambda number: in_format(precision)(replace(job, seed=number)),
             "tutorial": lambda number: tutorial(replace(job, seed=number)),
         },
         settings.rounds(2),
@@ -170,17 +170,17 @@ def _cached_runs(job: Job) -> Run:
     malloc.ours()
     with _temporary() as places:
         prepared = prepared_for(job, places)
-        task, numerics, spent = _task(prepared, job), choose(train), Spent()
+        task, precision, spent = _task(prepared, job), choose(train), Spent()
         for share in (0.25, 0.5, 2.0, 1.0)[-RUNS:]:
             model = job.model()
             store = ActivationStore(places.cache / "activations", 8 * GIB)
             trainer = Trainer(
-                model, task, train, numerics, CpuClock(numerics), job.seed, _ignore, activations=store
+                model, task, train, precision, CpuClock(precision), job.seed, _ignore, activations=store
             )
             with spent.measured():
                 trainer.run(strategy(replace(job, lr=job.lr * share)))
         test = load_test(prepared.path)
-        return Run(Spent(), spent, score(predict(model, test, numerics), test.y).accuracy)
+        return Run(Spent(), spent, score(predict(model, test, precision), test.y).accuracy)
 
 
 def on_cached(job: Job) -> Run:
@@ -189,18 +189,18 @@ def on_cached(job: Job) -> Run:
     malloc.ours()
     with _temporary() as places:
         prepared = prepared_for(job, places)
-        task, numerics = _task(prepared, job), choose(train)
+        task, precision = _task(prepared, job), choose(train)
         for spent in (Spent(), Spent()):
             model = job.model()
             store = ActivationStore(places.cache / "activations", 8 * GIB)
             trainer = Trainer(
-                model, task, train, numerics, CpuClock(numerics), job.seed, _ignore, activations=store
+                model, task, train, precision, CpuClock(precision), job.seed, _ignore, activations=store
             )
             with spent.measured():
                 trainer.run(strategy(job))
-        assert store.borrowed_seconds("train") > 0
+        assert store.cached_feature_seconds("train") > 0
         test = load_test(prepared.path)
-        return Run(Spent(), spent, score(predict(model, test, numerics), test.y).accuracy)
+        return Run(Spent(), spent, score(predict(model, test, precision), test.y).accuracy)
 
 
 @contextmanager

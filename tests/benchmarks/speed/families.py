@@ -28,10 +28,10 @@ def families(settings: Settings) -> list[Figure]:
 
 def _family(network: str, settings: Settings) -> Figure:
     job = Job(folder(IMAGES), network, 64, epochs=1, lr=0.01, batch=32, pretrained=False)
-    numerics = faster(network, job.size, job.batch)
+    precision = faster(network, job.size, job.batch)
     runs = alternate(
         {
-            "ours": lambda number: in_format(numerics)(replace(job, seed=number)),
+            "ours": lambda number: in_format(precision)(replace(job, seed=number)),
             "tutorial": lambda number: tutorial(replace(job, seed=number)),
         },
         settings.rounds(3),
@@ -42,7 +42,7 @@ def _family(network: str, settings: Settings) -> Figure:
         ratios,
         wall,
         goal=GOAL,
-        more=f"{numerics}, {IMAGES} images",
+        more=f"{precision}, {IMAGES} images",
     )
     print(f"  {network} {found.value:.2f} [{found.low:.2f}, {found.high:.2f}]", file=sys.stderr, flush=True)
     return found

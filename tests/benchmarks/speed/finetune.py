@@ -71,13 +71,13 @@ def compare(case: Case, settings: Settings) -> list[Figure]:
     job = Job(folder(case.images), case.network, case.size, case.epochs, case.lr)
     if settings.quick:
         job = replace(job, folder=folder(200), epochs=1)
-    numerics = faster(job.network, job.size)
-    sides = {"ours": in_format(numerics), **THEIRS}
+    precision = faster(job.network, job.size)
+    sides = {"ours": in_format(precision), **THEIRS}
     runs = alternate(
         {name: lambda number, side=side: side(replace(job, seed=number)) for name, side in sides.items()},
         settings.rounds(case.rounds),
     )
-    more = f"{numerics}, {len(job.train_images()):,} images, {job.epochs} epochs of batches of {job.batch}"
+    more = f"{precision}, {len(job.train_images()):,} images, {job.epochs} epochs of batches of {job.batch}"
     figures = [_against(case, name, runs, more) for name in THEIRS]
     return [*figures, _against_best(case, runs, more)]
 

@@ -25,10 +25,10 @@ def per_epoch(settings: Settings) -> list[Figure]:
     job = Job(folder(images), "resnet18", 64, epochs=1 if settings.quick else 2)
     stages = job.model().stages
     job = replace(job, frozen=len(stages) - 1)
-    numerics = faster(job.network, job.size)
-    fresh = _against_tutorial(job, in_format(numerics), settings)
+    precision = faster(job.network, job.size)
+    fresh = _against_tutorial(job, in_format(precision), settings)
     cached = _against_tutorial(replace(job, augment="flip"), on_cached, settings)
-    more = f"{numerics}, {images:,} images, {job.epochs} epochs; the stem counts as a fifth stage"
+    more = f"{precision}, {images:,} images, {job.epochs} epochs; the stem counts as a fifth stage"
     return [
         figure("freeze: per epoch, cached", *cached[:2], goal=GOAL, accuracy=cached[2], more=more),
         figure("freeze: per epoch, new crops", *fresh[:2], accuracy=fresh[2], more=more),

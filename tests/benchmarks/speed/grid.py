@@ -1,6 +1,6 @@
 """The quickstart's 96 runs, two at a time: by `bench run`, and by a tutorial's script once per run.
 
-Ours pays for everything: preparing images, pretraining, numerics, tracking, validation, the report. The scripts get the
+Ours pays for everything: preparing images, pretraining, precision, tracking, validation, the report. The scripts get the
 pretrained weights and folders of PNG files (the same images, split alike) for nothing, and only print a number.
 """
 

@@ -62,9 +62,9 @@ def _per_view(views: int, seed: int) -> float:
     """Of computing and storing what a network frozen up to its head makes of 64 images, per view of an image."""
     malloc.ours()
     job = Job(folder(200), "mobilenetv3_small_050", SIZE, 1, pretrained=False, seed=seed)
-    numerics, model = choose(settings_of(job, "fp32")), job.model().requires_grad_(False).eval()
+    precision, model = choose(settings_of(job, "fp32")), job.model().requires_grad_(False).eval()
     images = _noise(64)
-    frozen = prefix.find(model, normalise(images.centre(SIZE).at(slice(4)), model.mean, model.std), numerics)
+    frozen = prefix.find(model, normalise(images.centre(SIZE).at(slice(4)), model.mean, model.std), precision)
     assert frozen
     spent, repeats = Spent(), max(1, 10 // views)
     with tempfile.TemporaryDirectory(dir=home()) as root:

@@ -1,4 +1,4 @@
-"""A folder of JPEGs that every side reads: ten classes of the embedded world, so that nothing is downloaded."""
+"""A folder of JPEGs that every side reads: ten classes of the synthetic datasets, so that nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from PIL import Image
 
 from bench.data.generated import WORLDS
 from bench.data.images import ImageSet
-from bench.data.world import make
+from bench.data.render import make
 from bench.storage.arrays import locked, staged
 from bench.storage.places import cache_dir
 
 CLASSES, SIDE, QUALITY = 10, 160, 90
 TEST = 500
-_WORLD = "world/similar"
+_WORLD = "synthetic/similar"
 
 
 def folder(images: int = 2000) -> Path:

@@ -31,7 +31,7 @@ _INTERPOLATION = transforms.InterpolationMode.BILINEAR
 class Job:
     """One run to train: SGD with momentum 0.9, cosine from `lr` to zero, whole batches only.
 
-    frozen: stages from the stem up that do not train. pretrained: weights from the embedded world's source
+    frozen: stages from the stem up that do not train. pretrained: weights from the synthetic datasets' source
     classes, else random ones.
     """
 
@@ -124,6 +124,6 @@ RECIPES = {
 @lru_cache
 def _weights(network: str) -> Path:
     """Trained once on 40 other classes at 64 px, a few minutes each, then kept in the cache."""
-    source = DatasetSpec("world/source", {"pool_per_class": 100, "test_per_class": 5})
+    source = DatasetSpec("synthetic/source", {"pool_per_class": 100, "test_per_class": 5})
     spec = BackboneSpec(network, "source", source=source, source_train=RECIPES[network], label=network)
     return pretrain(spec, 64, Path("."), home()).path

@@ -20,7 +20,7 @@ from bench.data.task import Task
 from bench.planning import compose
 from bench.storage.places import Places
 from bench.training.cost import Clock
-from bench.training.device import Numerics, choose
+from bench.training.device import Precision, choose
 from bench.training.evaluate import predict, score
 from bench.training.loop import Trainer
 from bench.training.precision_timing import compare, make_step
@@ -36,8 +36,8 @@ Format = Literal["fp32", "bf16"]
 class CpuClock(Clock):
     """The harness's clock, which also notes processor time."""
 
-    def __init__(self, numerics: Numerics) -> None:
-        super().__init__(numerics)
+    def __init__(self, precision: Precision) -> None:
+        super().__init__(precision)
         self.cpu: dict[str, float] = {}
 
     @contextmanager
@@ -53,13 +53,13 @@ class CpuClock(Clock):
         return Spent(self.cpu.get(kind, 0.0), self.seconds.get(kind, 0.0))
 
 
-def ours(job: Job, numerics: Format | None = None, expression: str = "") -> Run:
+def ours(job: Job, precision: Format | None = None, expression: str = "") -> Run:
     """Decodes the folder anew (its test images too, which no other side is charged for), then trains.
 
-    numerics: by default what is faster for this network, as `auto` has it. expression: a strategy in place
+    precision: by default what is faster for this network, as `auto` has it. expression: a strategy in place
     of full fine-tuning, or of freezing the first stages.
     """
-    train = settings_of(job, numerics or faster(job.network, job.size))
+    train = settings_of(job, precision or faster(job.network, job.size))
     malloc.ours()
     prepare = Spent()
     places = Places(Path("."), Path(tempfile.mkdtemp(dir=home())))
@@ -101,16 +101,16 @@ def trained(
 
 def strategy(job: Job, expression: str = "") -> compose.Composed:
     expression = expression or ("freeze_first" if job.frozen else "full")
-    knobs = {
+    hyperparameters = {
         "full": {"lr": job.lr},
         "freeze_first": {"k": job.frozen, "lr": job.lr},
         "delta": {"attention": False},  # its weights are found once, before training; a step costs the same
     }
-    used = {name: values for name, values in knobs.items() if name in expression.split(" + ")}
+    used = {name: values for name, values in hyperparameters.items() if name in expression.split(" + ")}
     return compose.build(compose.parse(expression, used))
 
 
-def settings_of(job: Job, numerics: Format) -> TrainSpec:
+def settings_of(job: Job, precision: Format) -> TrainSpec:
     return TrainSpec(
         epochs=job.epochs,
         batch_size=job.batch,
@@ -118,7 +118,7 @@ def settings_of(job: Job, numerics: Format) -> TrainSpec:
         warmup=0.0,
         augment=job.augment,
         image_size=job.size,
-        numerics=numerics,
+        precision=precision,
     )
 
 
@@ -135,15 +135,15 @@ def _task(prepared: Prepared, job: Job) -> Task:
 
 @lru_cache
 def faster(network: str, size: int, batch: int = Job.batch) -> Format:
-    """The number format that `numerics: auto` chooses for this network: whatever trains faster, by its own
+    """The number format that `precision: auto` chooses for this network: whatever trains faster, by its own
     probe."""
     model = Job(Path("."), network, size, epochs=1, pretrained=False).model()
     malloc.ours()
     return compare(make_step(model, size, choose(TrainSpec()).device), batch).choice().dtype
 
 
-def in_format(numerics: Format) -> Side:
-    return lambda job: ours(job, numerics)
+def in_format(precision: Format) -> Side:
+    return lambda job: ours(job, precision)
 
 
 def strategy_spec() -> StrategySpec:

@@ -41,11 +41,11 @@ def steps(settings: Settings) -> list[Figure]:
     images = 128 if settings.quick else IMAGES
     job = Job(folder(200), "resnet18", SIZE, epochs=2)
     task = _task(job, images)
-    numerics = faster(job.network, SIZE)
+    precision = faster(job.network, SIZE)
 
     def side(step: Step, seed: int) -> Run:
         malloc.ours()
-        train = replace(settings_of(job, numerics), augment=step.augment)
+        train = replace(settings_of(job, precision), augment=step.augment)
         return trained(replace(job, seed=seed), task, train, step.expression, untimed=1)
 
     plain = {step.augment: replace(step, expression="full") for step in STEPS.values()}
@@ -54,10 +54,10 @@ def steps(settings: Settings) -> list[Figure]:
         {name: lambda seed, s=step: side(s, seed) for name, step in {**plain, **STEPS}.items()},
         settings.rounds(5),
     )
-    return [_figure(name, step, runs, numerics) for name, step in STEPS.items()]
+    return [_figure(name, step, runs, precision) for name, step in STEPS.items()]
 
 
-def _figure(name: str, step: Step, runs: dict[str, list[Run]], numerics: str) -> Figure:
+def _figure(name: str, step: Step, runs: dict[str, list[Run]], precision: str) -> Figure:
     ratios, wall = over([run.train for run in runs[name]], [run.train for run in runs[step.augment]])
     return figure(
         f"regularisers: {name}",
@@ -65,7 +65,7 @@ def _figure(name: str, step: Step, runs: dict[str, list[Run]], numerics: str) ->
         wall,
         goal=step.goal,
         ceiling=True,
-        more=f"{numerics}, batches of {Job.batch}, second epoch, without what is done once before training",
+        more=f"{precision}, batches of {Job.batch}, second epoch, without what is done once before training",
     )
 
 

@@ -71,7 +71,7 @@ def test_the_report_says_it_from_the_store(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "first"),
     [
-        ("world/fine", "10 classes (class 00, class 01, class 02, class 03, class 04, class 05 and 4 more), 1,000 images of each to train and validate on; 1,000 images to test on"),
+        ("synthetic/fine", "10 classes (class 00, class 01, class 02, class 03, class 04, class 05 and 4 more), 1,000 images of each to train and validate on; 1,000 images to test on"),
         ("sklearn/digits", "10 classes (0, 1, 2, 3, 4, 5 and 4 more), 97 to 102 images of each (median 100.5) to train and validate on; 797 images to test on"),
         ("torch/cifar10", "classes and counts are known once it is downloaded"),
     ],

@@ -283,7 +283,7 @@ backbones: [{name: test_resnet, label: mine, checkpoint: w.pth, ALLOWED}]
 strategies: [linear_probe]
 seeds: 1
 system_metrics: false
-train: {epochs: 1, image_size: 32, numerics: fp32, batch_size: 16}
+train: {epochs: 1, image_size: 32, precision: fp32, batch_size: 16}
 """
 
 

@@ -236,7 +236,7 @@ def test_key_goes_with_a_checkpoint() -> None:
 
 # what runs keep
 
-TRAIN = TrainSpec(epochs=1, image_size=32, batch_size=16, numerics="fp32")
+TRAIN = TrainSpec(epochs=1, image_size=32, batch_size=16, precision="fp32")
 DATA = DatasetSpec("sklearn/digits")
 SOURCE = BackboneSpec("test_resnet", "random", kwargs={"act_layer": "silu"}, data_config=TIMM, label="x")
 

@@ -44,11 +44,11 @@ COMBINATIONS = list(itertools.product(TAGS, MLFLOW))
 
 STUDY = f"""
 name: NAME
-datasets: [{{name: world/fine, options: {{pool_per_class: 6, test_per_class: 2}}, similarity: similar, n_per_class: [5]}}]
+datasets: [{{name: synthetic/fine, options: {{pool_per_class: 6, test_per_class: 2}}, similarity: similar, n_per_class: [5]}}]
 backbones: [{{name: test_resnet, random: true}}]
 strategies: [full, linear_probe]
 seeds: {len(COMBINATIONS)}
-train: {{image_size: 32, numerics: fp32}}
+train: {{image_size: 32, precision: fp32}}
 """
 RESULTS = {"finished", "diverged", "pruned"}
 
@@ -187,11 +187,11 @@ def test_leftovers_keep_the_end_that_they_have_told(uri: str, left: Plan) -> Non
 
 TUNED = """
 name: NAME
-datasets: [{name: world/fine, options: {pool_per_class: 6, test_per_class: 2}, similarity: similar, n_per_class: [5]}]
+datasets: [{name: synthetic/fine, options: {pool_per_class: 6, test_per_class: 2}, similarity: similar, n_per_class: [5]}]
 backbones: [{name: test_resnet, random: true}]
 strategies: [full]
 seeds: 1
-train: {image_size: 32, numerics: fp32}
+train: {image_size: 32, precision: fp32}
 tune: {trials: 2, untuned: false}
 """
 CHOSEN = {"full.lr": 0.02}
@@ -224,7 +224,7 @@ def test_plan_and_report_agree_on_searches_in_every_state(tmp_path: Path) -> Non
     def agreed() -> None:
         now = state.read(study, uri)
         assert {run.spec.seed for run in now.missing} == over and len(now.waiting) == len(COMBINATIONS) - 5
-        assert {run.spec.strategy.freeze.knobs["lr"] for run in now.missing} == {0.02}
+        assert {run.spec.strategy.freeze.hyperparameters["lr"] for run in now.missing} == {0.02}
         assert {run.spec.seed for run in now.searches} == set(range(len(COMBINATIONS))) - over
         assert len(found_searches(study, uri)) == len(over) == 5
 
@@ -246,7 +246,7 @@ def test_of_two_searches_plan_and_report_choose_alike(tmp_path: Path) -> None:
     now = state.read(study, uri)
     (search,) = found_searches(study, uri)
     assert search.chosen == {"full.lr": 0.25} and search.best == 0.25
-    assert [run.spec.strategy.freeze.knobs["lr"] for run in now.missing] == [0.25]
+    assert [run.spec.strategy.freeze.hyperparameters["lr"] for run in now.missing] == [0.25]
 
 
 DUPLICATES: list[tuple[str, list[tuple[str, int]], int]] = [

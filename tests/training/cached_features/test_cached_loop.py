@@ -36,7 +36,7 @@ def assert_same(
     _again, again_log, _ = trained(expression, network, store, train)
     assert not any(none)
     loose = (
-        5e-2 if train.numerics == "bf16" else 5e-3
+        5e-2 if train.precision == "bf16" else 5e-3
     )  # a tiny BatchNorm network amplifies the last bit of a float
     for ours, theirs in zip(log, plain_log, strict=True):
         assert ours == pytest.approx(theirs, rel=loose, abs=loose)
@@ -67,7 +67,7 @@ def test_what_is_frozen_is_cached_on_every_family(network: str, augment: str, tm
 
 def test_in_bf16_too(tmp_path: Path) -> None:
     store = ActivationStore(tmp_path, GIB)
-    assert assert_same("last_stages", "test_vit", store, replace(FLIP, numerics="bf16")) != [None]
+    assert assert_same("last_stages", "test_vit", store, replace(FLIP, precision="bf16")) != [None]
 
 
 def test_new_crops_at_every_look_are_not_cached(tmp_path: Path) -> None:
@@ -130,9 +130,14 @@ def test_the_cost_of_what_others_computed_is_counted(tmp_path: Path) -> None:
         trained("last_stages", "test_resnet", ActivationStore(tmp_path, GIB))[0] for _ in range(2)
     )
     assert first.activations and second.activations
-    assert first.activations.borrowed_seconds("train") == first.activations.borrowed_seconds("eval") == 0
     assert (
-        second.activations.borrowed_seconds("train") > 0 and second.activations.borrowed_seconds("eval") > 0
+        first.activations.cached_feature_seconds("train")
+        == first.activations.cached_feature_seconds("eval")
+        == 0
+    )
+    assert (
+        second.activations.cached_feature_seconds("train") > 0
+        and second.activations.cached_feature_seconds("eval") > 0
     )
 
 

@@ -43,7 +43,7 @@ def test_what_was_made_once_is_found_by_all(dtype: torch.dtype, tmp_path: Path) 
     other = ActivationStore(tmp_path, GIB)
     entry = get(other, "a", never)
     assert torch.equal(entry.rows, rows) and entry.rows.dtype == dtype
-    assert other.borrowed_seconds("train") == entry.seconds > 0 == other.borrowed_seconds("eval")
+    assert other.cached_feature_seconds("train") == entry.seconds > 0 == other.cached_feature_seconds("eval")
 
 
 def test_a_maker_that_fails_leaves_nothing(tmp_path: Path) -> None:

@@ -87,9 +87,9 @@ def test_the_loop_uses_it_and_torchs_comes_back(monkeypatch: pytest.MonkeyPatch)
     original = attention.attention
     monkeypatch.setattr(attention, "attention", counted)
 
-    def trained(numerics: str) -> float:
+    def trained(precision: str) -> float:
         trainer, log = make_trainer(
-            make_model("test_vit"), make_task(), replace(TRAIN, optimizer="sgd", numerics=numerics)
+            make_model("test_vit"), make_task(), replace(TRAIN, optimizer="sgd", precision=precision)
         )
         trainer.run(composed("full", full={"lr": 0.01}))
         assert F.scaled_dot_product_attention is former

@@ -1,4 +1,4 @@
-"""Planned runs of a head that differ in knobs alone: one job, trained as one, each a run of its own in the store."""
+"""Planned runs of a head that differ in hyperparameters alone: one job, trained as one, each a run of its own in the store."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from tests.support.trained_searches import ROW, make_spec
 
 LRS = (0.01, 0.1, 1e38, 0.5)
 TRAIN = TrainSpec(epochs=3, batch_size=16, optimizer="momentum", image_size=32, fit="train+val")
-EXACT = (Metric.TEST_ACCURACY, Metric.TEST_NLL, Metric.TEST_ECE, Metric.IMAGE_STEPS)
+EXACT = (Metric.TEST_ACCURACY, Metric.TEST_NLL, Metric.TEST_ECE, Metric.SAMPLES_SEEN)
 PROBES = "strategies:\n" + "".join(
-    f"  - {{use: linear_probe, label: probe {lr}, knobs: {{linear_probe: {{lr: {lr}}}}}}}\n"
+    f"  - {{use: linear_probe, label: probe {lr}, hyperparameters: {{linear_probe: {{lr: {lr}}}}}}}\n"
     for lr in (0.01, 0.02, 0.05)
 )
 SWEEP = f"""
 name: tiny
 datasets:
-  - name: world/fine
+  - name: synthetic/fine
     options: {{pool_per_class: 12, test_per_class: 5}}
     similarity: similar
     n_per_class: [10]
@@ -40,7 +40,7 @@ backbones:
   - {{name: test_resnet, random: true}}
 {PROBES}
 seeds: 2
-train: {{image_size: 32, numerics: fp32, batch_size: 16, epochs: 3}}
+train: {{image_size: 32, precision: fp32, batch_size: 16, epochs: 3}}
 system_metrics: false
 """
 
@@ -95,7 +95,7 @@ def test_runs_trained_as_one_are_those_run_alone(places: Places, tracking: Track
     assert a.keys() == b.keys()
     for key, run in a.items():
         assert run["params"] == b[key]["params"] and run["status"] == b[key]["status"]
-        assert run["metrics"].keys() - {Metric.TRAINED_TOGETHER} == b[key]["metrics"].keys()
+        assert run["metrics"].keys() - {Metric.VECTORIZED_RUNS} == b[key]["metrics"].keys()
     again = worker.run_together(ignore, planned(), places, tracking)
     assert [r["status"] for r in again] == [r["status"] for r in found]
     assert {k: r["mlflow_run_id"] for k, r in stored(tracking).items()} == {
@@ -116,7 +116,7 @@ def test_each_pays_for_what_it_would_have_done_alone_and_its_share_of_the_rest(
     costs = [r["metrics"] for r in worker.run_together(ignore, planned(), fresh, tracking) if r["metrics"]]
     assert len(costs) == 3 and len({c[Metric.TRAIN_SECONDS] for c in costs}) == 1
     cost = costs[0]
-    assert cost[Metric.TRAINED_TOGETHER] == 4 and cost[Metric.BORROWED_SECONDS] == 0
+    assert cost[Metric.VECTORIZED_RUNS] == 4 and cost[Metric.CACHED_FEATURE_SECONDS] == 0
     parts = (Metric.PREPARE_SECONDS, Metric.TRAIN_SECONDS, Metric.EVAL_SECONDS)
     assert all(cost[part] > 0 for part in parts)
     assert sum(cost[part] for part in parts) == pytest.approx(cost[Metric.TOTAL_SECONDS], rel=0.1)
@@ -142,14 +142,12 @@ def test_what_cannot_be_trained_as_one_is_run_one_by_one(
     monkeypatch.setenv("BENCH_CACHE_GIB", "0")
     found = worker.run_together(ignore, planned()[:2], places, tracking)
     assert [r["status"] for r in found] == ["finished"] * 2
-    assert not any(Metric.TRAINED_TOGETHER in r["metrics"] for r in found)
+    assert not any(Metric.VECTORIZED_RUNS in r["metrics"] for r in found)
 
 
-def test_only_runs_that_differ_in_knobs_alone_are_grouped(tmp_path: Path) -> None:
+def test_only_runs_that_differ_in_hyperparameters_alone_are_grouped(tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
-    more = (
-        "  - linear_probe + weight_decay\n  - full\n  - {use: full, label: other, knobs: {full: {lr: 0.1}}}\n"
-    )
+    more = "  - linear_probe + weight_decay\n  - full\n  - {use: full, label: other, hyperparameters: {full: {lr: 0.1}}}\n"
     head, rest = TINY_STUDY.split("strategies:")
     path.write_text(head + PROBES + more + "seeds: 2\n" + rest.split("seeds: 2\n")[1])
     runs = plan.make(load.load(path), path, tmp_path).runs
@@ -177,5 +175,5 @@ def test_a_sweep_that_is_killed_goes_on_to_its_end(tmp_path: Path) -> None:
     finished = [run for run in runs if run["status"] == "FINISHED"]
     assert len(finished) == len({run["tags"][Tag.RUN_ID] for run in finished}) == 6
     assert {run["status"] for run in runs} <= {"FINISHED", "KILLED"}
-    assert Metric.TRAINED_TOGETHER in finished[-1]["metrics"]
+    assert Metric.VECTORIZED_RUNS in finished[-1]["metrics"]
     assert "probe 0.05" in (folder / "log.txt").read_text(), "each is told by its name"

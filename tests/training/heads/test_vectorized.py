@@ -140,7 +140,7 @@ def close(found: object, expected: object) -> None:
 
 @pytest.mark.parametrize(("optimizer", "kwargs"), OPTIMISERS)
 @pytest.mark.parametrize("name", cases())
-def test_heads_trained_together_are_those_trained_alone(
+def test_heads_vectorized_runs_are_those_trained_alone(
     name: str, optimizer: str, kwargs: dict[str, Any]
 ) -> None:
     """Weights, losses and accuracies; rates, decays and smoothings differ from head to head."""

@@ -14,12 +14,14 @@ from bench.execution.worker import check
 from bench.planning import compose
 from bench.storage.places import Places
 
-SOURCE = BackboneSpec("test_resnet", "source", source=DatasetSpec("world/source"), label="test_resnet")
+SOURCE = BackboneSpec("test_resnet", "source", source=DatasetSpec("synthetic/source"), label="test_resnet")
 
 
-def first_check(expression: str, tmp_path: Path, stand_in: bool, **knobs: dict[str, object]) -> Checked:
-    strategy = compose.parse(expression, knobs)
-    spec = RunSpec(DatasetSpec("world/fine"), 10, SOURCE, strategy, 0, TrainSpec(image_size=32))
+def first_check(
+    expression: str, tmp_path: Path, stand_in: bool, **hyperparameters: dict[str, object]
+) -> Checked:
+    strategy = compose.parse(expression, hyperparameters)
+    spec = RunSpec(DatasetSpec("synthetic/fine"), 10, SOURCE, strategy, 0, TrainSpec(image_size=32))
     return check(lambda event: None, [untrained(spec)], 10, Places(tmp_path, tmp_path), stand_in)
 
 

@@ -17,7 +17,7 @@ from bench.storage.places import Places
 from bench.training.run.ingredients import make_model
 from bench.training.run.pretrain import pretrain
 
-SOURCE = DatasetSpec("world/source", {"pool_per_class": 40, "test_per_class": 5})
+SOURCE = DatasetSpec("synthetic/source", {"pool_per_class": 40, "test_per_class": 5})
 BACKBONE = BackboneSpec(
     "test_resnet", "source", source=SOURCE, source_train={"epochs": 6}, label="test_resnet"
 )
@@ -60,7 +60,7 @@ def test_measured_distance_grows_as_the_targets_leave_the_source(places: Places)
     options = {"pool_per_class": 40, "test_per_class": 2}
     found = []
     for similarity in (1.0, 0.5, 0.0):
-        dataset = DatasetSpec("world/blend", {**options, "similarity": similarity})
+        dataset = DatasetSpec("synthetic/blend", {**options, "similarity": similarity})
         found.append(measure_similarity(replace(spec, dataset=dataset), places))
         assert record.read(dataset, BACKBONE, 32, places.cache) == found[-1]
     assert found == sorted(found) and found[0] < 0.15 < found[1]

@@ -28,7 +28,9 @@ from bench.training.run import execute, ingredients, preflight
 from bench.training.run.teacher import Teacher
 from tests.support.strategy_samples import CLASSES, SIZE, first_phase, make_model, make_task
 
-TRAIN = TrainSpec(epochs=2, batch_size=8, optimizer="adamw", numerics="fp32", augment="crop", image_size=SIZE)
+TRAIN = TrainSpec(
+    epochs=2, batch_size=8, optimizer="adamw", precision="fp32", augment="crop", image_size=SIZE
+)
 
 
 def run_spec(expression: str, **changes: object) -> RunSpec:
@@ -180,18 +182,18 @@ def make_model_apart():
 STUDY = """
 name: taught
 datasets:
-  - {name: world/fine, options: {pool_per_class: 8, test_per_class: 2}, similarity: similar, n_per_class: 5}
+  - {name: synthetic/fine, options: {pool_per_class: 8, test_per_class: 2}, similarity: similar, n_per_class: 5}
 backbones:
   - {name: test_resnet, random: true}
 teachers:
   - {name: test_efficientnet, random: true, label: wise}
 strategies:
   - full + distill
-knobs:
+hyperparameters:
   full: {lr: 0.001}
   distill: {teacher: wise, teacher_lr: 0.003}
 seeds: 1
-train: {image_size: 32, numerics: fp32, optimizer: adamw, batch_size: 16, epochs: 1}
+train: {image_size: 32, precision: fp32, optimizer: adamw, batch_size: 16, epochs: 1}
 system_metrics: false
 """
 
@@ -210,7 +212,7 @@ def one_run(tmp_path: Path, text: str = STUDY, *overrides: str) -> RunSpec:
 def test_a_teacher_is_named_by_its_label_and_fully_fine_tuned_at_its_own_rate(tmp_path: Path) -> None:
     teacher = one_run(tmp_path).teacher
     assert teacher.backbone.name == "test_efficientnet"
-    assert (teacher.strategy.freeze.name, teacher.strategy.freeze.knobs) == ("full", {"lr": 0.003})
+    assert (teacher.strategy.freeze.name, teacher.strategy.freeze.hyperparameters) == ("full", {"lr": 0.003})
     own = one_run(tmp_path, STUDY.replace("teacher: wise, ", "")).teacher
     assert own.backbone.name == "test_resnet", "without a name it is the student's own architecture"
 
@@ -219,7 +221,7 @@ def test_an_unknown_teacher_is_explained_with_the_nearest_names(tmp_path: Path) 
     with pytest.raises(
         UserError, match=r"study\.yaml: distill\.teacher: 'wyse' is none .* did you mean wise"
     ):
-        planned(tmp_path, STUDY, "knobs.distill.teacher=wyse")
+        planned(tmp_path, STUDY, "hyperparameters.distill.teacher=wyse")
 
 
 def test_another_teacher_is_another_run_and_another_name_for_it_is_not(tmp_path: Path) -> None:
@@ -339,11 +341,11 @@ def test_the_teachers_training_is_no_part_of_the_runs_costs(
 def test_a_teacher_of_images_that_were_decoded_otherwise_is_another_one(tmp_path: Path) -> None:
     """Students with other crops or sizes hand their teachers other images: a file must not be shared between them."""
     spec, places = one_run(tmp_path), Places(tmp_path, tmp_path / "cache")
-    task, numerics = make_task(), choose(TRAIN)
+    task, precision = make_task(), choose(TRAIN)
 
     def identity(**data_config: object) -> str:
         student = dataclasses.replace(spec.backbone, data_config=data_config)
-        return ingredients.find_teacher(replace(spec, backbone=student), task, numerics, places).spec.run_id
+        return ingredients.find_teacher(replace(spec, backbone=student), task, precision, places).spec.run_id
 
     usual = identity()
     assert identity(mean=[0.1, 0.2, 0.3]) == usual, "the student's normalisation is its own affair"

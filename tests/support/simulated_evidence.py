@@ -63,7 +63,7 @@ def study(
                 for s in range(seeds):
                     rows.append(row(f"d{d}", n, cell, strategy, s, level + gain + rng.normal(0, noise)))
         similarity = "similar" if near else "dissimilar"
-        entry = {"label": f"d{d}", "name": f"world/d{d}", "options": {}, "similarity": similarity}
+        entry = {"label": f"d{d}", "name": f"synthetic/d{d}", "options": {}, "similarity": similarity}
         entries.append(entry | ({"measures": measures} if measured else {}))
     return document(entries, name), rows
 

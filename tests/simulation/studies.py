@@ -30,7 +30,7 @@ RULE = "rule"
 
 
 @dataclass(frozen=True)
-class World:
+class Simulated:
     """One setting. Numbers in accuracy points (.01); `effects`: of each alternative against the rule's pick."""
 
     effects: tuple[float, ...]
@@ -63,13 +63,13 @@ class Rates:
     high_wrong: int
 
 
-def rates(world: World, studies: int, seed: int = 0, as_blocks: bool = False) -> Rates:
+def rates(study: Simulated, studies: int, seed: int = 0, as_blocks: bool = False) -> Rates:
     """Judge `studies` simulated studies of four cells each.
 
     as_blocks: every size and backbone of a seed passes for a seed of its own, as if they were independent.
     """
-    judged = [cell for cells in simulate(world, studies, seed, as_blocks) for cell in cells]
-    regret = max(0.0, world.best / 100)
+    judged = [cell for cells in simulate(study, studies, seed, as_blocks) for cell in cells]
+    regret = max(0.0, study.best / 100)
     return Rates(
         len(judged),
         sum(cell.verdict == Verdict.SUPPORTED for cell in judged),
@@ -79,31 +79,31 @@ def rates(world: World, studies: int, seed: int = 0, as_blocks: bool = False) ->
     )
 
 
-def simulate(world: World, studies: int, seed: int = 0, as_blocks: bool = False) -> Iterator[list[Cell]]:
-    document, plan, _ = _plan(world.datasets, world.seeds, world.conditions, len(world.effects), as_blocks)
+def simulate(study: Simulated, studies: int, seed: int = 0, as_blocks: bool = False) -> Iterator[list[Cell]]:
+    document, plan, _ = _plan(study.datasets, study.seeds, study.conditions, len(study.effects), as_blocks)
     draw = np.random.default_rng(seed)
     for _ in range(studies):
-        values = accuracies(world, draw).tolist()
+        values = accuracies(study, draw).tolist()
         rows = [row | {Metric.TEST_ACCURACY: value} for row, value in zip(plan, values, strict=True)]
         yield judge_study(document, rows)
 
 
-def accuracies(world: World, draw: np.random.Generator) -> np.ndarray:
+def accuracies(study: Simulated, draw: np.random.Generator) -> np.ndarray:
     """[rows of the plan]: test accuracies as fractions."""
-    *_, at = _plan(world.datasets, world.seeds, world.conditions, len(world.effects), False)
+    *_, at = _plan(study.datasets, study.seeds, study.conditions, len(study.effects), False)
     cell, d, s, c, j = at
-    k, sets, seeds, m = len(CELLS), world.datasets, world.seeds, len(world.effects) + 1
+    k, sets, seeds, m = len(CELLS), study.datasets, study.seeds, len(study.effects) + 1
     noise = np.ones((sets, m))
-    noise[0] *= world.uneven
-    noise[:, 1] *= world.noisy
-    taste = world.taste * draw.standard_normal((k, sets, m))
+    noise[0] *= study.uneven
+    noise[:, 1] *= study.noisy
+    taste = study.taste * draw.standard_normal((k, sets, m))
     taste -= taste.mean(axis=1, keepdims=True)
-    split = world.split * draw.standard_normal((k, sets, seeds))
-    own = world.own * _noise(world.shape, draw, (k, sets, seeds, m))
-    run = world.run * _noise(world.shape, draw, (k, sets, seeds, world.conditions, m))
-    points = 70 + np.array([0.0, *world.effects])[j] + taste[cell, d, j] + split[cell, d, s]
+    split = study.split * draw.standard_normal((k, sets, seeds))
+    own = study.own * _noise(study.shape, draw, (k, sets, seeds, m))
+    run = study.run * _noise(study.shape, draw, (k, sets, seeds, study.conditions, m))
+    points = 70 + np.array([0.0, *study.effects])[j] + taste[cell, d, j] + split[cell, d, s]
     points = points + noise[d, j] * (own[cell, d, s, j] + run[cell, d, s, c, j])
-    return np.round(np.clip(points / 100, 0, 1) * world.test_images) / world.test_images
+    return np.round(np.clip(points / 100, 0, 1) * study.test_images) / study.test_images
 
 
 def _noise(shape: str, draw: np.random.Generator, size: tuple[int, ...]) -> np.ndarray:

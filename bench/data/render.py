@@ -1,8 +1,8 @@
-"""The procedural world: labelled images as a pure function of integers.
+"""Synthetic datasets: labelled images as a pure function of integers.
 
 Images are drawn in blocks of fixed size, each with seeds of its own for the objects, the alien half, the
-blend and the pixel noise. So worlds with the same key, draw and split show the same poses and colours at any
-size and at any similarity, and comparisons along the similarity knob are paired.
+blend and the pixel noise. So datasets with the same key, draw and split show the same poses and colours at any
+size and at any similarity, and comparisons along the similarity setting are paired.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""How the measures follow the embedded world's similarity knob: `python tests/benchmarks/similarity_knob.py [N]`.
+"""How the measures follow the synthetic datasets' similarity setting: `python tests/benchmarks/similarity_setting.py [N]`.
 
-world/blend at s = 1, .75, .5, .25, 0, N labelled images per class (default 200), on test_resnet at 32 px, pretrained on
-world/source (once: about a minute; kept in BENCH_CACHE), and for Fréchet distances also with random weights. Prints the
+synthetic/blend at s = 1, .75, .5, .25, 0, N labelled images per class (default 200), on test_resnet at 32 px, pretrained on
+synthetic/source (once: about a minute; kept in BENCH_CACHE), and for Fréchet distances also with random weights. Prints the
 table of docs/similarity.md: means over three draws of the world's classes with their standard deviation, and in how
 many of the draws a measure is monotone in s. About a minute of one core.
 """
@@ -25,7 +25,7 @@ from bench.training.run.ingredients import make_model, prepare_dataset
 KNOB = (1.0, 0.75, 0.5, 0.25, 0.0)
 DRAWS = (0, 1, 2)
 SIZE = 32
-SOURCE = DatasetSpec("world/source")
+SOURCE = DatasetSpec("synthetic/source")
 PRETRAINED = BackboneSpec("test_resnet", "source", source=SOURCE)
 RANDOM = BackboneSpec("test_resnet", "random")
 PLACES = Places(Path(), cache_dir())
@@ -34,7 +34,9 @@ Found = dict[float, list[dict[str, float]]]  # by s, for each draw: the measures
 
 
 def blend(similarity: float, draw: int, n: int) -> DatasetSpec:
-    return DatasetSpec("world/blend", {"similarity": similarity, "draw": draw, "pool_per_class": max(n, 200)})
+    return DatasetSpec(
+        "synthetic/blend", {"similarity": similarity, "draw": draw, "pool_per_class": max(n, 200)}
+    )
 
 
 def pretrained(n: int) -> Found:
@@ -67,7 +69,7 @@ def untrained(n: int) -> Found:
 
 def row(name: str, title: str, found: Found) -> str:
     """One line of the table."""
-    values = np.array([[one[name] for one in found[s]] for s in KNOB])  # [knob, draws]
+    values = np.array([[one[name] for one in found[s]] for s in KNOB])  # [hyperparameter, draws]
     steps = np.diff(values, axis=0)
     monotone = ((steps > 0).all(0) | (steps < 0).all(0)).sum()
     spread = values.std(1, ddof=1)
