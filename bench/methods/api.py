@@ -169,7 +169,7 @@ class Part(ABC):
     recommend it; `against` what is known against it. Costs are measured (`bench strategies NAME`).
     """
 
-    family: ClassVar[str]
+    family: ClassVar[str]  # the folder of `strategies/` that it lies in; what lies elsewhere says it
     source: ClassVar[str] = ""
     when: ClassVar[str] = ""
     against: ClassVar[str] = ""
@@ -180,6 +180,9 @@ class Part(ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        package, _, rest = cls.__module__.partition(".")
+        if package == "strategies" and "." in rest:
+            cls.family = rest.partition(".")[0]
         dataclass(frozen=True)(cls)
 
     @classmethod
@@ -198,7 +201,7 @@ class Strategy(Part):
     phases but preparations sum to `task.epochs`.
     """
 
-    family = "freeze"
+    family = "freezing"
     keeps_pretrained: ClassVar[bool] = True  # False: all of the body starts from random weights
     trains_body: ClassVar[bool] = True  # False: only the head ever trains
     moves_weights: ClassVar[bool] = True  # False: the body's own weights stay (as under adapters)

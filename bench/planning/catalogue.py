@@ -15,14 +15,14 @@ from bench.methods.api import Part
 from bench.planning import compose
 
 FAMILIES = {
-    "freeze": "freezing schedule",
-    "lr": "learning-rate policy",
-    "schedule": "learning-rate schedule",
-    "regularize": "regularisation",
-    "teacher": "teachers and unlabelled data",
+    "freezing": "freezing schedule",
+    "learning_rates": "learning-rate policy",
+    "schedules": "learning-rate schedule",
+    "regularization": "regularisation",
+    "teachers": "teachers and unlabelled data",
     "structure": "changes of structure",
 }
-"""The families in the order in which they are listed. `freeze` and methods that stand in its place come first."""
+"""The families, which are the folders of `strategies/`, in the order in which they are listed."""
 
 
 def strategies(name: str | None = None) -> list[dict[str, Any]]:

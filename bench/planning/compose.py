@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 DEFAULT_LR = "uniform"
 DEFAULT_REGULARIZE = "none"
-AT_MOST_ONE = {"lr": "learning-rate policies", "schedule": "schedules"}
+AT_MOST_ONE = {"learning_rates": "learning-rate policies", "schedules": "schedules"}
 
 
 class Meaningless(UserError):
@@ -84,13 +84,14 @@ def parse(expression: str, hyperparameters: Hyperparameters, label: str | None =
         if len(found) > 1:
             raise UserError(f"{expression!r} has two {AT_MOST_ONE[family]}: {' and '.join(found)}")
     rest = [n for n in names if n not in freeze and classes[n].family not in AT_MOST_ONE]
-    rest.sort(key=lambda n: (_surgery(n, classes[n]), getattr(classes[n], "last", False)))
+    rest.sort(key=lambda n: (_modification(n, classes[n]), getattr(classes[n], "last", False)))
     if DEFAULT_REGULARIZE in rest and len(rest) > 1:
         raise UserError(f"{expression!r}: {DEFAULT_REGULARIZE} excludes other regularisers")
     spec = StrategySpec(
         freeze=resolve(freeze[0], hyperparameters),
         lr=tuple(
-            resolve(n, hyperparameters) for n in [*(by_family["lr"] or [DEFAULT_LR]), *by_family["schedule"]]
+            resolve(n, hyperparameters)
+            for n in [*(by_family["learning_rates"] or [DEFAULT_LR]), *by_family["schedules"]]
         ),
         regularize=tuple(resolve(n, hyperparameters) for n in rest or [DEFAULT_REGULARIZE]),
     )
@@ -99,7 +100,7 @@ def parse(expression: str, hyperparameters: Hyperparameters, label: str | None =
     return StrategySpec(spec.freeze, spec.lr, spec.regularize, label or canonical_label(spec))
 
 
-def _surgery(name: str, cls: type[Part]) -> int:
+def _modification(name: str, cls: type[Part]) -> int:
     """Sorts changes of structure last, in the table's order: the last transform is the outermost, and the first to act.
 
     So the network has its final shape before any other part looks at it, however the expression was written.

@@ -39,7 +39,7 @@ ALLOWED = {
         "importlib.import_module",
     ): "torch, at its first use: the name is a constant",
     ("strategies/__init__.py", "importlib.import_module"): "modules of its own table",
-    ("strategies/_extras.py", "importlib.import_module"): "optional packages that strategies name",
+    ("strategies/shared/extras.py", "importlib.import_module"): "optional packages that strategies name",
     ("bench/core/jobs.py", "importlib.import_module"): "functions that the driver's own jobs name",
     (
         "bench/models/checkpoints/file_kinds.py",

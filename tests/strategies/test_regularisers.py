@@ -17,8 +17,9 @@ from bench.methods import freeze
 from bench.methods.api import Batch, Phase, replace
 from bench.models.model import Model, no_source_head
 from bench.planning import compose
-from strategies import _maps, co_tuning
 from strategies.layers.stoch_norm import convert
+from strategies.regularization import co_tuning
+from strategies.shared import maps as _maps
 from tests.support.strategy_samples import (
     CLASSES,
     SOURCE_CLASSES,
@@ -79,7 +80,7 @@ def test_delta_weights_each_channel_by_its_attention(monkeypatch: pytest.MonkeyP
     model, batch, task = make_model("test_resnet"), a_batch(), make_task()
     alone = {n: torch.zeros(m.shape[1]) for n, m in model.eval_output(batch.x).maps.items()}
     alone["layer2"][5] = 48.0  # C a_c, the map having 48 channels
-    monkeypatch.setattr("strategies.delta.channel_importance", lambda *args: alone)
+    monkeypatch.setattr("strategies.regularization.delta.channel_importance", lambda *args: alone)
     phases = composed("full + delta", delta={"alpha": 0.2, "beta": 0.0}).phases(model, task)
     next(phases)
     before = model.eval_output(batch.x).maps["layer2"]

@@ -16,8 +16,8 @@ from bench.methods import freeze
 from bench.methods.api import Batch, Phase
 from bench.models.model import Model
 from bench.planning import compose
-from strategies._keys import divergence
-from strategies._unlabeled import confident_cross_entropy
+from strategies.shared.keys import divergence
+from strategies.shared.unlabeled import confident_cross_entropy
 from tests.support.strategy_samples import (
     CLASSES,
     a_batch,

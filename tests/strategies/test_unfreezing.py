@@ -10,7 +10,7 @@ import torch
 
 from bench.core.errors import UserError
 from bench.methods.api import cross_entropy
-from strategies.auto_freeze import next_border
+from strategies.freezing.auto_freeze import next_border
 from tests.support.strategy_samples import composed, first_phase, make_model, make_task, make_trainer
 
 

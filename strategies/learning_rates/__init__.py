@@ -1,0 +1,1 @@
+"""Learning-rate policies: which rate each parameter group gets."""

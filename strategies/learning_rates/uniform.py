@@ -1,0 +1,10 @@
+"""Uniform learning rate: every trained group at the strategy's own rate."""
+
+from bench.methods.api import Transform
+
+
+class Uniform(Transform):
+    """One learning rate for all trained layers."""
+
+    when = "The default."
+    against = "The new head wants a higher rate than the pretrained body: the documents all train it faster."

@@ -1,0 +1,1 @@
+"""Regularisers of the loss, the weights, the data or the targets."""

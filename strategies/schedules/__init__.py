@@ -1,0 +1,1 @@
+"""Learning-rate schedules: how rates change with progress."""

@@ -1,0 +1,1 @@
+"""Changes of the network's structure."""
