@@ -120,7 +120,7 @@ def test_a_network_without_bf16_kernels_stays_in_fp32() -> None:
 def test_a_real_network_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = precision_timing.decide(KEY, BACKBONE, Path("."), tmp_path)
     assert found.fp32 > 0 and found.bf16 and found.bf16 > 0 and 2 <= found.images <= 8
-    monkeypatch.setattr(precision, "measure", None)  # nothing is measured again
+    monkeypatch.setattr(precision_timing, "measure", None)  # nothing is measured again
     assert (
         precision_timing.decide(KEY, BACKBONE, Path("."), tmp_path) == found == precision.read(KEY, tmp_path)
     )
@@ -248,11 +248,11 @@ def test_a_study_measures_once_and_its_runs_say_what_they_used(
     )
     _, first = run(made(tmp_path, TINY_STUDY, *few, "seeds=1"), tmp_path)
     assert {r["tags"][Tag.PRECISION] for r in first} == {"fp32"} and len(first) == 2
-    monkeypatch.setattr(precision, "measure", None)
+    monkeypatch.setattr(precision_timing, "measure", None)
     _, runs = run(made(tmp_path, AUTO, *few, "seeds=1"), tmp_path)
     assert len(runs) == 2, "nothing to run, nothing measured"
 
-    monkeypatch.setattr(precision, "measure", lambda *_: Timing(1.7, 1.0, 16))
+    monkeypatch.setattr(precision_timing, "measure", lambda *_: Timing(1.7, 1.0, 16))
     monkeypatch.setattr(driver, "_report", write_report)
     said, runs = run(made(tmp_path, AUTO, *few), tmp_path)
     assert "test_resnet: precision bf16 (a step in bf16 is 1.70 x as fast here)" in said
@@ -264,7 +264,7 @@ def test_a_study_measures_once_and_its_runs_say_what_they_used(
     assert "`auto`: `bf16` on `test_resnet` (a step in bf16 is 1.70 x as fast here)" in report
     assert "precision: bf16 (4 runs)" in report
 
-    monkeypatch.setattr(precision, "measure", None)  # the choice is kept
+    monkeypatch.setattr(precision_timing, "measure", None)  # the choice is kept
     monkeypatch.setattr(driver, "_report", lambda *_: None)
     said, again = run(made(tmp_path, AUTO, *few, "seeds=3"), tmp_path)
     assert len(again) == len(runs) + 2 and not any("precision" in line for line in said)
