@@ -324,12 +324,12 @@ def advise(
 ) -> None:
     """Which strategy for a folder of images? From the nearest evidence in the store, beside the textbook's rule."""
     from bench.advice import advise as advising
-    from reports import advice_text
+    from bench.advice import text as in_words
 
     known = advising.gather(_uri(store), advising.read_measures(measures) if measures else [])
     if evaluate:
         trial = advising.evaluate(known, probe)
-        _print_json(trial) if as_json else _print_trial(trial, advice_text.score_rows(trial))
+        _print_json(trial) if as_json else _print_trial(trial, in_words.score_rows(trial))
         return
     if folder is None or backbone is None:
         raise UserError("bench advise needs a folder of images and --backbone NAME (or --evaluate)")
@@ -346,7 +346,7 @@ def advise(
     if as_json:
         _print_json(found)
         return
-    for line in advice_text.lines(found):
+    for line in in_words.lines(found):
         out.print(escape(line), highlight=False, soft_wrap=True)
 
 

@@ -72,8 +72,9 @@ def resume(study: str, uri: str, *sets: str) -> None:
 
 def data(study: str, uri: str) -> None:
     """A report but for its figures: rows, statistics, tables, the text."""
-    from reports import records, report
-    from reports.analysis import Analysis
+    from reports.analysis import report
+    from reports.analysis import rows as records
+    from reports.analysis.study import Analysis
     from tests.benchmarks.growth_study import STUDY
 
     report.render(Analysis(records.read(STUDY, uri), STUDY), {})

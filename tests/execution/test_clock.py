@@ -23,7 +23,7 @@ from bench.storage.places import Places
 from bench.tracking import store
 from bench.tracking.store import outcome
 from bench.training.run.execute import execute
-from reports import records
+from reports.analysis import rows as records
 from tests.conftest import ROOT
 from tests.support.faults import STUDY, can_mount
 from tests.support.specs import SPEC

@@ -16,8 +16,9 @@ from bench.planning import load as loading
 from bench.planning import plan as planning
 from bench.tracking import experiment, leftovers, store
 from bench.tracking.store.sql import Select
-from reports import records, report
-from reports.analysis import Analysis
+from reports.analysis import report
+from reports.analysis import rows as records
+from reports.analysis.study import Analysis
 from tests.benchmarks import growth_probes, growth_store
 from tests.benchmarks.growth_study import STUDY, study_file
 

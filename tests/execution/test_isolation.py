@@ -25,7 +25,7 @@ from bench.planning import load, plan, precision
 from bench.planning.plan import Plan
 from bench.planning.precision import Key
 from bench.tracking import store
-from reports import records
+from reports.analysis import rows as records
 from tests.conftest import ROOT
 from tests.support.views import Quiet
 
@@ -195,7 +195,9 @@ def test_where_timing_crashes_runs_are_in_fp32_and_stay_so(
     monkeypatch.setattr(devices, "processor", lambda: Processor("a processor", True))
     planned = made(tmp_path, precision="auto")
     with monkeypatch.context() as patch:
-        patch.setattr(worker.precision_timing, "decide", crash_if(lambda *_: True, worker.precision_timing.decide))
+        patch.setattr(
+            worker.precision_timing, "decide", crash_if(lambda *_: True, worker.precision_timing.decide)
+        )
         summary, view, rows = call(planned, tmp_path)
     assert summary.exit_code == 0 and {row["status"] for row in rows} == {"finished"} and not summary.failures
     assert "good: precision fp32 (timing bf16 failed here: MemoryError: no room for it)" in view.said

@@ -132,7 +132,34 @@ def parents(name: str) -> set[str]:
 
 def test_only_figures_draw() -> None:
     drawing = users("seaborn") | users("matplotlib")
-    assert drawing and all(Path(name).name.startswith("figures") for name in drawing)
+    assert drawing and all(name.startswith("reports/figures/") for name in drawing)
+
+
+def test_a_report_is_analysed_put_into_words_and_drawn_apart() -> None:
+    """Numbers know no words, drawing knows no section, and no section knows more of another than its words."""
+    below = {
+        "analysis": {"analysis"},
+        "render": {"analysis", "render"},
+        "figures": {"analysis", "render", "figures"},
+        "sections": {"analysis", "render", "figures", "sections"},
+    }
+    for folder, known in below.items():
+        for path in files(f"reports/{folder}"):
+            used = {name.split(".")[1] for name in imports(path) if name.startswith("reports.")}
+            assert used <= known, f"{path.relative_to(ROOT)}: {used - known}"
+
+
+def test_every_section_is_in_the_report_once() -> None:
+    from reports.report import SECTIONS
+
+    there = {f"reports.sections.{path.stem}" for path in files("reports/sections") if path.stem != "__init__"}
+    listed = [section.__module__ for section in SECTIONS]
+    assert sorted(listed) == sorted(there)
+
+
+def test_files_of_the_reports_are_short() -> None:
+    for path in files("reports"):
+        assert len(path.read_text().splitlines()) <= 215, f"{path.relative_to(ROOT)} is long for one thing"
 
 
 def test_reports_know_the_store_and_no_torch() -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.core.schema import Metric, Purpose, Status, Tag
+from reports.analysis.rows import join
+from reports.analysis.study import Analysis
+from reports.render.blocks import Block
+from reports.render.markdown import to_markdown
 
 RULE = {
     "similar-small": "linear_probe",
@@ -211,3 +215,13 @@ def untidy(study: dict[str, Any]) -> list[dict[str, Any]]:
         stored(third, float("nan"), Status.DIVERGED, start=902, error="loss is nan at step 7"),
         trial,
     ]
+
+
+def analysis(study: dict[str, Any], runs: Sequence[dict[str, Any]] | None = None) -> Analysis:
+    """What sections are made from; by default of a study that has finished."""
+    return Analysis(join(study, all_stored(study) if runs is None else runs), "sample")
+
+
+def text_of(section: Callable[[Analysis], list[Block]], study: Analysis) -> str:
+    """A section as markdown, its figures named and not drawn."""
+    return to_markdown(section(study))

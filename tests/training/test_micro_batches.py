@@ -26,7 +26,7 @@ from bench.training.evaluate import predict
 from bench.training.loop import Trainer
 from bench.training.precision_timing import compare
 from bench.training.run import execute
-from reports import words
+from reports.sections import head
 from tests.support.specs import SPEC
 from tests.support.strategy_samples import (
     STRATEGIES,
@@ -366,10 +366,8 @@ def test_a_run_logs_it_and_the_report_says_it(tmp_path: Path, monkeypatch: pytes
     assert Metric.MICRO_BATCH not in plain.metrics
     assert parted.metrics[Metric.MICRO_BATCH] <= FITS
     rows = [{Metric.MICRO_BATCH: n} for n in (None, 8, parted.metrics[Metric.MICRO_BATCH])]
-    assert "**2 runs did not fit" in words.micro_batched(rows) and "4 to 8 images" in words.micro_batched(
-        rows
-    )
-    assert words.micro_batched(rows[:1]) == ""
+    assert "**2 runs did not fit" in head.micro_batched(rows) and "4 to 8 images" in head.micro_batched(rows)
+    assert head.micro_batched(rows[:1]) == ""
 
 
 def test_a_batch_that_cannot_be_timed_is_timed_smaller() -> None:

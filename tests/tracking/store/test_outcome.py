@@ -30,9 +30,9 @@ from bench.tracking import experiment, leftovers, store
 from bench.tracking.plain import Tracking
 from bench.tracking.store import outcome
 from bench.tracking.views import COUNTED
-from reports.analysis import Analysis
-from reports.records import join
-from reports.searches import Search
+from reports.analysis.rows import join
+from reports.analysis.searches import Search
+from reports.analysis.study import Analysis
 from tests.support.faults import STUDY as SMALL
 from tests.support.servers import mlflow_server, postgres
 from tests.support.views import Says
