@@ -72,12 +72,13 @@ def resume(study: str, uri: str, *sets: str) -> None:
 
 def data(study: str, uri: str) -> None:
     """A report but for its figures: rows, statistics, tables, the text."""
-    from reports.analysis import report
-    from reports.analysis import rows as records
+    from reports.analysis.rows import read
     from reports.analysis.study import Analysis
+    from reports.render.markdown import to_markdown
+    from reports.report import compose
     from tests.benchmarks.growth_study import STUDY
 
-    report.render(Analysis(records.read(STUDY, uri), STUDY), {})
+    to_markdown(compose(Analysis(read(STUDY, uri), STUDY)))
 
 
 def schedule(study: str, uri: str, way: str) -> None:

@@ -25,7 +25,7 @@ from bench.planning import load, plan, precision
 from bench.planning.plan import Plan
 from bench.planning.precision import Key
 from bench.tracking import store
-from reports.analysis import rows as records
+from reports.analysis.rows import read
 from tests.conftest import ROOT
 from tests.support.views import Quiet
 
@@ -83,7 +83,7 @@ def call(planned: Plan, folder: Path) -> tuple[driver.Summary, Says, list[dict[s
     uri, view = f"sqlite:///{folder / 'mlflow.db'}", Says()
     summary = driver.run_study(planned, uri, InlineExecutor, view, None)
     assert not summary.interrupted
-    return summary, view, records.read("parts", uri).rows
+    return summary, view, read("parts", uri).rows
 
 
 def crash_if(concerned: Callable[..., bool], function: Any) -> Callable[..., Any]:
@@ -350,7 +350,7 @@ def test_a_worker_that_is_killed_in_the_check_costs_its_network_alone(tmp_path: 
     assert "this call: 4 failed, 4 finished" in done.stdout
     cause = "its worker died 2 times (signal SIGKILL; out of memory?)"
     assert f"not run     backbone lethal: checking networks and strategies failed: {cause}" in done.stdout
-    rows = records.read("parts", f"sqlite:///{tmp_path / 'mlflow.db'}").rows
+    rows = read("parts", f"sqlite:///{tmp_path / 'mlflow.db'}").rows
     assert {(row["backbone"], row["status"]) for row in rows} == {
         ("lethal", "failed"),
         ("test_resnet", "finished"),

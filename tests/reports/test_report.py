@@ -58,6 +58,7 @@ def test_report_from_the_store(report: Path) -> None:
         "Verdicts",
         "Accuracy over images per class",
         "All strategies by cell",
+        "Ranking",
         "Ranks over conditions",
         "What it costs",
         "Before and after fine-tuning",
@@ -70,25 +71,25 @@ def test_report_from_the_store(report: Path) -> None:
     ]
     assert "**47 of 48 planned runs have finished** (1 diverged)." in text
     assert "loss is nan at step 7" in text and "3 duplicate images" in text
-    assert "`tiny`: pretrained here" in text and r"constant(lr=0.01)" in text
+    assert "`tiny`: pretrained here" in text and r"| linear\_probe(lr=0.1) | uniform |" in text
     assert "bench run studies/sample.yaml" in text and "versions: torch 2.13.0, timm 1.0.31 (48 runs)" in text
     assert "on CPU it is the process' peak resident size" in text
     assert_self_contained(page)
-    assert page.count("data:image/png") == 4
+    assert page.count("data:image/png") == 5
 
 
 def test_captions_of_accuracies_name_the_selection(report: Path) -> None:
     """Captions are the paragraphs in italics below figures and tables."""
     paragraphs = (report / "report.md").read_text().split("\n\n")
     captions = [text for text in paragraphs if re.fullmatch(r"\*[^*].*\*\s*", text, re.DOTALL)]
-    assert len(captions) == 11
+    assert len(captions) == 12
     accuracies = [text for text in captions if "test accuracy" in text]
-    assert len(accuracies) == 6 and all("test set evaluated once" in text for text in accuracies)
+    assert len(accuracies) == 7 and all("test set evaluated once" in text for text in accuracies)
 
 
 def test_figures_lie_beside_the_report(report: Path) -> None:
     found = sorted((report / "figures").iterdir())
-    assert [path.name for path in found] == ["cost.png", "curves.png", "forest.png", "matrix.png"]
+    assert [path.stem for path in found] == ["cost", "curves", "forest", "matrix", "ranking"]
 
 
 def test_reports_are_reproducible(store: Store, report: Path, out: Path) -> None:

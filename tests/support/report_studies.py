@@ -11,7 +11,7 @@ from reports.analysis.rows import StoredStudy, join
 from tests.support import report_samples as samples
 
 NAMES = ("a", "b")
-STRATEGIES = {"linear_probe": 0.70, "freeze_most": 0.76, "full": 0.82, "scratch": 0.3}
+STRATEGIES = {"linear_probe": 0.70, "last_stages": 0.76, "full": 0.82, "scratch": 0.3}
 NETWORK_SETS = {"fine": {10: STRATEGIES}, "glyph": {10: STRATEGIES}}
 
 
@@ -20,7 +20,7 @@ def two_networks(
 ) -> StoredStudy:
     """Two networks; with `reverse`, what is best on a is worst on b."""
     document = samples.document(NETWORK_SETS, seeds=seeds, backbones=NAMES)
-    document["matrix"]["baseline"] = "freeze_most"
+    document["matrix"]["baseline"] = "last_stages"
     runs = samples.all_stored(document, NETWORK_SETS, within=noise)
     for planned, run in zip(document["plan"], runs, strict=True):
         if reverse and planned["backbone"] == "b":
@@ -109,7 +109,7 @@ def search_runs(plan: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-NCM_ACCURACY = {"linear_probe": 0.5, "freeze_most": 0.3, "full": 0.8, "scratch": 0.95}
+NCM_ACCURACY = {"linear_probe": 0.5, "last_stages": 0.3, "full": 0.8, "scratch": 0.95}
 
 
 def with_ncm(known: bool = True) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -66,7 +66,7 @@ def test_a_study_s_cells() -> None:
     assert cells[2].regret == pytest.approx(cells[2].best_accuracy - cells[2].rule_accuracy)
     assert cells[2].regret_low > 0 and [c.strategy for c in cells[3].negative] == [
         "linear_probe",
-        "freeze_most",
+        "last_stages",
     ]
 
 

@@ -35,4 +35,4 @@ def test_it_says_what_small_and_similar_mean() -> None:
     study["datasets"][0]["similarity_text"] = "similar (measured, 0.4)"
     text = samples.text_of(section, samples.analysis(study))
     assert "**small** means at most 50 images per class" in text
-    assert "`fine` is similar (measured, 0.4), `glyph` is dissimilar." in text
+    assert "`fine` is similar (measured, 0.4), `glyph` is dissimilar (declared)." in text
