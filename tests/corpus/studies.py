@@ -57,7 +57,7 @@ CASES: list[Bad] = [
     edited("a tab", "seeds: 1", "seeds:\n\t- 1", "study.yaml:13: not valid YAML: found character '\\t' that cannot start any token"),
     edited("an indentation that fits nothing", "    random: true", "   random: true", "study.yaml:9: not valid YAML: expected <block end>, but found '<block mapping start>'"),
     edited("two documents", "seeds: 1", "seeds: 1\n---\nname: another", "study.yaml:13: not valid YAML: but found another document"),
-    edited("a key twice", "seeds: 1", "seeds: 1\nseeds: 3", "study.yaml:13: the key 'seeds' stands twice"),
+    edited("a key twice", "seeds: 1", "seeds: 1\nseeds: 3", "study.yaml:13: duplicate key 'seeds'"),
     edited("a list as key", "seeds: 1", "seeds: 1\n[a, b]: 1", "study.yaml:13: a key must be a word, not a list or mapping"),
     edited("an alias", "seeds: 1", "seeds: &a 1\nquestion: *a", "study.yaml:13: aliases (*name) are not allowed in a study; write the values out"),
     edited("a merge", "seeds: 1", "seeds: 1\nmatrix: {<<: *x}", "study.yaml:13: aliases (*name) are not allowed in a study; write the values out"),
@@ -100,7 +100,7 @@ CASES: list[Bad] = [
     overridden("a former word in an override", "train.numerics=fp32", "study.yaml: written in former words; say precision: for numerics:"),
     # numbers
     edited("no seeds", "seeds: 1", "seeds: 0", "study.yaml:12: seeds: expected at least one entry (is [])"),
-    edited("a seed twice", "seeds: 1", "seeds: [1, 1]", "study.yaml:12: seeds: a seed stands twice"),
+    edited("a seed twice", "seeds: 1", "seeds: [1, 1]", "study.yaml:12: seeds: duplicate seed"),
     edited("a negative seed", "seeds: 1", "seeds: [-1]", "study.yaml:12: seeds.0: input should be greater than or equal to 0 (is -1)"),
     edited("a billion seeds", "seeds: 1", "seeds: 1000000000", "study.yaml:12: seeds: more than 100,000 seeds (is 1000000000)"),
     Bad("a million runs", study(("seeds: 1", "seeds: 90000"), ("n_per_class: 5", "n_per_class: [5, 6]")), "study.yaml: 180,000 runs, more than 100,000; fewer seeds, sizes or strategies?"),
@@ -125,8 +125,8 @@ CASES: list[Bad] = [
     edited("an option of a wrong type", FIRST, f"{FIRST}\n    options: {{test_share: half}}", "study.yaml:4: datasets.0.name: dataset 'folder:images', option 'test_share': 'half' is not a valid value, want number from 0.01 to 0.9"),
     edited("an option out of range", FIRST, f"{FIRST}\n    options: {{test_share: 2}}", "study.yaml:4: datasets.0.name: dataset 'folder:images', option 'test_share': 2.0 is not a valid value, want number from 0.01 to 0.9"),
     edited("a package that is not installed", "folder:images", "tfds/mnist", "study.yaml:4: datasets.0.name: dataset 'tfds/mnist' needs the package 'tensorflow_datasets': pip install tensorflow_datasets"),
-    edited("a dataset twice", "backbones:", "  - {name: folder:images, similarity: similar, n_per_class: 6}\nbackbones:", "study.yaml: datasets: 'images' stands twice; give one of them another `label`"),
-    edited("a similarity that cannot be measured", "similarity: similar", "similarity: measured", "study.yaml:5: datasets.0.similarity: to measure it takes the images that the backbone was pretrained on, and those of test_resnet are not at hand; declare similar or dissimilar"),
+    edited("a dataset twice", "backbones:", "  - {name: folder:images, similarity: similar, n_per_class: 6}\nbackbones:", "study.yaml: datasets: duplicate label 'images'; give one of them another `label`"),
+    edited("a similarity that cannot be measured", "similarity: similar", "similarity: measured", "study.yaml:5: datasets.0.similarity: to measure it takes the images that the backbone was pretrained on, and those of test_resnet are unavailable; declare similar or dissimilar"),
     # networks
     edited("an unknown network", "name: test_resnet", "name: test_resnett", "study.yaml:8: backbones.0.name: unknown timm model 'test_resnett'; did you mean test_resnet or test_nfnet or seresnet50t?"),
     edited("a network that is a path", "name: test_resnet", "name: ../../etc/passwd", "study.yaml:8: backbones.0.name: unknown timm model '../../etc/passwd'"),
