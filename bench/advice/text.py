@@ -50,9 +50,7 @@ def _place(found: Found) -> list[str]:
     for probe in found["probes"]:
         lines.append(f"            linear probe at {probe['n_per_class']} per class: {_probe(probe)}")
     where = f"{rule['size']} (up to {rule['small_at_most']} per class count as small)"
-    similarity = (
-        rule["similarity"] or "similarity unknown: the source images are not at hand (--similarity says it)"
-    )
+    similarity = rule["similarity"] or "similarity unknown: source images unavailable (--similarity says it)"
     return [*lines, f"matrix      {where}, {similarity}"]
 
 
@@ -88,9 +86,7 @@ def _why_none(summary: Found) -> str:
     if not summary["conditions"]:
         return "the store holds no results of full fine-tuning beside another strategy"
     if summary["datasets"] < LEAST_DATASETS:
-        return (
-            f"results of {plural(summary['datasets'], 'dataset')} only, which cannot tell what carries over"
-        )
+        return f"results of {plural(summary['datasets'], 'dataset')} only, which cannot tell what transfers"
     return "no strategy has results near by"
 
 
@@ -107,10 +103,10 @@ def _expected(first: Found, found: Found) -> str:
         return f"test accuracy {_share(accuracy)} ({how}); no range: it takes {leave_one_out.LEAST} datasets"
     low, high = (log_odds.accuracy(first["odds"] + way * margin["log_odds"]) for way in (-1, 1))
     if high - low >= 2 * VAGUE:
-        return f"test accuracy about {_share(accuracy)} ({how}); on left-out datasets that was far off, so no range"
+        return f"test accuracy about {_share(accuracy)} ({how}); on held-out datasets that was far off, so no range"
     return (
         f"test accuracy {_share(accuracy)}, 95 % range {_share(low)} to {_share(high)} ({how}; range from the "
-        f"errors on {margin['datasets']} left-out datasets)"
+        f"errors on {margin['datasets']} held-out datasets)"
     )
 
 
@@ -141,7 +137,7 @@ def _sure(trial: Found) -> str:
         )
     saved = rule["saved"]
     text = (
-        f"on {saved['n']} left-out datasets such advice lost {points(rule['advice_regret'])} points against the best, "
+        f"on {saved['n']} held-out datasets such advice lost {points(rule['advice_regret'])} points against the best, "
         f"the rule {points(rule['regret']['mean'])}; difference {points(saved['mean'], sign=True)} "
         f"{interval(saved['low'], saved['high'], sign=True)}"
     )

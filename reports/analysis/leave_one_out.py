@@ -1,8 +1,9 @@
 """How good is the advice? Leave-one-dataset-out: each is advised on from the others alone, and held against its results.
 
-All conditions of a dataset go out together, in every study and on every backbone: its other sizes would give it away.
+All conditions of a dataset are held out together, in every study and on every backbone: its other sizes would give it away.
 The policies are compared by *regret*: accuracy lost against the best strategy that was measured in a condition. The
-best is picked on the same results, so regret leans upwards, but for all policies alike: their differences do not.
+best is picked on the same results, so regret is biased upward (winner's curse), but for all policies alike: their
+differences are not.
 A dataset is one observation; intervals are Student's t over datasets, with the variance of Nadeau and Bengio (2003):
 the picks for one dataset were learnt from the others, so they are not independent of each other.
 """
@@ -78,28 +79,28 @@ class Score:
 
 
 def learn(evidence: Sequence[Condition], reference: str) -> tuple[list[HeldOut], bool]:
-    """The trials, with accuracies expected by probe or from the neighbours alone, and which: what erred less.
+    """The held-out conditions, with accuracies expected by probe or from the neighbours alone, and which: what erred less.
 
     A probe of few images may err by more than datasets differ.
     """
-    by_probe, plain = (trials(evidence, reference, way) for way in (True, False))
+    by_probe, plain = (held_out(evidence, reference, way) for way in (True, False))
     margins = [error_margin(found) for found in (by_probe, plain)]
     if margins[0] and margins[1] and margins[1][0] < margins[0][0]:
         return plain, False
     return by_probe, True
 
 
-def trials(evidence: Sequence[Condition], reference: str, by_probe: bool = True) -> list[HeldOut]:
+def held_out(evidence: Sequence[Condition], reference: str, by_probe: bool = True) -> list[HeldOut]:
     """One per condition, advised on by the other datasets alone. Every condition must have the reference."""
     found = []
     for dataset in dict.fromkeys(c.dataset for c in evidence):
         rest = [c for c in evidence if c.dataset != dataset]
         fixed = _best_fixed(rest, reference)
-        found += [_trial(c, rest, reference, fixed, by_probe) for c in evidence if c.dataset == dataset]
+        found += [_held_out(c, rest, reference, fixed, by_probe) for c in evidence if c.dataset == dataset]
     return found
 
 
-def _trial(
+def _held_out(
     condition: Condition, rest: Sequence[Condition], reference: str, fixed: Sequence[str], by_probe: bool
 ) -> HeldOut:
     gains = condition.gains(reference)
@@ -196,12 +197,12 @@ def error_margin(found: Sequence[HeldOut]) -> tuple[float, int] | None:
 def covered(found: Sequence[HeldOut]) -> tuple[int, int] | None:
     """Left-out conditions whose accuracy lies in the range made from the *other* datasets' errors, and all of them."""
     hits = total = 0
-    for trial in found:
-        others = [t for t in found if t.condition.dataset != trial.condition.dataset]
+    for one in found:
+        others = [t for t in found if t.condition.dataset != one.condition.dataset]
         margin = error_margin(others)
-        if trial.miss is not None and margin is not None:
+        if one.miss is not None and margin is not None:
             total += 1
-            hits += abs(trial.miss) <= margin[0]
+            hits += abs(one.miss) <= margin[0]
     return (hits, total) if total else None
 
 

@@ -2,10 +2,10 @@
 
 *Agreement* of two networks is Spearman's correlation between the test accuracies of the strategies on the one with one
 seed and on the other with another seed, averaged over pairs of seeds and over datasets and sizes. Of a network with itself
-it says how far seeds alone turn the order round: networks agree as far as they can where they agree with each other as
+it says how far seeds alone change the order: networks agree as far as they can where they agree with each other as
 they do with themselves. (With one seed on both, networks would share the split, and agree for that.)
 
-*Carrying over*: on each seed, the strategy that is best on network A over the other seeds, against the one that is best
+*Transferred*: on each seed, the strategy that is best on network A over the other seeds, against the one that is best
 on B over the other seeds, both on B. Nothing is picked on the seed that it is judged by, so picking adds no bias.
 """
 
@@ -33,7 +33,7 @@ Table = Mapping[tuple[str, int], Mapping[Place, Mapping[str, float]]]
 class Networks:
     """names: the networks, in the plan's order; strategies: best first, by the mean over networks.
 
-    against: network -> strategy -> its place against the baseline there. agreement, carried: by pair of networks.
+    against: network -> strategy -> its place against the baseline there. agreement, transferred: by pair of networks.
     """
 
     names: list[str]
@@ -41,7 +41,7 @@ class Networks:
     baseline: str
     against: dict[str, dict[str, Ranked]]
     agreement: dict[tuple[str, str], float]
-    carried: dict[tuple[str, str], Mean]
+    transferred: dict[tuple[str, str], Mean]
 
 
 def networks(document: dict[str, Any], rows: Sequence[Row]) -> Networks | None:
@@ -63,7 +63,10 @@ def networks(document: dict[str, Any], rows: Sequence[Row]) -> Networks | None:
         baseline,
         against,
         {(a, b): _agreement(found, a, b, seeds) for a, b in pairs},
-        {(a, b): mean_of([_carried(found, a, b, seed, seeds) for seed in sorted(seeds)]) for a, b in pairs},
+        {
+            (a, b): mean_of([_transferred(found, a, b, seed, seeds) for seed in sorted(seeds)])
+            for a, b in pairs
+        },
     )
 
 
@@ -100,7 +103,7 @@ def _agreement(found: Table, a: str, b: str, seeds: set[int]) -> float:
     return fmean(values)
 
 
-def _carried(found: Table, a: str, b: str, seed: int, seeds: set[int]) -> float:
+def _transferred(found: Table, a: str, b: str, seed: int, seeds: set[int]) -> float:
     """Accuracy lost on network b with this seed by taking a's best strategy in place of b's own."""
     others = seeds - {seed}
     own, taken = (_best([found[name, other] for other in others]) for name in (b, a))

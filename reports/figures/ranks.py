@@ -1,4 +1,4 @@
-"""Critical-difference diagram: mean ranks on a line, bars over strategies that cannot be told apart."""
+"""Critical-difference diagram: mean ranks on a line, bars over strategies that do not differ significantly."""
 
 from __future__ import annotations
 

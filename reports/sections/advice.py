@@ -43,12 +43,12 @@ def section(study: Analysis) -> list[Block]:
         *heading,
         table,
         Caption(f"""
-            What `bench advise` would have picked for each dataset of this study, knowing only the others; all sizes of a
-            dataset are left out together. Regret: accuracy lost against the best measured strategy of a condition, in
-            percentage points, averaged over conditions, then datasets; it leans upwards, as the best is picked on the
-            same results, alike for all policies. Saved: the policy's regret minus the advice's, paired. 95 % Student-t
-            intervals over datasets, with Nadeau and Bengio's variance: what is picked for one dataset was learnt from
-            the others. {selection(study.document)}
+            Leave-one-dataset-out: what `bench advise` would have picked for each dataset of this study, knowing only the
+            others; all sizes of a dataset are held out together. Regret: accuracy lost against the best measured
+            strategy of a condition, in percentage points, averaged over conditions, then datasets; it is biased upward
+            (winner's curse: the best is picked on the same results), alike for all policies. Saved: the policy's regret
+            minus the advice's, paired. 95 % Student-t intervals over datasets, with Nadeau and Bengio's variance: what
+            is picked for one dataset was learnt from the others. {selection(study.document)}
         """),
     ]
 
@@ -63,7 +63,7 @@ def judged(document: Mapping[str, Any], rows: Sequence[Row]) -> tuple[str, Table
     datasets = len({c.dataset for c in usable})
     if datasets < LEAST:
         why = (
-            f"It cannot be told: to leave a dataset out and advise on it from the others takes {LEAST}, but "
+            f"It cannot be told: to hold a dataset out and advise on it from the others takes {LEAST}, but "
             f"{plural(datasets, 'dataset')} of this study {'has' if datasets == 1 else 'have'} results of "
             f"{code(reference)} beside other strategies."
         )

@@ -41,8 +41,8 @@ def _figures(study: Analysis) -> list[Figure]:
     )
     dots = "Named are the rule's picks, the baseline and the best of each cell; dots: the others."
     of_time = f"""
-        Mean test accuracy over mean training time of the finished runs. Ring: the rule's pick. Line: what no other
-        strategy beats in both. {when(study.many, dots)} {selection(study.document)}
+        Mean test accuracy over mean training time of the finished runs. Ring: the rule's pick. Line: Pareto
+        front of time and accuracy. {when(study.many, dots)} {selection(study.document)}
     """
     of_memory = "The same over the peak memory of the device that trains, parameters and optimiser included."
     figures = []

@@ -30,8 +30,8 @@ def section(study: Analysis) -> list[Block]:
         return []
     alt = f"Accuracy, training time and peak memory over {escape(found.name)}"
     return [
-        Heading(f"Along {code(found.name)}"),
-        Figure("sweep", alt, partial(figure, found, panels)),
+        Heading(f"Effect of {code(found.name)}"),
+        Figure("effect", alt, partial(figure, found, panels)),
         Table(_header(found, study), lines),
         Caption(_caption(found, study)),
     ]
@@ -42,11 +42,11 @@ def _caption(found: Effect, study: Analysis) -> str:
     on_cpu = ", on CPU the process' peak resident size, interpreter and libraries included"
     return f"""
         Figure: means of each cell, accuracy with its standard error over pairs of dataset and seed. Table: each value
-        minus the first of its line, paired, in percentage points, averaged over all conditions of the study, then over
+        minus the first of its series, paired, in percentage points, averaged over all conditions of the study, then over
         seeds, with 95 % Student-t intervals over seeds; the columns of the cells are mean differences. Time: training and
         preparation as a multiple of the first's. Peak memory: of the device that trains{when(study.on_cpu, on_cpu)};
         where what a frozen part makes of the images is computed for the first time, of 128 images of it at once, whatever
-        the batch. {when(others, f"Not everything else is equal along a line: {others} differs too.")}
+        the batch. {when(others, f"Not everything else is equal within a series: {others} differs too.")}
         {selection(study.document)}
     """
 

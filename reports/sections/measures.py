@@ -113,15 +113,15 @@ def answer(found: Sequence[Measured], asked: Sequence[Outcome], predictions: Seq
             f"and a rank correlation of fewer than {LEAST} says nothing."
         )
     if not any(p.shown for found in predictions for p in found):
-        return "As far as these conditions tell, none of the measures orders what transfer gained."
+        return "Over these conditions, no measure is correlated significantly with what transfer gained."
     return " ".join(_sentence(o, p) for o, p in zip(asked, predictions, strict=True) if p)
 
 
 def _sentence(outcome: Outcome, predictions: Sequence[Prediction]) -> str:
     shown = sorted((p for p in predictions if p.shown), key=lambda p: -abs(p.correlation or 0))
     named = [f"{title(p.measure)} ({p.correlation:.2f})".replace("-", "−") for p in shown]
-    which = listed(named) if named else "none of the measures, as far as these conditions tell"
-    return f"{difference(outcome)} is ordered by {which}."
+    which = listed(named) if named else "no measure significantly"
+    return f"{difference(outcome)} correlates with {which}."
 
 
 def correlations(asked: Sequence[Outcome], predictions: Sequence[Sequence[Prediction]]) -> Table:

@@ -38,9 +38,9 @@ def section(study: Analysis) -> list[Block]:
         Caption("""
             Spearman's correlation of the strategies' accuracies, one seed of a network against another seed of a
             network, mean over pairs of seeds, datasets and sizes. The diagonal, a network with itself, says how far
-            seeds alone turn the order round.
+            seeds alone change the order.
         """),
-        carried(found),
+        transferred(found),
         Caption(f"""
             Percentage points lost on the network of the column by the strategy that is best on the network of the line,
             against the one that is best on the column's own; both picked on the other seeds, so that picking adds no
@@ -86,12 +86,12 @@ def agreement(found: Networks) -> Table:
     return Table(["agreement of", *map(code, found.names)], lines)
 
 
-def carried(found: Networks) -> Table:
+def transferred(found: Networks) -> Table:
     """What a network loses by the best strategy of another."""
     lines = [[code(a), *(_loss(found, a, b) for b in found.names)] for a in found.names]
-    return Table(["best on, used on", *map(code, found.names)], lines)
+    return Table(["picked on, used on", *map(code, found.names)], lines)
 
 
 def _loss(found: Networks, a: str, b: str) -> str:
-    one = found.carried[a, b]
+    one = found.transferred[a, b]
     return NONE if a == b else f"{points(one.mean)}{_bounds(one)}"

@@ -39,8 +39,8 @@ def _caption(study: Analysis, found: Ranks) -> str:
         Mean rank of each strategy (1: the highest accuracy) over {found.conditions} conditions (dataset, images per
         class, backbone); accuracies are means over the seeds that all strategies share, at least {found.seeds}.
         Friedman's test, Iman and Davenport's F = {found.statistic:.1f}, p {p_phrase(found.p)}: {differ}.
-        Strategies joined by a bar at most {found.difference:.1f} ranks apart are not told apart (Nemenyi's critical
-        difference, 5 % for all pairs together).
+        Strategies joined by a bar do not differ significantly: they are at most {found.difference:.1f} ranks apart
+        (Nemenyi's critical difference, 5 % for all pairs together).
         {when(len(found.ranks) > MOST, f"The diagram names the best {MOST}.")}
         {when(found.left_out, without)}
         Conditions of one dataset are related, so the test is optimistic about other datasets. Ranks say nothing of sizes
@@ -63,4 +63,4 @@ def mean_ranks(found: Ranks) -> Table:
         [code(name), f"{rank:.2f}", "no" if rank - best <= found.difference else "yes"]
         for name, rank in found.ranks.items()
     ]
-    return Table(["strategy", "mean rank", "told apart from the best"], lines)
+    return Table(["strategy", "mean rank", "differs from the best"], lines)

@@ -26,8 +26,8 @@ def _caption(study: Analysis) -> str:
         alternative the upper end of its own 95 % interval is below the margin (a claim on all of them needs no
         correction); else undecided. Paired Student-t tests. In simulated studies with known truth either verdict is
         wrong in at most 2.5 % of cells (docs/statistics.md says how, and where not); over the cells of the matrix errors
-        add up. The estimate of the regret leans upwards, for the best is picked on the same data; its bounds do not.
-        More seeds: per dataset, with which a verdict comes with a chance of 80 % if means and spread stay as they look;
+        add up. The estimate of the regret is biased upward (winner's curse: the best is picked on the same data); its
+        bounds are not. More seeds: additional seeds per dataset for 80 % power, if means and spread are as estimated;
         "?": none, or more than can be run. {selection(study.document)} {scope(study.cells)}
     """
 

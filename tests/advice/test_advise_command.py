@@ -92,7 +92,7 @@ def test_in_words(store: str) -> None:
     ):
         assert part in text, part
     assert "linear_probe (similar, small) or last_stages (dissimilar, small)" in text
-    assert "similarity unknown" in text and "on 3 left-out datasets such advice lost" in text
+    assert "similarity unknown" in text and "on 3 held-out datasets such advice lost" in text
 
 
 def test_probes_come_first_where_asked_for(store: str) -> None:

@@ -10,7 +10,7 @@ from bench.advice import text as in_words
 from bench.core.schema import Measure
 from reports.analysis.advice import advise
 from reports.analysis.evidence import Condition, Place
-from reports.analysis.leave_one_out import error_margin, trials
+from reports.analysis.leave_one_out import error_margin, held_out
 from reports.analysis.log_odds import accuracy, log_odds
 
 LEVELS = [0.0, 0.004, 0.1, 0.5, 0.83, 0.99, 1.0]
@@ -32,7 +32,7 @@ def test_what_is_expected_stays_inside(near: float, probe: float) -> None:
         place = Place("net", 10, 6, {Measure.PROBE: probe}, images=60)
         found = advise(place, evidence, "full")
         assert found and found.by_probe
-        margin = error_margin(trials(evidence, "full"))
+        margin = error_margin(held_out(evidence, "full"))
         assert margin
         for ranked in found.ranked:
             low, high = (accuracy(ranked.odds + way * margin[0]) for way in (-1, 1))
@@ -55,7 +55,7 @@ def printed(probe: float, levels: list[float]) -> str:
     evidence = [condition(d, 0.6, levels) for d in "abc"]
     evidence.append(condition("d", 0.6, [0.5 * level for level in levels]))
     found = advise(Place("net", 10, 6, {Measure.PROBE: probe}, images=10_000), evidence, "full")
-    margin = error_margin(trials(evidence, "full"))
+    margin = error_margin(held_out(evidence, "full"))
     assert found and margin
     first = vars(found.ranked[0])
     return in_words._expected(

@@ -18,11 +18,11 @@ from reports.analysis.leave_one_out import (
     RULE,
     covered,
     error_margin,
+    held_out,
     learn,
     over_datasets,
     scores,
     shown,
-    trials,
 )
 from tests.support import simulated_evidence as simulated
 
@@ -32,7 +32,7 @@ def evidence(made: simulated.Study) -> list[Condition]:
 
 
 def test_every_policy_s_regret_by_hand() -> None:
-    found = trials(evidence(simulated.study(simulated.PLANTED, datasets=4, noise=0.0)), "full")
+    found = held_out(evidence(simulated.study(simulated.PLANTED, datasets=4, noise=0.0)), "full")
     assert len(found) == 8
     first, second = found[:2]  # d0: similar, at 10 and at 200
     assert dict(first.picks) == {
@@ -50,7 +50,7 @@ def test_the_best_fixed_strategy_is_picked_without_the_left_out_dataset() -> Non
     gains = {cell: {"lora": 0.05} for cell in simulated.RULE}
     own = evidence(simulated.study(gains, datasets=4, noise=0.0))
     own = [_with_miracle(c, "l2_sp") if c.dataset == "synthetic/d0" else c for c in own]
-    by_dataset = {t.condition.dataset: t.picks[FIXED] for t in trials(own, "full")}
+    by_dataset = {t.condition.dataset: t.picks[FIXED] for t in held_out(own, "full")}
     assert by_dataset["synthetic/d0"] == "lora" and by_dataset["synthetic/d1"] == "l2_sp"
 
 
@@ -69,7 +69,7 @@ def test_nothing_of_a_left_out_dataset_is_seen(how: str) -> None:
     elif how == "other backbone":
         own += [replace(c, place=replace(c.place, backbone="x")) for c in twins]
     poisoned = [_with_miracle(c, "last_stages") if c.dataset == "synthetic/d0" else c for c in own]
-    before, after = trials(own, "full"), trials(poisoned, "full")
+    before, after = held_out(own, "full"), held_out(poisoned, "full")
     of_d0 = [
         (a.picks, b.picks)
         for a, b in zip(before, after, strict=True)
@@ -81,7 +81,7 @@ def test_nothing_of_a_left_out_dataset_is_seen(how: str) -> None:
 
 
 def test_where_the_best_depends_on_size_and_similarity_the_advice_finds_it_and_beats_the_rule() -> None:
-    found = trials(evidence(simulated.study(simulated.PLANTED, datasets=8, noise=0.02)), "full")
+    found = held_out(evidence(simulated.study(simulated.PLANTED, datasets=8, noise=0.02)), "full")
     hits = [
         t.picks[ADVICE] == simulated.BEST[simulated.cell_of(int(t.condition.label[1:]), _n(t))] for t in found
     ]
@@ -116,7 +116,7 @@ def test_pure_noise_promises_more_than_it_keeps() -> None:
 
 def _noise(seed: int) -> Sequence[object]:
     own = evidence(simulated.study({}, datasets=6, noise=0.02, between=0.02, seed=seed))
-    return scores(trials(own, "full"))  # type: ignore[return-value]
+    return scores(held_out(own, "full"))  # type: ignore[return-value]
 
 
 def test_intervals_are_over_datasets() -> None:
@@ -129,7 +129,7 @@ def test_intervals_are_over_datasets() -> None:
 
 
 def test_two_datasets_decide_nothing() -> None:
-    found = trials(evidence(simulated.study(simulated.PLANTED, datasets=2, noise=0.0)), "full")
+    found = held_out(evidence(simulated.study(simulated.PLANTED, datasets=2, noise=0.0)), "full")
     assert not shown(scores(found)) and error_margin(found) is None and covered(found) is None
     assert all(ADVICE not in t.picks for t in found)  # each would be advised on from one
 
@@ -138,7 +138,7 @@ def test_ranges_cover_what_they_should() -> None:
     """Made from the other datasets' errors, about 95 % of left-out accuracies lie in them."""
     inside = total = 0
     for seed in range(20):
-        found = covered(trials(evidence(simulated.study(simulated.PLANTED, seed=seed)), "full"))
+        found = covered(held_out(evidence(simulated.study(simulated.PLANTED, seed=seed)), "full"))
         assert found
         inside, total = inside + found[0], total + found[1]
     assert 0.92 <= inside / total <= 0.99, inside / total
@@ -154,10 +154,10 @@ def test_accuracy_is_expected_by_what_erred_less(tells: bool) -> None:
     ]
     found, by_probe = learn(own, "full")
     assert by_probe == tells
-    assert [t.error for t in found] == [t.error for t in trials(own, "full", by_probe=tells)]
+    assert [t.error for t in found] == [t.error for t in held_out(own, "full", by_probe=tells)]
 
 
 def test_a_policy_without_results_is_left_out_of_the_comparison() -> None:
     own = [replace(c, probe=None) for c in evidence(simulated.study(simulated.PLANTED, datasets=4))]
-    assert PROBE not in {s.policy for s in scores(trials(own, "full"))}
+    assert PROBE not in {s.policy for s in scores(held_out(own, "full"))}
     assert not shown([])

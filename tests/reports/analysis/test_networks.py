@@ -22,7 +22,7 @@ def test_networks_that_agree() -> None:
     found = agreed(two_networks())
     assert found.names == list(NAMES) and found.strategies[0] == "full" and found.strategies[-1] == "scratch"
     assert found.agreement == {(x, y): pytest.approx(1.0) for x in NAMES for y in NAMES}
-    assert all(one.mean == 0 for one in found.carried.values())
+    assert all(one.mean == 0 for one in found.transferred.values())
     assert found.against["a"]["full"].interval.mean == pytest.approx(0.06, abs=0.01)
 
 
@@ -31,9 +31,9 @@ def test_networks_that_are_opposite() -> None:
     assert found.agreement["a", "a"] == found.agreement["b", "b"] == pytest.approx(1.0)
     assert found.agreement["a", "b"] == found.agreement["b", "a"] == pytest.approx(-1.0)
     # b's best is scratch, a's is full: .82 against .3 either way
-    assert found.carried["a", "b"].mean == pytest.approx(0.52, abs=0.02)
-    assert found.carried["b", "a"].mean == pytest.approx(0.52, abs=0.02)
-    assert found.carried["a", "a"].mean == found.carried["b", "b"].mean == 0
+    assert found.transferred["a", "b"].mean == pytest.approx(0.52, abs=0.02)
+    assert found.transferred["b", "a"].mean == pytest.approx(0.52, abs=0.02)
+    assert found.transferred["a", "a"].mean == found.transferred["b", "b"].mean == 0
 
 
 def test_noise_lowers_the_agreement_of_a_network_with_itself() -> None:
@@ -47,8 +47,8 @@ def test_what_is_picked_is_judged_by_another_seed() -> None:
     for row in made.rows:
         if (row["backbone"], row["strategy"], row["seed"]) == ("b", "scratch", 0):
             row[Metric.TEST_ACCURACY] = 0.95
-    carried = agreed(made).carried["a", "b"]
-    assert carried.mean == 0  # over seeds 1 and 2, and over 0 with one other, full stays b's best
+    transferred = agreed(made).transferred["a", "b"]
+    assert transferred.mean == 0  # over seeds 1 and 2, and over 0 with one other, full stays b's best
 
 
 @pytest.mark.parametrize("lost", ["one seed", "a strategy on one network"])
@@ -60,9 +60,9 @@ def test_only_what_is_complete_on_all_networks_is_compared(lost: str) -> None:
             row |= {"status": Status.FAILED, Metric.TEST_ACCURACY: None}
     found = agreed(made)
     if lost == "one seed":
-        assert found.carried["a", "b"].n == 2 and "full" in found.strategies
+        assert found.transferred["a", "b"].n == 2 and "full" in found.strategies
     else:
-        assert found.carried["a", "b"].n == 3 and "scratch" not in found.strategies
+        assert found.transferred["a", "b"].n == 3 and "scratch" not in found.strategies
 
 
 @pytest.mark.parametrize("change", [{"seeds": (0,)}, {"baseline": "absent"}, {"one": True}])

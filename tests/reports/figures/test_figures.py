@@ -67,7 +67,7 @@ CASES: list[tuple[str, Callable[[], Analysis], set[str]]] = [
     ("on a GPU", on_gpu, {"cost", "memory"}),
     ("tuned", lambda: samples.analysis(*tuned_study()), {"matrix", "tuning", "history"}),
     ("networks", lambda: Analysis(two_networks(reverse=True), "two"), {"networks", "curves"}),
-    ("one hyperparameter", deep, {"sweep"}),
+    ("one hyperparameter", deep, {"effect"}),
     ("measures", lambda: Analysis(measured_study(6), "s"), {"transferability"}),
     ("many strategies", crowded, {"matrix", "forest", "curves", "cost"}),
 ]

@@ -8,7 +8,7 @@ from tests.support.report_studies import DEPTH_ACCURACY, depths
 def test_a_line_per_value() -> None:
     study = depths()
     text = samples.text_of(section, samples.analysis(study, samples.all_stored(study, DEPTH_ACCURACY)))
-    assert text.startswith("## Along `freeze_first.k`\n") and "figures/sweep.png" in text
+    assert text.startswith("## Effect of `freeze_first.k`\n") and "figures/effect.png" in text
     assert "on CPU the process' peak resident size" in text and "differs too" not in text
     lines = [line for line in text.splitlines() if line.startswith("| `freeze_first + head_x10`")]
     assert [line.split("|")[2].strip() for line in lines] == ["0", "2", "4"]

@@ -18,7 +18,7 @@ def test_measures_that_order_the_gains_are_named() -> None:
     found = text(measured_study(6))
     assert MEASURES[Measure.LOGME] in found and MEASURES[Measure.LEEP] not in found
     assert "images per class, no measure" in found
-    assert "`linear_probe` minus `scratch` is ordered by Fréchet distance, stem" in found
+    assert "`linear_probe` minus `scratch` correlates with Fréchet distance, stem" in found
     assert "−0.3" in found and "figures/transferability.png" in found and "test set evaluated once" in found
 
 
@@ -43,7 +43,7 @@ def test_what_does_not_vary_has_no_figure() -> None:
     for row in equal.rows:
         row["test_accuracy"] = 0.5
     found = text(equal)
-    assert "none of the measures orders" in found and "None" not in found
+    assert "no measure is correlated significantly" in found and "None" not in found
     assert "transferability.png" not in found, "no measure has a correlation"
 
 
