@@ -154,7 +154,7 @@ def _basis(found: Found) -> list[str]:
         return [f"note        {note}" for note in summary["notes"]]
     lines = [
         f"evidence    {plural(summary['conditions'], 'condition')} of {plural(summary['datasets'], 'dataset')}, "
-        f"{summary['runs']} runs, {plural(len(summary['studies']), 'study').replace('studys', 'studies')}"
+        f"{summary['runs']} runs, {plural(len(summary['studies']), 'study')}"
     ]
     if summary["nearest"]:
         far = "far: " if summary["nearest"][0]["distance"] > FAR else ""

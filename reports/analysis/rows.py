@@ -102,7 +102,7 @@ def _row(planned: Row, parts: dict[str, Any], run: dict[str, Any] | None) -> Row
     metrics = run["metrics"] if run else {}
     content = {
         **{key: planned.get(key) for key in ["run_id", *PLAN_COLUMNS]},
-        "setting": planned.get("setting", "default"),  # studies of old know no other
+        "setting": planned.get("setting", "default"),
         **parts,
         **{key: _value(key, metrics.get(key)) for key in END_METRICS},
         "status": str(outcome.status(run)),

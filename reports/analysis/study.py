@@ -33,13 +33,18 @@ class Analysis:
         """The search that the study asked for."""
         return self.document.get("tune")
 
+    @property
+    def all_rows(self) -> list[Row]:
+        """Of the whole plan, whatever the setting."""
+        return self.study.rows
+
     @cached_property
     def rows(self) -> list[Row]:
         """The runs that the verdicts speak of: with tuned hyperparameters where the study tunes, else all."""
         return self._with(TUNED if self.tune else DEFAULT)
 
     def _with(self, setting: str) -> list[Row]:
-        return [row for row in self.study.rows if row["setting"] == setting]
+        return [row for row in self.all_rows if row["setting"] == setting]
 
     @cached_property
     def cells(self) -> list[Cell]:
@@ -54,7 +59,7 @@ class Analysis:
 
     @cached_property
     def gains(self) -> list[Gain]:
-        return gains(self.study.rows) if self.before else []
+        return gains(self.all_rows) if self.before else []
 
     @cached_property
     def searches(self) -> list[Search]:

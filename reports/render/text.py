@@ -96,7 +96,10 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], right_from: int 
 
 
 def plural(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+    """`1 study`, `2 studies`."""
+    if n == 1:
+        return f"{n} {noun}"
+    return f"{n} {noun[:-1]}ies" if noun.endswith("y") else f"{n} {noun}s"
 
 
 def when(condition: object, text: str) -> str:

@@ -61,7 +61,7 @@ def _caption(study: Analysis) -> str:
     as_one = "Of runs that were trained as one, training that all shared counts for each by its equal part."
     unequal = "Where runs are missing, the means of a cell are not over the same sizes and seeds."
     vectorized = any(row[Metric.VECTORIZED_RUNS] for row in study.rows)
-    unfinished = any(row["status"] != Status.FINISHED for row in study.study.rows)
+    unfinished = any(row["status"] != Status.FINISHED for row in study.all_rows)
     return f"""
         Means over finished runs. Training: seconds of optimisation, apart from preparation, evaluation and logging. Peak
         memory: of the device that trains{when(study.on_cpu, on_cpu)}. Trainable: parameters.

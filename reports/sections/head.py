@@ -17,7 +17,7 @@ def section(study: Analysis) -> list[Block]:
     return [
         Heading(escape(study.name), level=1),
         *([Quote(escape(question))] if question.strip() else []),
-        Paragraph(progress(study.study.rows)),
+        Paragraph(progress(study.all_rows)),
         Paragraph(micro_batched(study.rows)),
     ]
 

@@ -85,7 +85,7 @@ def _values(study: Analysis, found: Sequence[Measured], asked: Sequence[Outcome]
 
 
 def missing(document: dict[str, Any]) -> list[str]:
-    """A line per dataset and backbone without measures: why. Studies of old do not say."""
+    """A line per dataset and backbone without measures: why."""
     return [
         f"{code(entry['label'])} on {code(backbone)}: {escape(known['missing'])}"
         for entry in document["datasets"]

@@ -29,8 +29,8 @@ def _compared(study: Analysis) -> list[Block]:
         return [Paragraph("It cannot be told: no stored run has the score of the unchanged network.")]
     unknown = len(runs) - sum(fall.runs for fall in found)
     missing = f"""
-        Left out: {unknown} of {plural(len(runs), "finished run")}, stored without the score of the unchanged network (by
-        an earlier version, or because it did not fit into memory).
+        Left out: {unknown} of {plural(len(runs), "finished run")}, stored without the score of the unchanged network
+        (where it did not fit into memory, say).
     """
     return [
         Paragraph(_answer(found)),
@@ -53,7 +53,7 @@ def _answer(found: Sequence[Fall]) -> str:
     named = [f"{code(fall.strategy)} in {fall.below} of {plural(fall.runs, 'run')}" for fall in fell[:NAMED]]
     more = [f"{len(fell) - NAMED} more strategies (see the table)"] if len(fell) > NAMED else []
     kept = len(found) - len(fell)
-    never = f" {plural(kept, 'strategy').replace('strategys', 'strategies')} never did." if kept else ""
+    never = f" {plural(kept, 'strategy')} never did." if kept else ""
     return f"Fell below the unchanged network: {listed([*named, *more])}.{never}"
 
 

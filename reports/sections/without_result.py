@@ -15,7 +15,7 @@ MAX_LISTED = 50  # runs without a result that are listed one by one
 
 
 def section(study: Analysis) -> list[Block]:
-    return [Heading("Runs without a result"), *_runs(study.study.rows), *_combinations(study)]
+    return [Heading("Runs without a result"), *_runs(study.all_rows), *_combinations(study)]
 
 
 def _runs(rows: Sequence[Row]) -> list[Block]:

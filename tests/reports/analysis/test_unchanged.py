@@ -23,8 +23,8 @@ CASES: list[tuple[str, list[dict[str, Any]], dict[str, tuple[int, int]]]] = [
     ("equal is at least as good", [row("a", 0.5, 0.5)], {"a": (0, 1)}),
     ("equal but for 32 bits", [row("a", 1 / 3, 0.33333331)], {"a": (0, 1)}),
     ("one image of 10,000", [row("a", 0.5, 0.4999)], {"a": (1, 1)}),
-    ("of an earlier version", [row("a", None, 0.1), row("a", 0.2, 0.1)], {"a": (1, 1)}),
-    ("nothing but earlier versions", [row("a", None, 0.1)], {}),
+    ("without the score before", [row("a", None, 0.1), row("a", 0.2, 0.1)], {"a": (1, 1)}),
+    ("never with the score before", [row("a", None, 0.1)], {}),
     ("not finished", [row("a", 0.5, 0.1, status=Status.KILLED), row("b", 0.5, None)], {}),
     ("zero is known", [row("a", 0.0, 0.0), row("b", 0.1, 0.0)], {"b": (1, 1), "a": (0, 1)}),
 ]
