@@ -292,7 +292,7 @@ def test_it_is_refused_before_the_first_run_or_stands_in_the_report(tmp_path: Pa
 
     def bench(allowed: str) -> subprocess.CompletedProcess[str]:
         (tmp_path / "fit.yaml").write_text(STUDY.replace("ALLOWED", allowed))
-        command = [sys.executable, "-m", "bench.cli.main", "run", "fit.yaml", "--workers", "0"]
+        command = [sys.executable, "-m", "bench", "run", "fit.yaml", "--workers", "0"]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
 
     refused = bench("kwargs: {}")
