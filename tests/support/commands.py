@@ -23,7 +23,7 @@ WIDTH = 200
 """Columns of the terminal that `bench` believes to have."""
 
 
-def bench(folder: Path, *args: str) -> CompletedProcess[str]:
+def bench(folder: Path, *args: str, cache: Path | None = None) -> CompletedProcess[str]:
     """`bench ARGS` in `folder`: the real command line, within this process.
 
     Workers, where it starts any, are processes all the same: forked from one server, which lives as long as the tests.
@@ -34,6 +34,7 @@ def bench(folder: Path, *args: str) -> CompletedProcess[str]:
     with (
         contextlib.chdir(folder),
         _without(*PLACES),
+        mock.patch.dict(os.environ, {"BENCH_CACHE": str(cache)}) if cache else contextlib.nullcontext(),
         mock.patch.object(sys, "argv", ["bench", *args]),
         mock.patch("typer.main.get_command", _command),
         _width(WIDTH, cli.out, cli.err),
