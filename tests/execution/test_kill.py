@@ -122,6 +122,7 @@ def check(folder: Path, undisturbed: Path) -> None:
     assert numbers(folder) == numbers(undisturbed)
 
 
+@pytest.mark.timeout(900)
 def test_a_study_that_is_killed_interrupted_and_killed_again_ends_as_if_undisturbed(
     undisturbed: Path,
 ) -> None:

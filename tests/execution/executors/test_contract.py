@@ -134,7 +134,7 @@ def test_a_job_that_kills_every_worker_ends_as_a_crash(executor: Executor, tmp_p
 
 @with_workers
 def test_close_in_mid_run_stops_the_jobs_and_lets_them_say_so(executor: Executor, tmp_path: Path) -> None:
-    """The last test, which leaves no worker to others."""
+    """The last test, which leaves no worker to others; its fixture closes once more, which does no harm."""
     events = executor.run([job("last_until_stopped", tmp_path)])
     assert [type(event) for event in (next(events), next(events))] == [Started, Progress]
     executor.close()
