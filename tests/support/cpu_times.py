@@ -3,7 +3,8 @@
     python -m pytest -p tests.support.cpu_times tests/tracking
 
 Counted are the test process, the processes that it started and those that they started, finished or not. What a
-fixture of a module or session takes is in the test that asks for it first.
+fixture of a module or session takes is in the test that asks for it first. Lost is what a killed process leaves to nobody:
+its unfinished children (workers of Ray, of a killed driver), which then count as less than nothing.
 """
 
 from __future__ import annotations
