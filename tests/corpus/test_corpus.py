@@ -59,7 +59,7 @@ def test_so_it_is_from_outside_with_a_worker(case: Bad, tmp_path: Path) -> None:
     """As a user runs it: warnings of libraries and what workers print are on stderr too."""
     case.make(tmp_path)
     before = content(tmp_path)
-    command = [sys.executable, "-m", "bench.cli.main", *case.args, "--workers", "1"]
+    command = [sys.executable, "-m", "bench", *case.args, "--workers", "1"]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     env.pop("MLFLOW_TRACKING_URI", None)
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=240)

@@ -29,6 +29,7 @@ def bench(folder: Path, *args: str, cache: Path | None = None) -> CompletedProce
     Workers, where it starts any, are processes all the same: forked from one server, which lives as long as the tests.
     """
     from bench.cli import main as cli
+    from bench.cli import output
 
     out, err = io.StringIO(), io.StringIO()
     with (
@@ -37,7 +38,7 @@ def bench(folder: Path, *args: str, cache: Path | None = None) -> CompletedProce
         mock.patch.dict(os.environ, {"BENCH_CACHE": str(cache)}) if cache else contextlib.nullcontext(),
         mock.patch.object(sys, "argv", ["bench", *args]),
         mock.patch("typer.main.get_command", _command),
-        _width(WIDTH, cli.out, cli.err),
+        _width(WIDTH, output.out, output.err),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):

@@ -143,7 +143,7 @@ def test_bench_ui_serves_on_loopback_and_tells_where_each_study_is(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     started: list[tuple[list[str], dict[str, str]]] = []
-    monkeypatch.setattr(cli, "experiment_ids", lambda uri: {"photos": "7", "Default": "0"})
+    monkeypatch.setattr("bench.cli.commands.ui.experiment_ids", lambda uri: {"photos": "7", "Default": "0"})
     monkeypatch.setattr(os, "execve", lambda file, command, env: started.append((command, env)))
     result = CliRunner().invoke(cli.app, ["ui", "--store", f"sqlite:///{tmp_path}/a.db", "--port", "5005"])
     ((command, env),) = started
