@@ -49,7 +49,20 @@ def assert_same(
     return borders
 
 
-@pytest.mark.parametrize("expression", [*STRATEGIES, *(f"last_stages + {name}" for name in ON_TOP)])
+OF_EACH_KIND = {"head_x10", "cosine", "mlp_head", "l2_sp", "mixup", "ema", "bi_tuning", "distill", "fixmatch"}
+"""What changes rates, schedules, the head, the loss, the images, the weights, features; other images, other networks."""
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        *STRATEGIES,
+        *(
+            pytest.param(f"last_stages + {name}", marks=() if name in OF_EACH_KIND else pytest.mark.long)
+            for name in ON_TOP
+        ),
+    ],
+)
 def test_every_strategy_trains_the_same_on_cached_activations(expression: str, tmp_path: Path) -> None:
     assert_same(expression, "test_efficientnet", ActivationStore(tmp_path, GIB))
 
