@@ -57,17 +57,19 @@ class Stops(NoWork):
 
 def resume(study: str, uri: str, *sets: str) -> None:
     """`bench run` up to its first job, or up to the report where nothing is missing; data and networks are not prepared."""
+    from bench.output import out
+
     from bench.cli import console
-    from bench.cli import main as cli
+    from bench.cli.options import planned_study
     from bench.execution import driver, preparation, state
     from bench.execution.failures import Failures
 
     preparation.ready = lambda *_: None
     preparation.prepare = lambda *_: (preparation.Remarks(), Failures())
     driver._report = lambda *_: Path()
-    plan, uri = cli._plan(Path(study), list(sets), uri)
-    console.show_plan(cli.out, state.read(plan, uri), 2)
-    driver.run_study(plan, uri, Stops, console.ConsoleView(cli.out), Path())
+    plan, uri = planned_study(Path(study), list(sets), uri)
+    console.show_plan(out, state.read(plan, uri), 2)
+    driver.run_study(plan, uri, Stops, console.ConsoleView(out), Path())
 
 
 def data(study: str, uri: str) -> None:
@@ -86,7 +88,7 @@ def schedule(study: str, uri: str, way: str) -> None:
     from rich.console import Console
 
     from bench.cli import console
-    from bench.cli import main as cli
+    from bench.cli.options import planned_study
     from bench.execution.estimate import Estimator
     from bench.execution.executors.pool import LocalPool
     from bench.execution.queue import Queue
@@ -95,7 +97,7 @@ def schedule(study: str, uri: str, way: str) -> None:
     from bench.tracking import leftovers  # noqa: F401, the driver's own import of MLflow is paid once
     from bench.tracking.plain import Tracking
 
-    plan, _ = cli._plan(Path(study), [], uri)
+    plan, _ = planned_study(Path(study), [], uri)
     executor = NoWork(LocalPool(2, 1, preload="torch") if way == "pool" else None)
     if executor.pool:  # its processes have started
         list(executor.run([Job(str(i), "", (None, {})) for i in range(8)]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import importlib.util
 import re
 import resource
@@ -17,6 +16,7 @@ import pytest
 
 import strategies
 from tests.conftest import ROOT
+from tests.repository.imports import imports
 
 if TYPE_CHECKING:
     from bench.planning.study import Study
@@ -41,17 +41,6 @@ LAYERS = [
     "bench.cli",
 ]
 """From the bottom up: a package imports packages above it in this list, never one below."""
-
-
-def imports(path: Path) -> set[str]:
-    """Every module that a file imports, anywhere in it: in functions and for type-checking too."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
 
 
 def layer(module: str) -> str | None:
