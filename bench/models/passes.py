@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
+from bench.core.compat.torch import AnyBatchNorm
 from bench.models.types import Output
 
 Result = TypeVar("Result", Tensor, Output)
@@ -87,7 +88,7 @@ def run(network: nn.Module, forward: Forward[Result], x: Tensor) -> Result:
 
 def least(network: nn.Module) -> int:
     """Images that a part must have: a BatchNorm layer that trains needs two."""
-    norms = (m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm))
+    norms = (m for m in network.modules() if isinstance(m, AnyBatchNorm))
     return 2 if any(m.training for m in norms) else 1
 
 

@@ -195,7 +195,9 @@ def test_where_timing_crashes_runs_are_in_fp32_and_stay_so(
     monkeypatch.setattr(devices, "processor", lambda: Processor("a processor", True))
     planned = made(tmp_path, precision="auto")
     with monkeypatch.context() as patch:
-        patch.setattr(worker.precision_timing, "decide", crash_if(lambda *_: True, worker.precision_timing.decide))
+        patch.setattr(
+            worker.precision_timing, "decide", crash_if(lambda *_: True, worker.precision_timing.decide)
+        )
         summary, view, rows = call(planned, tmp_path)
     assert summary.exit_code == 0 and {row["status"] for row in rows} == {"finished"} and not summary.failures
     assert "good: precision fp32 (timing bf16 failed here: MemoryError: no room for it)" in view.said

@@ -126,7 +126,7 @@ def test_a_step_that_does_not_fit_is_done_again_in_parts(network: str, backward:
     assert_same(plain, parted)
     assert not plain[0].room.parted and plain[0].room.at_once is None
     assert parted[0].room.parted and parted[0].room.at_once == 3  # 12, 6, 3
-    assert parted[0].images_seen == plain[0].images_seen
+    assert parted[0].epochs.samples_seen == plain[0].epochs.samples_seen
 
 
 def test_memory_that_runs_out_later_keeps_what_was_done_and_stays_small() -> None:
