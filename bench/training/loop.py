@@ -21,7 +21,7 @@ from bench.models.model import Model
 from bench.models.passes import Room
 from bench.planning.compose import Composed
 from bench.training.batches import Batches
-from bench.training.cached_features import prefix
+from bench.training.cached_features.border import find_prefix
 from bench.training.cached_features.cached import Cached
 from bench.training.cached_features.store import ActivationStore
 from bench.training.checkpoint import Snapshot, weights_of
@@ -124,7 +124,7 @@ class Trainer:
         if self.activations is None or phase.epochs < 2:
             return None
         x = evaluation_input(self.task.train, slice(4), self.model, self.precision.device)
-        found = prefix.find(self.model, x, self.precision) if len(x) > 1 else None
+        found = find_prefix(self.model, x, self.precision) if len(x) > 1 else None
         return Cached(found, self.activations, self.clock.parts) if found else None
 
     def _solve(self, phase: Phase) -> None:
