@@ -18,7 +18,7 @@ from bench.data.task import Task
 from bench.methods import freeze
 from bench.methods.api import Phase
 from bench.models.model import Model
-from bench.models.passes import Room
+from bench.models.passes import PassLimit
 from bench.planning.compose import Composed
 from bench.training.batches import Batches
 from bench.training.cached_features.border import find_prefix
@@ -39,7 +39,7 @@ class Trainer:
     """Trains one model on one task, phase by phase. Best and last snapshots are taken where asked for.
 
     activations: where what frozen parts make of the images is kept; without it they run anew at every step.
-    room: what is known of the device's memory.
+    pass_limit: how many images go through the network at once, as far as the device's memory allows.
     """
 
     model: Model
@@ -54,7 +54,7 @@ class Trainer:
     best: Snapshot | None = None
     last: Snapshot | None = None
     trainable: int = 0
-    room: Room = field(default_factory=Room)
+    pass_limit: PassLimit = field(default_factory=PassLimit)
     _cached: Cached | None = None
     batches: Batches = field(init=False)
     epochs: Epochs = field(init=False)
@@ -69,7 +69,7 @@ class Trainer:
 
         What a strategy does between its phases counts as preparation. `UserError`: the device's memory is too small.
         """
-        with fitted(self.room, self.model, self.train, self.precision.device):
+        with fitted(self.pass_limit, self.model, self.train, self.precision.device):
             try:
                 self._run(strategy)
             except CutShort as end:
@@ -191,7 +191,7 @@ class Trainer:
     def predict(self, images: ImageSet) -> Tensor:
         """Logits [N, K], in batches no larger than the training's: evaluation must not set the memory peak."""
         size = self.train.batch_size
-        with fitted(self.room, self.model, self.train, self.precision.device):
+        with fitted(self.pass_limit, self.model, self.train, self.precision.device):
             logits = self._cached.logits(images, size) if self._cached else None
             return predict(self.model, images, self.precision, size) if logits is None else logits
 
@@ -221,7 +221,7 @@ class Trainer:
             for group in optimizer.param_groups:
                 name = group["name"]
                 rates[name] = max(group["lr"], rates.get(name, 0.0))
-            losses = backpropagate(self.model, phase, batch, self.precision, self.room, part)
+            losses = backpropagate(self.model, phase, batch, self.precision, self.pass_limit, part)
             with part("optimiser"):
                 for hook in phase.backward_hooks:
                     hook(self.model)

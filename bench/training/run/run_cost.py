@@ -12,7 +12,7 @@ def cost_metrics(
 ) -> dict[str, float]:
     """Of a run whose training and evaluation are over. Seconds, bytes, joules and FLOPs, as `bench.core.schema` has them."""
     seconds = clock.seconds
-    joules, at_once = energy.joules(), trainer.room.at_once
+    joules, at_once = energy.joules(), trainer.pass_limit.at_once
     borrowed = {
         kind: trainer.activations.cached_feature_seconds(kind) if trainer.activations else 0.0
         for kind in ("train", "eval")
@@ -31,6 +31,6 @@ def cost_metrics(
         Metric.PARAMS_TRAINABLE: trainer.trainable,
         Metric.PARAMS_TOTAL: sum(p.numel() for p in trainer.model.parameters()),
         Metric.FLOPS: forward_flops(trainer.model),
-        **({Metric.MICRO_BATCH: at_once} if trainer.room.parted and at_once else {}),
+        **({Metric.MICRO_BATCH: at_once} if trainer.pass_limit.parted and at_once else {}),
         **({Metric.ENERGY: joules} if joules is not None else {}),
     }

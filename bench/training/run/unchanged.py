@@ -28,7 +28,7 @@ from bench.data.evaluation import evaluation_input
 from bench.data.images import ImageSet
 from bench.data.task import Task
 from bench.models.model import Model
-from bench.models.passes import Room
+from bench.models.passes import PassLimit
 from bench.storage.files import read_document, write_document
 from bench.storage.places import Places
 from bench.training.cached_features.cached import Cached
@@ -91,7 +91,7 @@ class Unchanged:
     def _accuracy(self, test: ImageSet) -> float:
         device, classes = self.precision.device, self.task.num_classes
         devices = [device.index or 0] if device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices), Room().entered():
+        with torch.random.fork_rng(devices=devices), PassLimit().entered():
             torch.manual_seed(derive(self.spec.seed, "model"))  # a random network is that of the run
             model = make_model(self.spec.backbone, classes, self.spec.train.image_size, self.places)
             task = self._looking(placed(model, device).eval())
