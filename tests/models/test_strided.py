@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.core.spec import BackboneSpec
+from bench.models import strided
 from bench.models.build import build
 from bench.models.strided import BLOCK, without_strides
 from tests.support.commands import environment
@@ -61,6 +62,15 @@ def test_nothing_else_is_touched() -> None:
     before = [layer.stride for layer in others]
     without_strides(others)
     assert [layer.stride for layer in others] == before and not any(m._forward_pre_hooks for m in others)
+
+
+def test_the_mend_ends_with_the_torch_that_has_the_correction(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert strided.is_needed("99.0"), "while no torch is known to have it"
+    monkeypatch.setattr(strided, "FIXED_IN", "2.15")
+    assert strided.is_needed("2.14.1+cpu") and not strided.is_needed("2.15.0a0")
+    monkeypatch.setattr(strided, "FIXED_IN", "2.0")
+    without_strides(net := nn.Sequential(nn.Conv2d(3, 8, 1, 2)))
+    assert net[0].stride == (2, 2)
 
 
 STRIDED = ("mobileone_s0", "repvgg_a0")

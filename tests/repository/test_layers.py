@@ -78,11 +78,18 @@ def test_only_final_runs_open_test_images() -> None:
         if "bench.data.prepare.load_test" in imports(path)
     }
     assert found == {"bench/training/run/execute.py", "bench/training/run/pretrain.py"}
-    source = (ROOT / "bench/training/run/execute.py").read_text()
-    assert source.count("load_test(") == 1 and source.count("def try_out") == 2
-    for trial in source.split("def try_out")[1:]:
-        body = trial.split("def ")[0]
-        assert "_val_scores" in body and "_test" not in body
+    execute, together = (
+        (ROOT / f"bench/training/run/{name}.py").read_text() for name in ("execute", "together")
+    )
+    assert execute.count("load_test(") == 1 and "load_test" not in together
+    users_of_it = {
+        str(p.relative_to(ROOT)) for p in files("bench") if re.search(r"\bopen_test_images\b", p.read_text())
+    }
+    assert users_of_it == {"bench/training/run/execute.py", "bench/training/run/together.py"}
+    for source in (execute, together):
+        assert source.count("def try_out") == 1
+        body = source.split("def try_out")[1].split("def ")[0]
+        assert "score_validation" in body and "_test" not in body
 
 
 def test_under_bench_are_packages_only() -> None:

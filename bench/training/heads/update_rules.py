@@ -8,14 +8,13 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, optim
-from torch.optim.adam import adam
-from torch.optim.sgd import sgd
 
+from bench.core.compat.torch import adam, sgd
 from bench.core.spec import TrainSpec
 from bench.methods.api import Group, Phase
 from bench.training.optimizers import make_optimizer
 
-Decay = Literal["coupled", "decoupled"]
+WeightDecay = Literal["coupled", "decoupled"]
 
 SETTINGS = {
     optim.SGD: ("momentum", "nesterov"),
@@ -28,27 +27,27 @@ OFF = ("dampening", "amsgrad", "maximize", "differentiable")
 
 
 @dataclass(frozen=True)
-class Rule:
+class UpdateRule:
     """An optimiser without its learning rates and decays.
 
     decay: "coupled" adds it to the gradient (SGD, Adam), "decoupled" shrinks the weights before the step (AdamW).
     """
 
     algorithm: Literal["sgd", "adam"]
-    decay: Decay = "coupled"
+    decay: WeightDecay = "coupled"
     settings: dict[str, Any] = field(default_factory=dict)
 
-    def state(self, parameter: Tensor) -> State:
+    def state(self, parameter: Tensor) -> OptimizerState:
         """What the optimiser remembers of `parameter`, before its first step."""
         moments = [torch.zeros_like(parameter) for _ in range(1 if self.algorithm == "sgd" else 2)]
-        return State(self, moments, torch.zeros((), device=parameter.device))
+        return OptimizerState(self, moments, torch.zeros((), device=parameter.device))
 
 
 @dataclass
-class State:
+class OptimizerState:
     """The moments of one tensor: momentum of SGD; first and second of Adam, and its count of steps."""
 
-    rule: Rule
+    rule: UpdateRule
     moments: list[Tensor]
     steps: Tensor
 
@@ -72,7 +71,7 @@ class State:
         self.moments = [change(moment) for moment in self.moments]
 
 
-def rule_of(train: TrainSpec) -> Rule | None:
+def update_rule_of(train: TrainSpec) -> UpdateRule | None:
     """The rule of a study's optimiser, with timm's defaults; None where it is none of these, or has options on.
 
     Raises `UserError` where timm cannot make that optimiser, as a run would.
@@ -84,5 +83,5 @@ def rule_of(train: TrainSpec) -> Rule | None:
         return None
     settings = {key: group[key] for key in SETTINGS[type(optimizer)]}
     if isinstance(optimizer, optim.SGD):
-        return Rule("sgd", "coupled", settings)
-    return Rule("adam", "decoupled" if group.get("decoupled_weight_decay") else "coupled", settings)
+        return UpdateRule("sgd", "coupled", settings)
+    return UpdateRule("adam", "decoupled" if group.get("decoupled_weight_decay") else "coupled", settings)

@@ -7,44 +7,27 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-
-@dataclass(frozen=True)
-class Draw:
-    """An epoch's images in the order in which they are seen, n of them in whole batches.
-
-    rows: [n] int64, where in the features each image is (of several views, the one seen now). y: [n] int64 labels.
-    target: [n, C] probabilities that are learned; None: one for the label. weight: [n] of the loss; None: all one.
-    """
-
-    rows: Tensor
-    y: Tensor
-    target: Tensor | None = None
-    weight: Tensor | None = None
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def part(self, start: int, end: int) -> Draw:
-        target, weight = (None if v is None else v[start:end] for v in (self.target, self.weight))
-        return Draw(self.rows[start:end], self.y[start:end], target, weight)
+from bench.training.epoch_order import EpochOrder
 
 
 @dataclass(frozen=True)
-class Scores:
+class HeadScores:
     """Of each head, [K]. loss: mean over batches of sum(w ce) / sum(w). accuracy: over images, a share in [0, 1]."""
 
     loss: Tensor
     accuracy: Tensor
 
 
-def cross_entropy(logits: Tensor, top: Tensor, top_p: Tensor, draw: Draw, smoothing: Tensor | None) -> Tensor:
+def cross_entropy(
+    logits: Tensor, top: Tensor, top_p: Tensor, order: EpochOrder, smoothing: Tensor | None
+) -> Tensor:
     """[n, K] losses. top: maxima over classes of the logits [n, K], top_p: of their softmax. smoothing: [K] of labels.
 
     -log p_c = max logits - logits_c - log max p: unlike log p_c it is finite where p_c is too small for a float, and
     unlike a log-softmax it needs no third array of that size.
     """
-    soft = draw.target
-    aimed = of_class(logits, draw.y) if soft is None else (logits * soft[:, :, None]).sum(dim=1)
+    soft = order.target
+    aimed = of_class(logits, order.y) if soft is None else (logits * soft[:, :, None]).sum(dim=1)
     if smoothing is not None:
         aimed = aimed + smoothing * (logits.mean(dim=1) - aimed)
     return top - aimed - top_p.log()
