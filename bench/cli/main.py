@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import traceback
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -171,7 +172,7 @@ def plan(
             "left_out": planned.left_out,
             "remarks": {b.label: remarks(b, planned.base) for b in (*planned.backbones, *planned.teachers)},
             "precision": {label: choice and choice.dtype for label, choice in planned.precision.items()},
-            "runs": [{**run.row(), "done": run.run_id in done} for run in now.plan.runs],
+            "runs": [{**vars(run.row()), "done": run.run_id in done} for run in now.plan.runs],
         }
     )
 
@@ -272,7 +273,7 @@ def similarity(study_file: StudyFile, as_json: Json = False, sets: Sets = None) 
     finally:
         executor.close()
     if as_json:
-        _print_json(entries)
+        _print_json([{"dataset": dataset, **asdict(entry)} for dataset, entry in entries])
         return
     for title, rows, missing in measuring.tables(entries):
         out.print(f"[bold]{escape(title)}[/]", highlight=False)

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from bench.core.errors import UserError
 from bench.core.imports import uncollected
 from bench.core.jobs import Executor
+from bench.core.records.study import StudyRecord
 from bench.core.schema import ARTIFACT_REPORT, Status
 from bench.execution import preparation, state
 from bench.execution.baselines import Baselines
@@ -209,24 +209,23 @@ class Call:
             _make_optuna(self.storage)
         return experiment_id
 
-    def _document(self, plan: Plan, remarks: Remarks) -> dict[str, Any]:
+    def _document(self, plan: Plan, remarks: Remarks) -> StudyRecord:
         from bench.tracking import provenance
 
         command = store.redacted(shlex.join(["bench", *sys.argv[1:]]))  # no passwords in reports
-        document = plan.document() | {
-            "command": command,
-            "store": store.redacted(self.uri),
-            "git_commit": provenance.git_commit(),
-        }
-        remarks.enter(document)
-        self.measures.enter(document)
-        return document
+        study = replace(
+            plan.document(),
+            command=command,
+            store=store.redacted(self.uri),
+            git_commit=provenance.git_commit(),
+        )
+        return self.measures.entered(remarks.entered(study))
 
 
-def _stored(plan: Plan, uri: str) -> dict[str, Any] | None:
+def _stored(plan: Plan, uri: str) -> StudyRecord | None:
     """The document of the study as an earlier call left it."""
     with suppress(UserError):
-        return store.study_document(uri, plan.study.name)
+        return store.read_study(uri, plan.study.name)
     return None
 
 

@@ -5,20 +5,21 @@ Wrong input ends it, all of it named at once. What crashes concerns the runs tha
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from bench.core.errors import UserError, all_of, last_line
 from bench.core.jobs import Ended, Executor, Job
-from bench.core.spec import BackboneSpec, RunSpec
+from bench.core.records.study import DatasetRecord, StudyRecord
+from bench.core.spec import BackboneSpec, RunSpec, content_hash
 from bench.data.summary import Summary
 from bench.execution.failures import Checked, Failures
 from bench.execution.view import View
 from bench.planning import precision
 from bench.planning.plan import Plan
 from bench.planning.precision import Key, Timing
+from bench.planning.study import DatasetEntry
 from bench.planning.targets import UNMEASURED, Target
 from bench.storage.places import Places
 
@@ -31,43 +32,39 @@ class Remarks:
     backbones: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, document: Mapping[str, Any] | None, plan: Plan) -> Remarks | None:
-        """Those that a stored document holds; None where it says nothing of a dataset or a backbone of the plan.
+    def of(cls, stored: StudyRecord | None, plan: Plan) -> Remarks | None:
+        """Those that a stored study holds; None where it says nothing of a dataset or a backbone of the plan.
 
         It may be of an earlier form of the study, and there is none where its MLflow run was deleted.
         """
-        entries = zip(plan.study.datasets, plan.targets, strict=True)
-        planned = {
-            "datasets": [entry.model_dump() | {"label": target.label} for entry, target in entries],
-            "backbones": [asdict(backbone) for backbone in plan.backbones],
-        }
+        if not stored:
+            return None
+        of_datasets = {_identity(each): each.notes for each in stored.datasets}
+        of_backbones = {_identity(each): each.notes for each in stored.backbones}
         found = cls()
-        for section, notes in (("datasets", found.datasets), ("backbones", found.backbones)):
-            stored = [entry for entry in (document or {}).get(section, []) if "notes" in entry]
-            known = {_identity(section, entry): entry["notes"] for entry in stored}
-            for entry in planned[section]:
-                if _identity(section, entry) not in known:
-                    return None
-                notes[entry["label"]] = known[_identity(section, entry)]
+        for entry, target in zip(plan.study.datasets, plan.targets, strict=True):
+            if (notes := of_datasets.get(_identity(entry))) is None:
+                return None
+            found.datasets[target.label] = list(notes)
+        for backbone in plan.backbones:
+            if (notes := of_backbones.get(_identity(backbone))) is None:
+                return None
+            found.backbones[backbone.label] = list(notes)
         return found
 
-    def enter(self, document: dict[str, Any]) -> None:
-        """Write the remarks into a study document."""
-        for section, notes in (("datasets", self.datasets), ("backbones", self.backbones)):
-            for entry in document[section]:
-                entry["notes"] = notes.get(entry["label"], [])
+    def entered(self, study: StudyRecord) -> StudyRecord:
+        """The study with these remarks."""
+        datasets = (replace(d, notes=tuple(self.datasets.get(d.label, []))) for d in study.datasets)
+        backbones = (replace(b, notes=tuple(self.backbones.get(b.label, []))) for b in study.backbones)
+        return replace(study, datasets=tuple(datasets), backbones=tuple(backbones))
 
 
-_DECISIVE = {
-    "datasets": ["name", "options"],
-    "backbones": [each.name for each in fields(BackboneSpec) if each.name != "label"],
-}
-"""Fields that remarks depend on, of the entries of a study document. Labels are not among them."""
-
-
-def _identity(section: str, entry: Mapping[str, Any]) -> str:
-    """Equal for the same dataset or backbone, stored or planned."""
-    return json.dumps([entry.get(key) for key in _DECISIVE[section]], sort_keys=True)
+def _identity(entry: DatasetEntry | DatasetRecord | BackboneSpec) -> str:
+    """Equal for the same dataset or backbone, stored or planned, by what remarks depend on. No label is part of it."""
+    if isinstance(entry, BackboneSpec):
+        decisive = {f.name: getattr(entry, f.name) for f in fields(BackboneSpec) if f.name != "label"}
+        return content_hash(decisive | {"source": entry.source and asdict(entry.source)})
+    return content_hash([entry.name, entry.options])
 
 
 Jobs = list[tuple[Job, dict[str, str]]]

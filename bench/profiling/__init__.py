@@ -87,7 +87,7 @@ def of_run(plan: Plan, run: PlannedRun, executor: Executor, view: View, top: int
     measuring = job("profile", spec, places, plan.study.checkpoints, top)
     found = _result(measuring, "profiling", executor, view)
     identity = run.run_id if run.waiting else spec.run_id
-    row = run.row() | {"run_id": identity, "waiting": run.waiting}
+    row = vars(run.row()) | {"run_id": identity, "waiting": run.waiting}
     return {"run": row, "beforehand_seconds": beforehand, **found}
 
 

@@ -6,12 +6,15 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
 from bench.core.errors import CutShort, Pruned, StoreAway, UserError
 from bench.core.jobs import Emit, Stopped
+from bench.core.records.planned import PlannedRow
+from bench.core.records.results import Result
+from bench.core.records.searches import SearchRecord
 from bench.core.schema import Metric, Status
 from bench.core.spec import RunSpec
 from bench.planning.grouping import AT_MOST, possible
@@ -19,7 +22,7 @@ from bench.planning.searches import Tuning
 from bench.storage.places import Places
 from bench.tracking.log import RunLog
 from bench.tracking.plain import Tracking, search_name
-from bench.tracking.runs import Found, Tracker
+from bench.tracking.runs import Tracker
 from bench.tracking.store import patience
 from bench.training.run.execute import Together, gather, try_out
 from bench.tuning.engine import BY_SPLIT, PRUNERS, Search
@@ -109,15 +112,15 @@ class Attempt:
 
 
 def run(
-    emit: Emit, tuning: Tuning, row: dict[str, Any], places: Places, tracking: Tracking, alone: bool = True
-) -> dict[str, Any]:
-    """Search to the end of the budget, or go on where an earlier process was stopped. -> status, error, metrics.
+    emit: Emit, tuning: Tuning, row: PlannedRow, places: Places, tracking: Tracking, alone: bool = True
+) -> Result:
+    """Search to the end of the budget, or go on where an earlier process was stopped.
 
     alone: no other worker shares the search, so all trials that wait for none are this one's.
     """
     tracker = Tracker(tracking.uri, tracking.experiment_id)
     parent = tracker.open_search(row, tuning)
-    facts = {key: row[key] for key in ("cell", "dataset", "n_per_class", "backbone", "strategy")}
+    facts = {key: getattr(row, key) for key in ("cell", "dataset", "n_per_class", "backbone", "strategy")}
     search = Search(tuning, tracking.optuna, study_name(tracking.study, row, tuning), facts, parent)
     at_most = AT_MOST if alone and possible(tuning.spec) else 1
 
@@ -135,14 +138,14 @@ def run(
             tracker.stop_search(parent)
         raise
     if not search.used_up:  # another worker is at its last trial, and will close the search
-        return {"status": Status.FINISHED, "error": None, "metrics": {}}
-    found = _found(search)
-    tracker.close_search(parent, tuning, found)
+        return Result(Status.FINISHED)
+    found = _end_of(search, parent)
+    tracker.close_search(parent, found)
     status = Status.FAILED if found.error else Status.FINISHED
-    return {"status": status, "error": found.error, "metrics": found.metrics, "chosen": found.chosen}
+    return Result(status, found.error, found.metrics(), found.chosen)
 
 
-def study_name(study: str, row: dict[str, Any], tuning: Tuning) -> str:
+def study_name(study: str, row: PlannedRow, tuning: Tuning) -> str:
     """Of the Optuna study; the identity at its end tells apart what looks alike."""
     return f"{study}: {search_name(row)} [{tuning.tuning_id}]"
 
@@ -227,21 +230,28 @@ def _status(error: Exception | None) -> Status:
     return Status.FAILED
 
 
-def _found(search: Search) -> Found:
+def _end_of(search: Search, parent: str) -> SearchRecord:
+    """The record of a search whose budget is used up; parent: MLflow's id of its run."""
     trials = search.within_budget()
-    seconds = sum(t.user_attrs["spent"]["seconds"] for t in trials)
     states = [t.state.name for t in trials]
-    metrics = {
-        Metric.TRIALS_COMPLETE: states.count("COMPLETE"),
-        Metric.TRIALS_PRUNED: states.count("PRUNED"),
-        Metric.TRIALS_FAILED: states.count("FAIL"),
-        Metric.TUNING_SECONDS: seconds,
-    }
+    end = SearchRecord(
+        search.tuning.tuning_id,
+        str(search.tuning.budget),
+        complete=states.count("COMPLETE"),
+        pruned=states.count("PRUNED"),
+        failed=states.count("FAIL"),
+        seconds=sum(t.user_attrs["spent"]["seconds"] for t in trials),
+        mlflow_run_id=parent,
+    )
     best = search.best()
     if best is None:
-        return Found({}, metrics, {}, f"none of {len(trials)} trials is complete: see their errors")
-    metrics |= {Metric.TUNED_VAL_ACCURACY: best.value, "chosen_trial": best.number}
+        return replace(end, error=f"none of {len(trials)} trials is complete: see their errors")
     default = next((t for t in trials if t.values and t.params == search.tuning.defaults), None)
-    if default:
-        metrics[Metric.DEFAULT_VAL_ACCURACY] = default.values[0]
-    return Found(best.params, metrics, search.importances())
+    return replace(
+        end,
+        chosen=best.params,
+        chosen_trial=best.number,
+        best=best.value,
+        default=default.values[0] if default else None,
+        importances=search.importances(),
+    )

@@ -15,16 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.jobs import Ended, Event, Job, Started
+from bench.core.records.planned import PlannedRow
+from bench.core.records.results import Result
+from bench.core.schema import Status
 
 
-def no_work(emit: Any, spec: Any, row: dict[str, Any], *rest: Any) -> dict[str, Any]:
+def no_work(emit: Any, spec: Any, row: PlannedRow, *rest: Any) -> Result:
     """A job like `bench.execution.worker.run`, with its arguments and a result like its own, without the work."""
     metrics = {f"metric_{i}": 0.5 for i in range(20)}
-    return {
-        "status": "finished",
-        "error": None,
-        "metrics": {**metrics, "test_accuracy": 0.5, "total_seconds": 1.0},
-    }
+    return Result(Status.FINISHED, metrics={**metrics, "test_accuracy": 0.5, "total_seconds": 1.0})
 
 
 class NoWork:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def test_the_made_store_is_like_a_real_one(stores: dict[int, tuple[Path, str]]) 
     now = state.read(made(path), uri)
     assert (len(now.done), len(now.missing)) == (FEW, 0)
     runs = store.read_runs(uri, STUDY, tagged={"purpose": ["final"]})
-    assert {(len(run["params"]), len(run["metrics"])) for run in runs} == {(50, 30)}
+    assert {(len(run.params), len(run.metrics)) for run in runs} == {(50, 30)}
     assert {row["status"] for row in records.read(STUDY, uri).rows} == {"finished"}
 
 
@@ -101,7 +102,7 @@ def test_queries_do_not_grow_with_the_runs(
         asked.clear()
         state.read(plan, uri)
         leftovers.reap(uri, STUDY)
-        study = {**plan.document(), "command": "", "store": uri}
+        study = replace(plan.document(), store=uri)
         experiment._tag_settings(None, uri, study)  # type: ignore[arg-type]  # nothing changed: no request
         records.read(STUDY, uri)
         counts[runs] = len(asked)
@@ -132,4 +133,4 @@ def test_jobs_of_the_measure_are_like_real_ones() -> None:
     (event,) = [
         e for e in growth_probes.NoWork().run([Job("a", "", (None, {}, None, None))]) if hasattr(e, "result")
     ]
-    assert json.dumps(event.result["metrics"]) and event.result["status"] == "finished"
+    assert json.dumps(event.result.metrics) and event.result.status == "finished"

@@ -27,6 +27,7 @@ from unittest.mock import patch
 from tabulate import tabulate
 
 from bench.core.jobs import Ended, Event, Job, Started
+from bench.core.records.results import Result
 from bench.core.schema import Metric, Status
 from bench.execution import order
 from bench.execution.estimate import Estimator
@@ -101,7 +102,7 @@ class Simulated:
                 free.add(place)
                 self._ended(job, began)
                 seconds = {Metric.TOTAL_SECONDS: self.now - began, Metric.TEST_ACCURACY: 0.0}
-                yield Ended(job, 0, result={"status": Status.FINISHED, "error": None, "metrics": seconds})
+                yield Ended(job, 0, result=Result(Status.FINISHED, metrics=seconds))
             elif what == "loss":
                 self.available += (self.now - up_since.pop(which)) * self.machines.gpus
                 free = {place for place in free if place[0] != which}
@@ -150,7 +151,7 @@ class Quiet:
     def event(self, event: Event) -> None:
         return None
 
-    def finished(self, name: str, result: dict[str, object], remaining: float | None) -> None:
+    def finished(self, name: str, result: Result, remaining: float | None) -> None:
         return None
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import Any
 
+from bench.core.records.results import Result
+
 
 class Quiet:
     """A view that shows nothing."""
@@ -33,4 +35,4 @@ class Says:
 
     def event(self, event: Any) -> None: ...
 
-    def finished(self, name: str, result: dict[str, Any], remaining: float | None) -> None: ...
+    def finished(self, name: str, result: Result, remaining: float | None) -> None: ...
