@@ -214,7 +214,7 @@ class Strategy(Part):
         """
 
     def finish(self, model: Model) -> None:
-        """What is left to do to the trained network before it is evaluated for good, such as merging adapters."""
+        """What is done to the trained network before its final evaluation, such as merging adapters."""
         return None
 
 

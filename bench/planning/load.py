@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from bench.core.errors import UserError, nearest, shortened
 from bench.core.spec import TrainSpec
+from bench.planning import former_words
 from bench.planning import yaml_document as document
 from bench.planning.study import BackboneEntry, DatasetEntry, Matrix, SourceEntry, StrategyEntry, Study, Tune
 
@@ -38,6 +39,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Study:
     node, data = document.read(path)
     for override in overrides:
         set_field(data, override)
+    former_words.refuse(str(path), data)
     try:
         # as JSON, which the data are, for there pydantic's strict mode takes a mapping for an entry, but no text for
         # a number and no true for 1

@@ -179,9 +179,9 @@ def make(study: Study, path: Path, cache: Path) -> Plan:
     made = [targets.make(entry, study, path, i, cache) for i, entry in enumerate(study.datasets)]
     backbones = [_backbone(b, path, "backbones", i, cache) for i, b in enumerate(study.backbones)]
     teachers = [_backbone(b, path, "teachers", i, cache) for i, b in enumerate(study.teachers)]
-    _refuse_twins([target.label for target in made], path, "datasets")
-    _refuse_twins([b.label for b in [*backbones, *teachers]], path, "backbones and teachers")
-    _refuse_twins([s.label for s in strategies], path, "strategies")
+    _refuse_duplicates([target.label for target in made], path, "datasets")
+    _refuse_duplicates([b.label for b in [*backbones, *teachers]], path, "backbones and teachers")
+    _refuse_duplicates([s.label for s in strategies], path, "strategies")
     _refuse_unmeasurable(made, backbones, path)
     _refuse_too_many(len(strategies) * len(backbones) * len(study.seeds), made, path)
     auto = study.train.precision == "auto"
@@ -295,7 +295,7 @@ def _teacher(
     strategy: StrategySpec, backbone: BackboneSpec, known: list[BackboneSpec], path: Path
 ) -> TeacherSpec | None:
     """Whom a strategy with a `teacher` hyperparameter learns from: the network of that label, or else its own
-    backbone's twin.
+    backbone.
 
     The teacher is fully fine-tuned at the rate `teacher_lr`.
     """
@@ -324,7 +324,7 @@ def _refuse_unmeasurable(made: list[Target], backbones: list[BackboneSpec], path
         if target.declared == "measured" and blind:
             raise UserError(
                 f"{locate(path, 'datasets', i, 'similarity')}: to measure it takes the images that the backbone "
-                f"was pretrained on, and those of {blind[0]} are not at hand; declare similar or dissimilar"
+                f"was pretrained on, and those of {blind[0]} are unavailable; declare similar or dissimilar"
             )
 
 
@@ -354,16 +354,16 @@ def _plainest(strategies: list[StrategySpec], freeze: str) -> str | None:
     return plain[0].label if plain else None
 
 
-def _refuse_twins(labels: list[str], path: Path, section: str) -> None:
+def _refuse_duplicates(labels: list[str], path: Path, section: str) -> None:
     for i, label in enumerate(labels):
         if label in labels[:i]:
-            raise UserError(f"{path}: {section}: {label!r} stands twice; give one of them another `label`")
+            raise UserError(f"{path}: {section}: duplicate label {label!r}; give one of them another `label`")
 
 
 def _refuse_doubles(runs: list[PlannedRun], path: Path) -> None:
     seen: dict[str, PlannedRun] = {}
     for run in runs:
-        twin = seen.setdefault(run.run_id, run)
-        if twin is not run and twin.setting == run.setting:
-            a, b = (f"{r.dataset} / {r.spec.backbone.label} / {r.spec.strategy.label}" for r in (twin, run))
+        other = seen.setdefault(run.run_id, run)
+        if other is not run and other.setting == run.setting:
+            a, b = (f"{r.dataset} / {r.spec.backbone.label} / {r.spec.strategy.label}" for r in (other, run))
             raise UserError(f"{path}: {a} and {b} are the same run under two names (seed {run.spec.seed})")

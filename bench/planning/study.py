@@ -219,7 +219,7 @@ class StrategyEntry(Entry):
 
 
 class Matrix(BaseModel):
-    """How cells are told apart, and what the rule under test says in each."""
+    """How cells are defined, and what the rule under test says in each."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -384,5 +384,5 @@ class Study(BaseModel):
     @classmethod
     def _distinct(cls, seeds: list[int]) -> list[int]:
         if len(set(seeds)) < len(seeds):
-            raise ValueError("a seed stands twice")
+            raise ValueError("duplicate seed")
         return seeds

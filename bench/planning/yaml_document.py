@@ -1,7 +1,7 @@
 """The text of a study file -> its YAML tree, with lines, and plain data. Nothing in it can execute code or explode.
 
 A study has text, finite numbers, true, false, nothing, lists and mappings with words as keys. What else YAML knows is
-refused: aliases (a few lines of them make gigabytes), tags (Python's objects, dates, sets), keys that stand twice.
+refused: aliases (a few lines of them make gigabytes), tags (Python's objects, dates, sets), duplicate keys.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class _Loader(yaml.SafeLoader):
                 raise _refuse("a key must be a word, not a list or mapping", key.start_mark)
             key.tag = _TEXT  # also of keys that read as a number, as nothing, or as YAML's merge
             if key.value in seen:
-                raise _refuse(f"the key {key.value!r} stands twice", key.start_mark)
+                raise _refuse(f"duplicate key {key.value!r}", key.start_mark)
             seen.add(key.value)
         return node
 

@@ -18,7 +18,7 @@ from bench.similarity.leep import leep
 from bench.similarity.logme import logme
 from bench.similarity.probe import knn_accuracy, probe_accuracy
 
-NO_SOURCE = "the images that the backbone was pretrained on are not at hand"
+NO_SOURCE = "the images that the backbone was pretrained on are unavailable"
 NO_HEAD = "the weights came without the classifier that they were pretrained with"
 
 OF_THE_TARGET: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {

@@ -2,7 +2,7 @@
 
 The checksums of all files lie beside them. Reading a GB to compute one takes most of a second, which is too much for
 every run and nothing for a machine: so files are read in full by the first process that opens them after a boot, or after
-they were changed, and it leaves word for the others. Every opening compares sizes, both times and inodes with that.
+they were changed, and it records that for the others. Every opening compares sizes, both times and inodes with that.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ class PseudoLabel(Transform):
     """Believe confident predictions on unlabelled images, more and more as training goes on."""
 
     source = "Lee 2013, Pseudo-Label, ICML workshop; Oliver et al. 2018, arXiv:1804.09170; document 000"
-    when = "Document 000's outlook: unlabelled images of the target at hand. The simplest such method."
+    when = "Document 000's outlook: unlabelled images of the target. The simplest such method."
     against = "Confirms its own mistakes; without different views an image that it is sure of teaches little."
     excludes = {"fixmatch": "both label the same images by the network's own predictions"}
 

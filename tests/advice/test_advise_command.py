@@ -70,7 +70,7 @@ def test_a_folder_is_placed_and_advised_on(store: str) -> None:
         "notes": [],
     }  # fmt: skip
     assert set(found["measures"]) == {Measure.LOGME, Measure.H_SCORE, Measure.KNN, Measure.PROBE}
-    assert "not at hand" in found["missing"][Measure.FRECHET_STEM] and found["probes"] == []
+    assert "unavailable" in found["missing"][Measure.FRECHET_STEM] and found["probes"] == []
     assert found["backbone"]["identity"] == "test_resnet (random)"
     assert found["rule"]["picks"] == {"similar-small": "linear_probe"} and found["rule"]["from"] == "made"
     summary = found["evidence"]

@@ -23,7 +23,7 @@ def content(data: bytes) -> Maker:
 
 
 def nested(folder: Path) -> None:
-    (folder / "study.yaml").write_text("name: deep\n__hyperparameters: " + "[" * 5000 + "]" * 5000)
+    (folder / "study.yaml").write_text("name: deep\nhyperparameters: " + "[" * 5000 + "]" * 5000)
 
 
 def billion_laughs(folder: Path) -> None:
@@ -57,7 +57,7 @@ CASES: list[Bad] = [
     edited("a tab", "seeds: 1", "seeds:\n\t- 1", "study.yaml:13: not valid YAML: found character '\\t' that cannot start any token"),
     edited("an indentation that fits nothing", "    random: true", "   random: true", "study.yaml:9: not valid YAML: expected <block end>, but found '<block mapping start>'"),
     edited("two documents", "seeds: 1", "seeds: 1\n---\nname: another", "study.yaml:13: not valid YAML: but found another document"),
-    edited("a key twice", "seeds: 1", "seeds: 1\nseeds: 3", "study.yaml:13: the key 'seeds' stands twice"),
+    edited("a key twice", "seeds: 1", "seeds: 1\nseeds: 3", "study.yaml:13: duplicate key 'seeds'"),
     edited("a list as key", "seeds: 1", "seeds: 1\n[a, b]: 1", "study.yaml:13: a key must be a word, not a list or mapping"),
     edited("an alias", "seeds: 1", "seeds: &a 1\nquestion: *a", "study.yaml:13: aliases (*name) are not allowed in a study; write the values out"),
     edited("a merge", "seeds: 1", "seeds: 1\nmatrix: {<<: *x}", "study.yaml:13: aliases (*name) are not allowed in a study; write the values out"),
@@ -71,9 +71,9 @@ CASES: list[Bad] = [
     edited("a word said to be true or false", "random: true", "random: !!bool perhaps", "study.yaml:9: 'perhaps' is no bool"),
     edited("hexadecimal without digits", "seeds: 1", "seeds: 0x_", "study.yaml:12: '0x_' is no int"),
     edited("half of a character", "seeds: 1", 'seeds: 1\nquestion: "\\ud800"', "study.yaml:13: '\\ud800' holds half a character, which no file can"),
-    edited("not a number", "seeds: 1", "seeds: 1\n__hyperparameters: {linear_probe: {lr: .nan}}", "study.yaml:13: '.nan' is no number that a run can be told by"),
-    edited("infinity", "seeds: 1", "seeds: 1\n__hyperparameters: {linear_probe: {lr: -.inf}}", "study.yaml:13: '-.inf' is no number that a run can be told by"),
-    edited("a number too large for a float", "seeds: 1", "seeds: 1\n__hyperparameters: {linear_probe: {lr: 1e999}}", "study.yaml:13: '1e999' is no number that a run can be told by"),
+    edited("not a number", "seeds: 1", "seeds: 1\nhyperparameters: {linear_probe: {lr: .nan}}", "study.yaml:13: '.nan' is no number that a run can be told by"),
+    edited("infinity", "seeds: 1", "seeds: 1\nhyperparameters: {linear_probe: {lr: -.inf}}", "study.yaml:13: '-.inf' is no number that a run can be told by"),
+    edited("a number too large for a float", "seeds: 1", "seeds: 1\nhyperparameters: {linear_probe: {lr: 1e999}}", "study.yaml:13: '1e999' is no number that a run can be told by"),
         edited("bytes", "random: true", "random: true\n    kwargs: {x: !!binary aGk=}", "study.yaml:10: !!binary is not allowed in a study, which holds text, numbers, true, false, lists and mappings"),
     edited("a set", "random: true", "random: true\n    kwargs: {x: !!set {a, b}}", "study.yaml:10: !!set is not allowed in a study, which holds text, numbers, true, false, lists and mappings"),
     # fields
@@ -94,9 +94,13 @@ CASES: list[Bad] = [
     edited("two mistakes at once", "seeds: 1", "seeds: -1\nsed: 2", "study.yaml:12: seeds: expected at least one entry (is [])\nstudy.yaml:13: sed: unknown field; did you mean seeds or store?"),
     edited("a path as name", "name: corpus", "name: ../corpus", "study.yaml:2: name: use letters, digits, '.', '_' and '-': the name is also a folder's (is '../corpus')"),
     edited("a label of two lines", FIRST, '  - label: "a\\nb"\n    name: folder:images', "study.yaml:4: datasets.0.label: a label is one line of at most 250 characters, without control characters (is 'a\\nb')"),
+    # the words of before
+    edited("hyperparameters by their former word", "seeds: 1", "seeds: 1\nknobs: {linear_probe: {lr: 0.1}}", "study.yaml: written in former words; say hyperparameters: for knobs:"),
+    edited("all former words at once", FIRST, "  - {name: world/fine, similarity: similar, n_per_class: [5]}\n" + FIRST, "study.yaml: written in former words; say synthetic/fine for world/fine"),
+    overridden("a former word in an override", "train.numerics=fp32", "study.yaml: written in former words; say precision: for numerics:"),
     # numbers
     edited("no seeds", "seeds: 1", "seeds: 0", "study.yaml:12: seeds: expected at least one entry (is [])"),
-    edited("a seed twice", "seeds: 1", "seeds: [1, 1]", "study.yaml:12: seeds: a seed stands twice"),
+    edited("a seed twice", "seeds: 1", "seeds: [1, 1]", "study.yaml:12: seeds: duplicate seed"),
     edited("a negative seed", "seeds: 1", "seeds: [-1]", "study.yaml:12: seeds.0: input should be greater than or equal to 0 (is -1)"),
     edited("a billion seeds", "seeds: 1", "seeds: 1000000000", "study.yaml:12: seeds: more than 100,000 seeds (is 1000000000)"),
     Bad("a million runs", study(("seeds: 1", "seeds: 90000"), ("n_per_class: 5", "n_per_class: [5, 6]")), "study.yaml: 180,000 runs, more than 100,000; fewer seeds, sizes or strategies?"),
@@ -121,8 +125,8 @@ CASES: list[Bad] = [
     edited("an option of a wrong type", FIRST, f"{FIRST}\n    options: {{test_share: half}}", "study.yaml:4: datasets.0.name: dataset 'folder:images', option 'test_share': 'half' is not a valid value, want number from 0.01 to 0.9"),
     edited("an option out of range", FIRST, f"{FIRST}\n    options: {{test_share: 2}}", "study.yaml:4: datasets.0.name: dataset 'folder:images', option 'test_share': 2.0 is not a valid value, want number from 0.01 to 0.9"),
     edited("a package that is not installed", "folder:images", "tfds/mnist", "study.yaml:4: datasets.0.name: dataset 'tfds/mnist' needs the package 'tensorflow_datasets': pip install tensorflow_datasets"),
-    edited("a dataset twice", "backbones:", "  - {name: folder:images, similarity: similar, n_per_class: 6}\nbackbones:", "study.yaml: datasets: 'images' stands twice; give one of them another `label`"),
-    edited("a similarity that cannot be measured", "similarity: similar", "similarity: measured", "study.yaml:5: datasets.0.similarity: to measure it takes the images that the backbone was pretrained on, and those of test_resnet are not at hand; declare similar or dissimilar"),
+    edited("a dataset twice", "backbones:", "  - {name: folder:images, similarity: similar, n_per_class: 6}\nbackbones:", "study.yaml: datasets: duplicate label 'images'; give one of them another `label`"),
+    edited("a similarity that cannot be measured", "similarity: similar", "similarity: measured", "study.yaml:5: datasets.0.similarity: to measure it takes the images that the backbone was pretrained on, and those of test_resnet are unavailable; declare similar or dissimilar"),
     # networks
     edited("an unknown network", "name: test_resnet", "name: test_resnett", "study.yaml:8: backbones.0.name: unknown timm model 'test_resnett'; did you mean test_resnet or test_nfnet or seresnet50t?"),
     edited("a network that is a path", "name: test_resnet", "name: ../../etc/passwd", "study.yaml:8: backbones.0.name: unknown timm model '../../etc/passwd'"),
@@ -142,9 +146,9 @@ CASES: list[Bad] = [
     edited("a meaningless composition", "- linear_probe", "- scratch + l2_sp", "study.yaml:11: strategies.0: 'scratch + l2_sp' makes no sense: l2_sp with scratch: all weights start random, so there is nothing pretrained to work on"),
     edited("use and axes", "- linear_probe", "- {use: full, lr: [uniform]}", "study.yaml:11: strategies.0: `use` names the whole composition; `lr` and `regularize` are axes that go with `freeze`"),
     edited("an unknown hyperparameter", "- linear_probe", "- {use: linear_probe, hyperparameters: {linear_probe: {rate: 1}}}", "study.yaml:11: strategies.0: linear_probe has no hyperparameter 'rate'; known: lr"),
-    edited("a hyperparameter of a wrong type", "seeds: 1", "seeds: 1\n__hyperparameters: {linear_probe: {lr: fast}}", "study.yaml:11: strategies.0: linear_probe.lr is 'fast', expected float"),
-    edited("a negative rate", "seeds: 1", "seeds: 1\n__hyperparameters: {linear_probe: {lr: -1}}", "study.yaml:11: strategies.0: linear_probe.lr is -1, expected a finite number of at least 0"),
-    edited("hyperparameters of an absent strategy", "seeds: 1", "seeds: 1\n__hyperparameters: {full: {lr: 1}}", "study.yaml:13: hyperparameters: hyperparameters are given for 'full', which no strategy of the study uses; known: linear_probe, none, uniform"),
+    edited("a hyperparameter of a wrong type", "seeds: 1", "seeds: 1\nhyperparameters: {linear_probe: {lr: fast}}", "study.yaml:11: strategies.0: linear_probe.lr is 'fast', expected float"),
+    edited("a negative rate", "seeds: 1", "seeds: 1\nhyperparameters: {linear_probe: {lr: -1}}", "study.yaml:11: strategies.0: linear_probe.lr is -1, expected a finite number of at least 0"),
+    edited("hyperparameters of an absent strategy", "seeds: 1", "seeds: 1\nhyperparameters: {full: {lr: 1}}", "study.yaml:13: hyperparameters: hyperparameters are given for 'full', which no strategy of the study uses; known: linear_probe, none, uniform"),
     edited("a rule of an absent strategy", "seeds: 1", "seeds: 1\nmatrix: {rule: {similar-small: full}}", "study.yaml:13: matrix.rule.similar-small: 'full' is no strategy of this study; known: linear_probe"),
     edited("a billion compositions", "- linear_probe", f"- {{freeze: [{', '.join(['full'] * 1000)}], lr: [{', '.join(['uniform'] * 1000)}], regularize: [{', '.join(['none'] * 1000)}]}}", "study.yaml:11: strategies.0: its axes expand to 1,000,000,000 strategies, more than 1,000"),
     edited("one strategy under two names", "- linear_probe", "- linear_probe\n  - {use: linear_probe, label: again}", "study.yaml: images / test_resnet / linear_probe and images / test_resnet / again are the same run under two names (seed 0)"),

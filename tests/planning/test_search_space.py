@@ -83,7 +83,7 @@ def planned(tmp_path: Path, tune: str, strategies: str = "[linear_probe, full + 
         ("{trials: 3, search: [fool.lr]}", "did you mean full.lr"),
         ("{trials: 3, ranges: {full: {rate: [0.1, 0.2]}}}", "full.rate is no hyperparameter"),
         ("{trials: 3, smapler: tpe}", "did you mean sampler"),
-        ("{trials: 3}\ntrain: {evaluate: best}", "stands twice"),
+        ("{trials: 3}\ntrain: {evaluate: best}", "duplicate key"),
     ],
 )
 def test_mistakes_in_a_study_are_told_with_their_place(tmp_path: Path, tune: str, message: str) -> None:

@@ -38,7 +38,7 @@ def test_all_measures_of_every_size_and_the_source_free_ones_without_a_source(pl
     assert small.values[Measure.LOGME] != large.values[Measure.LOGME]
     (alone,) = measure_dataset(FINE, {3: 3}, RANDOM, 0, 32, places)
     assert set(alone.values) == {Measure.LOGME, Measure.H_SCORE, Measure.KNN, Measure.PROBE}
-    assert "not at hand" in alone.missing[Measure.EMD] and "classifier" in alone.missing[Measure.LEEP]
+    assert "unavailable" in alone.missing[Measure.EMD] and "classifier" in alone.missing[Measure.LEEP]
 
 
 def test_the_stem_distance_is_the_one_that_cells_are_told_apart_by(places: Places) -> None:

@@ -99,7 +99,7 @@ def test_the_command_prints_tables_and_json(folder: Path, monkeypatch: pytest.Mo
     ]
     text = CliRunner().invoke(cli.app, command, catch_exceptions=False).stdout
     assert "synthetic/glyph(pool_per_class=12,test_per_class=5) on test_resnet" in text
-    assert "LogME" in text and "no Fréchet distance, stem" in text and "not at hand" in text
+    assert "LogME" in text and "no Fréchet distance, stem" in text and "unavailable" in text
     result = CliRunner().invoke(cli.app, [*command, "--json"], catch_exceptions=False)
     entries = json.loads(result.stdout)
     assert [(e["n_per_class"], e["images"]) for e in entries] == [(5, 50), (10, 100), (5, 50)]

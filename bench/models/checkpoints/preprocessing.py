@@ -150,7 +150,7 @@ def _refuse_others(spec: BackboneSpec, path: Path, found: Brought) -> None:
 
 
 def _embedded(path: Path) -> Brought:
-    """The harness's own record, and `data_config` alone in files of earlier versions."""
+    """The harness's own record, or `data_config` alone where a file has no more."""
     texts = _metadata(path)
     data, kwargs = (_json(path, texts, key) for key in ("data_config", "kwargs"))
     found = Brought(changed=texts.get("changed", ""))
