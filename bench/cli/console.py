@@ -94,7 +94,7 @@ def _rank(cell: str) -> int:
     return CELLS.index(cell) if cell in CELLS else len(CELLS)
 
 
-class ConsoleView:
+class ConsoleDisplay:
     """A live bar for the study and one per running job on a terminal; plain lines elsewhere."""
 
     def __init__(self, console: Console) -> None:

@@ -114,7 +114,7 @@ def run(
     from bench.execution.driver import run_study
 
     summary = run_study(
-        plan, uri, lambda: wanted.make(plan.cache, uri), view.ConsoleView(out), OUT if report else None
+        plan, uri, lambda: wanted.make(plan.cache, uri), view.ConsoleDisplay(out), OUT if report else None
     )
     if summary.counts:
         counts = ", ".join(f"{n} {status}" for status, n in sorted(summary.counts.items()))
@@ -244,7 +244,7 @@ def profile(
     count = devices.default_workers() if workers is None else workers
     executor = local_pool(count, processes=1) if count else Request(Kind.INLINE).make(planned.cache, uri)
     try:
-        found = profiling.of_run(planned, chosen, executor, view.ConsoleView(err), top)
+        found = profiling.of_run(planned, chosen, executor, view.ConsoleDisplay(err), top)
     finally:
         executor.close()
     if as_json:
@@ -269,7 +269,7 @@ def similarity(study_file: StudyFile, as_json: Json = False, sets: Sets = None) 
     plan, _ = _plan(study_file, sets, None)
     executor = local_pool(devices.default_workers())
     try:
-        entries = measuring.of_study(plan, executor, view.ConsoleView(err))
+        entries = measuring.measure_study(plan, executor, view.ConsoleDisplay(err))
     finally:
         executor.close()
     if as_json:
@@ -343,7 +343,7 @@ def advise(
     )
     similar = None if similarity is None else similarity == "similar"
     question = advising.Question(folder, spec, n_per_class or "all", similar, image_size, probe, options)
-    found = advising.ask(question, known, Path.cwd(), cache_dir(), view.ConsoleView(err).say)
+    found = advising.ask(question, known, Path.cwd(), cache_dir(), view.ConsoleDisplay(err).say)
     if as_json:
         _print_json(found)
         return

@@ -77,7 +77,7 @@ class Measures:
                 jobs.append(self._job(pair))
         return jobs
 
-    def over(self, event: Ended) -> Missing | None:
+    def take_in(self, event: Ended) -> Missing | None:
         """Take in what became of a job. -> what is missing now, if that."""
         pair = self._by_key[event.job.key]
         self.unsaved = True

@@ -14,8 +14,8 @@ from bench.core.jobs import Ended, Executor, Job
 from bench.core.records.study import DatasetRecord, StudyRecord
 from bench.core.spec import BackboneSpec, RunSpec, content_hash
 from bench.data.summary import Summary
+from bench.execution.display import Display
 from bench.execution.failures import Checked, Failures
-from bench.execution.view import View
 from bench.planning import precision
 from bench.planning.plan import Plan
 from bench.planning.precision import Key, Timing
@@ -71,12 +71,12 @@ Jobs = list[tuple[Job, dict[str, str]]]
 """Jobs with the labels of what each is about: what fails with it."""
 
 
-def prepare(plan: Plan, places: Places, executor: Executor, view: View) -> tuple[Remarks, Failures]:
+def prepare(plan: Plan, places: Places, executor: Executor, display: Display) -> tuple[Remarks, Failures]:
     """Raises `UserError` for anything that would make a run fail: nothing has been trained or logged by then."""
     failures = Failures()
 
     def results(title: str, jobs: Jobs) -> dict[str, Any]:
-        return _all(title, jobs, executor, view, failures)
+        return _all(title, jobs, executor, display, failures)
 
     # first what takes seconds and writes nothing, on untrained networks where the weights are not made yet
     checking = "checking networks and strategies"
@@ -94,14 +94,14 @@ def prepare(plan: Plan, places: Places, executor: Executor, view: View) -> tuple
     for backbone in plan.backbones:
         loaded[backbone.label] = tables.get(f"check:{backbone.label}:{min(classes, default=0)}", Checked())
         if loaded[backbone.label].table:
-            view.say(f"{backbone.label}: {loaded[backbone.label].table}")
+            display.say(f"{backbone.label}: {loaded[backbone.label].table}")
     said = results("reading what checkpoints say of themselves", _remark_jobs(plan, places, failures))
     for label, texts in said.items():
         for text in texts:
-            view.say(f"{label}: {text}")
-    _time(plan, places, executor, view, failures)
+            display.say(f"{label}: {text}")
+    _time(plan, places, executor, display, failures)
     for line in failures.lines():
-        view.say(f"its runs cannot be executed: {line}")
+        display.say(f"its runs cannot be executed: {line}")
     return Remarks(
         {t.label: _remarks(t, done[t.label]) for t in plan.targets if t.label in done},
         {
@@ -121,20 +121,20 @@ def _remarks(target: Target, found: Summary) -> list[str]:
     return [counted, *found.notes]
 
 
-def ready(executor: Executor, view: View) -> None:
+def ready(executor: Executor, display: Display) -> None:
     """Wait until a worker has imported what jobs need."""
     for event in executor.run([Job("ready", "bench.execution.worker:ready", (), "a worker")]):
-        view.event(event)
+        display.event(event)
         if isinstance(event, Ended) and event.crash:
             raise RuntimeError(f"no worker starts:\n{event.crash}")
 
 
-def make_data(plan: Plan, places: Places, executor: Executor, view: View) -> Failures:
+def make_data(plan: Plan, places: Places, executor: Executor, display: Display) -> Failures:
     """Images decoded and sources pretrained, for what is measured apart from runs. Raises `UserError` like `prepare`."""
     failures = Failures()
     jobs = [*_data_jobs(plan, places, failures), *_source_data(plan, places)]
-    _all("preparing images", jobs, executor, view, failures)
-    _all("pretraining", _source_jobs(plan, places, failures), executor, view, failures)
+    _all("preparing images", jobs, executor, display, failures)
+    _all("pretraining", _source_jobs(plan, places, failures), executor, display, failures)
     return failures
 
 
@@ -227,7 +227,7 @@ def _measurements(plan: Plan, places: Places, failures: Failures) -> Jobs:
     ]
 
 
-def _time(plan: Plan, places: Places, executor: Executor, view: View, failures: Failures) -> None:
+def _time(plan: Plan, places: Places, executor: Executor, display: Display, failures: Failures) -> None:
     """Where timing crashes, fp32 is the choice for good: runs that are done must not lose their worth by a later one."""
     undecided = {b.label: b for b in plan.undecided if not failures.at(**_about(b))}
     keys = {label: Key.of(b, plan.study.train) for label, b in undecided.items()}
@@ -236,12 +236,12 @@ def _time(plan: Plan, places: Places, executor: Executor, view: View, failures: 
         for label, b in undecided.items()
     ]
     crashes = Failures()
-    timings = _all("timing fp32 and bf16", jobs, executor, view, crashes)
+    timings = _all("timing fp32 and bf16", jobs, executor, display, crashes)
     for label, key in keys.items():
         if failure := crashes.at(backbone=label):
             timings[label] = Timing(0.0, None, 0, last_line(failure.crash))
             precision.write(key, timings[label], key.path(places.cache))
-        view.say(f"{label}: precision {timings[label].choice()}")
+        display.say(f"{label}: precision {timings[label].choice()}")
 
 
 def untrained(spec: RunSpec) -> RunSpec:
@@ -282,7 +282,7 @@ def _checks(
     return jobs
 
 
-def _all(title: str, jobs: Jobs, executor: Executor, view: View, failures: Failures) -> dict[str, Any]:
+def _all(title: str, jobs: Jobs, executor: Executor, display: Display, failures: Failures) -> dict[str, Any]:
     """Results by key, of jobs that came to one; the crashes of the others are added to `failures`.
 
     Raises `UserError` with all that is wrong.
@@ -292,9 +292,9 @@ def _all(title: str, jobs: Jobs, executor: Executor, view: View, failures: Failu
     about = {job.key: of for job, of in jobs}
     if not jobs:
         return results
-    with view.progress(title, len(jobs)):
+    with display.progress(title, len(jobs)):
         for event in executor.run([job for job, _ in jobs]):
-            view.event(event)
+            display.event(event)
             if not isinstance(event, Ended):
                 continue
             of = about[event.job.key]

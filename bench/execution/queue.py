@@ -13,11 +13,11 @@ from bench.core.records.results import Result
 from bench.core.schema import Metric, Status
 from bench.execution.baselines import FUNCTION as BASELINE
 from bench.execution.baselines import Baselines
+from bench.execution.display import Display
 from bench.execution.failures import Failure, Failures
 from bench.execution.order import longest_first
 from bench.execution.pending_measures import Measures
 from bench.execution.state import State
-from bench.execution.view import View
 from bench.planning.grouping import AT_MOST, grouped
 from bench.planning.plan import PlannedRun
 from bench.storage.places import Places
@@ -35,7 +35,7 @@ class Queue:
     executor: Executor
     places: Places
     tracking: Tracking
-    view: View
+    display: Display
     counts: Counter[str]
     failures: Failures = field(default_factory=Failures)
     baselines: Baselines | None = None
@@ -70,22 +70,22 @@ class Queue:
         jobs[first:first] = [*self._failing_jobs(refused, members), *scoring, *measuring]
         if not jobs:
             return
-        with self.view.progress("running", len(jobs)):
+        with self.display.progress("running", len(jobs)):
             self._follow(jobs, now, members, len(measuring))
 
     def _follow(
         self, jobs: list[Job], now: State, members: dict[str, list[PlannedRow]], measuring: int
     ) -> None:
-        from bench.tracking import leftovers
+        from bench.tracking import stale_runs
 
         begun: dict[str, float] = {}
         for event in self.executor.run(jobs):
-            self.view.event(event)
+            self.display.event(event)
             if isinstance(event, Started):
                 begun[event.job.key] = time.monotonic()
             elif isinstance(event, Lost):
                 runs = [row.run_id for row in members.get(event.job.key, [])]
-                leftovers.abandon(self.tracking, runs, event.cause)
+                stale_runs.mark_lost_killed(self.tracking, runs, event.cause)
             elif isinstance(event, Ended) and self.measures and self.measures.is_one(event.job):
                 self._measure(event, time.monotonic() - begun[event.job.key])
                 measuring -= 1
@@ -98,14 +98,14 @@ class Queue:
 
     def _score(self, event: Ended) -> None:
         assert self.baselines
-        if why := self.baselines.over(event):
-            self.view.say(f"score of the unchanged network ({event.job.label}): missing: {why}")
+        if why := self.baselines.take_in(event):
+            self.display.say(f"score of the unchanged network ({event.job.label}): missing: {why}")
 
     def _measure(self, event: Ended, seconds: float) -> None:
         assert self.measures
-        missing = self.measures.over(event)
+        missing = self.measures.take_in(event)
         said = f"missing: {missing.why}" if missing else f"{seconds:.1f} s"
-        self.view.say(f"transferability of {event.job.label}: {said}")
+        self.display.say(f"transferability of {event.job.label}: {said}")
 
     def _count(self, event: Ended, now: State, rows: list[PlannedRow]) -> None:
         group: list[PlannedRow | None] = [*rows]
@@ -117,7 +117,9 @@ class Queue:
             if row and seconds:
                 now.estimator.learn(row, seconds)
             remaining = now.estimator.left(self.executor.workers)
-            self.view.finished(run_name(row) if row else event.job.label, result, remaining if row else None)
+            self.display.finished(
+                run_name(row) if row else event.job.label, result, remaining if row else None
+            )
 
     def _run_jobs(
         self, groups: list[list[PlannedRun]], members: dict[str, list[PlannedRow]]

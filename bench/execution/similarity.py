@@ -11,7 +11,7 @@ from bench.core.schema import MEASURES
 
 if TYPE_CHECKING:
     from bench.core.jobs import Executor
-    from bench.execution.view import View
+    from bench.execution.display import Display
     from bench.planning.plan import Plan
 
 
@@ -19,7 +19,7 @@ Entries = list[tuple[str, MeasuresRecord]]
 """One per dataset, whose label comes first, backbone and size."""
 
 
-def of_study(plan: Plan, executor: Executor, view: View) -> Entries:
+def measure_study(plan: Plan, executor: Executor, display: Display) -> Entries:
     """The measures of each dataset on each backbone at each size.
 
     Sources are pretrained and images decoded first where no earlier call has. What crashes on one backbone or dataset is
@@ -31,15 +31,15 @@ def of_study(plan: Plan, executor: Executor, view: View) -> Entries:
     from bench.storage.places import Places
 
     places = Places(plan.base.absolute(), plan.cache)
-    failures = preparation.make_data(plan, places, executor, view)
+    failures = preparation.make_data(plan, places, executor, display)
     measures = Measures.of(plan, places)
     jobs, wrong = measures.jobs(failures), []
     if jobs:
-        with view.progress("measuring transferability", len(jobs)):
+        with display.progress("measuring transferability", len(jobs)):
             for event in executor.run(jobs):
-                view.event(event)
+                display.event(event)
                 if isinstance(event, Ended):
-                    measures.over(event)
+                    measures.take_in(event)
                     wrong += [event.user_error] if event.user_error else []
     if wrong:
         raise UserError(all_of(wrong))

@@ -237,7 +237,7 @@ def _killed_if_stopped(logs: Sequence[RunLog]) -> Iterator[None]:
     try:
         yield
     except (Stopped, KeyboardInterrupt):  # the latter where the job runs in the driver's own process
-        with patience.farewell():
+        with patience.best_effort():
             for log in logs:
                 log.finish(Status.KILLED, {}, "stopped by the user")
         raise

@@ -203,7 +203,7 @@ def make(study: Study, path: Path, cache: Path) -> Plan:
         for spec in [RunSpec(target.spec, n, backbone, strategy, seed, train, teacher)]
     ]
     runs = _settings(base, study, strategies, path) if study.tune else base
-    _refuse_doubles(runs, path)
+    _refuse_duplicate_runs(runs, path)
     rule, baseline = _rule(study, strategies, path), _baseline(study, strategies, path)
     return Plan(
         study, path, cache, runs, made, strategies, backbones, teachers, left_out, rule, baseline, chosen
@@ -360,7 +360,7 @@ def _refuse_duplicates(labels: list[str], path: Path, section: str) -> None:
             raise UserError(f"{path}: {section}: duplicate label {label!r}; give one of them another `label`")
 
 
-def _refuse_doubles(runs: list[PlannedRun], path: Path) -> None:
+def _refuse_duplicate_runs(runs: list[PlannedRun], path: Path) -> None:
     seen: dict[str, PlannedRun] = {}
     for run in runs:
         other = seen.setdefault(run.run_id, run)

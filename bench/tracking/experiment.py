@@ -20,19 +20,19 @@ from bench.tracking.views import all_views
 
 def open_store(uri: str, study: str, say: Callable[[str], None] = lambda message: None) -> str:
     """Create or find the study's experiment, and return its id. One that is deleted in MLflow begins anew: `say` tells."""
-    patiently(lambda: _make_database(uri))
+    patiently(lambda: _create_database(uri))
     client = MlflowClient(uri)
     found = client.get_experiment_by_name(study)
     if found and found.lifecycle_stage == "deleted":
-        aside = _set_aside(client, found)
+        aside = _rename_deleted(client, found)
         say(
             f"experiment {study!r} was deleted in MLflow: it begins anew, and its earlier runs stay deleted, "
             f"as experiment {aside!r}"
         )
-    return patiently(lambda: _found_or_made(client, uri, study))
+    return patiently(lambda: _find_or_create_experiment(client, uri, study))
 
 
-def _found_or_made(client: MlflowClient, uri: str, study: str) -> str:
+def _find_or_create_experiment(client: MlflowClient, uri: str, study: str) -> str:
     found = client.get_experiment_by_name(study)
     if found:
         return found.experiment_id
@@ -42,7 +42,7 @@ def _found_or_made(client: MlflowClient, uri: str, study: str) -> str:
     return client.create_experiment(study, artifact_location=_artifact_location(uri, study), tags=training)
 
 
-def _set_aside(client: MlflowClient, experiment: Experiment) -> str:
+def _rename_deleted(client: MlflowClient, experiment: Experiment) -> str:
     """Give a deleted experiment another name, which it keeps in MLflow's trash. -> that name
 
     A name is taken as long as an experiment has it, deleted or not, and MLflow renames none that is deleted. So it is
@@ -61,7 +61,7 @@ def _set_aside(client: MlflowClient, experiment: Experiment) -> str:
     return aside
 
 
-def _make_database(uri: str) -> None:
+def _create_database(uri: str) -> None:
     """A new SQLite file, whole or absent: MLflow never gets over one of which a full disk or a kill left half the tables.
 
     Nor over two processes that make one at the same time.

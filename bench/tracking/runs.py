@@ -67,7 +67,7 @@ class Tracker:
             f"search: {search_name(row)}", tags, {**params, **method, "seed": tuning.spec.seed}
         )
         run_id = patiently(opening)
-        opening.close_twins()
+        opening.close_duplicates()
         return run_id
 
     def close_search(self, run_id: str, found: SearchRecord) -> None:

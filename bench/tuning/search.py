@@ -132,9 +132,9 @@ def run(
         while trials := search.ask_together(at_most):
             _try(search, trials, begin, places)
     except (Stopped, KeyboardInterrupt):
-        with patience.farewell():
+        with patience.best_effort():
             search.give_up()
-        with patience.farewell():
+        with patience.best_effort():
             tracker.stop_search(parent)
         raise
     if not search.used_up:  # another worker is at its last trial, and will close the search
@@ -155,10 +155,10 @@ def _try(search: Search, trials: Sequence[Any], begin: Callable[[Any, int], Atte
     together = gather([search.tuning.trial(t.params, 0) for t in trials], places) if len(trials) > 1 else None
     if not together:
         for trial in trials:
-            with _ended(search, [begin(trial, 1)]) as (attempt,):
+            with _logging_ends(search, [begin(trial, 1)]) as (attempt,):
                 attempt.run(places)
         return
-    with _ended(search, []) as attempts:
+    with _logging_ends(search, []) as attempts:
         for trial in trials:
             attempts.append(begin(trial, len(trials)))
         try:
@@ -188,14 +188,14 @@ def _run_together(attempts: list[Attempt], first: Together, places: Places) -> N
 
 
 @contextmanager
-def _ended(search: Search, attempts: list[Attempt]) -> Iterator[list[Attempt]]:
+def _logging_ends(search: Search, attempts: list[Attempt]) -> Iterator[list[Attempt]]:
     """What came of them goes to both stores; if the worker is stopped meanwhile, MLflow hears that they were killed."""
     try:
         yield attempts
         for attempt in attempts:
             _end(search, attempt)
     except (Stopped, KeyboardInterrupt):
-        with patience.farewell():
+        with patience.best_effort():
             for attempt in attempts:
                 attempt.log.finish(Status.KILLED, {}, "stopped by the user")
         raise

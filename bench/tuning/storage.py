@@ -21,7 +21,7 @@ from bench.tracking.store.patience import patient, patiently
 MADE, TAKEN = "bench:made", "bench:taken"
 """System attributes of a trial: marks of the call that made it, and of the one that took it from the queue."""
 
-TWICE_IS_ONCE = (
+IDEMPOTENT = (
     "create_new_study",  # the second time it exists already, which Optuna's `load_if_exists` knows how to take
     "get_all_studies",
     "get_study_directions",
@@ -97,5 +97,5 @@ class PatientStorage(optuna.storages.RDBStorage):
         return patiently(once)
 
 
-for name in TWICE_IS_ONCE:
+for name in IDEMPOTENT:
     setattr(PatientStorage, name, patient(getattr(optuna.storages.RDBStorage, name)))

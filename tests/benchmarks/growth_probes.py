@@ -63,10 +63,10 @@ def resume(study: str, uri: str, *sets: str) -> None:
 
     preparation.ready = lambda *_: None
     preparation.prepare = lambda *_: (preparation.Remarks(), Failures())
-    driver._report = lambda *_: Path()
+    driver._write_report = lambda *_: Path()
     plan, uri = cli._plan(Path(study), list(sets), uri)
     console.show_plan(cli.out, state.read(plan, uri), 2)
-    driver.run_study(plan, uri, Stops, console.ConsoleView(cli.out), Path())
+    driver.run_study(plan, uri, Stops, console.ConsoleDisplay(cli.out), Path())
 
 
 def data(study: str, uri: str) -> None:
@@ -89,7 +89,7 @@ def schedule(study: str, uri: str, way: str) -> None:
     from bench.execution.queue import Queue
     from bench.execution.state import State
     from bench.storage.places import Places
-    from bench.tracking import leftovers  # noqa: F401, the driver's own import of MLflow is paid once
+    from bench.tracking import stale_runs  # noqa: F401, the driver's own import of MLflow is paid once
     from bench.tracking.plain import Tracking
 
     plan, _ = cli._plan(Path(study), [], uri)
@@ -97,7 +97,7 @@ def schedule(study: str, uri: str, way: str) -> None:
     if executor.pool:  # its processes have started
         list(executor.run([Job(str(i), "", (None, {})) for i in range(8)]))
     now = State(plan, [], plan.runs, [], [], Estimator())
-    view = console.ConsoleView(Console(file=StringIO(), force_terminal=True))
+    view = console.ConsoleDisplay(Console(file=StringIO(), force_terminal=True))
     tracking = Tracking(uri, "1", False, "all")  # with checkpoints no runs are trained as one: a job each
     counts: Counter[str] = Counter()
     start = time.perf_counter(), time.process_time()

@@ -19,7 +19,7 @@ from bench.planning import load, plan
 from bench.planning.plan import Plan
 from bench.storage.places import Places
 from bench.tracking import store
-from tests.support.views import Says
+from tests.support.displays import Says
 
 STUDY = """
 name: scored
@@ -155,5 +155,5 @@ def test_the_key_is_of_all_that_decides_the_score(tmp_path: Path) -> None:
 def test_out_of_memory_is_no_score(tmp_path: Path) -> None:
     own = Baselines(Places(tmp_path, tmp_path))
     job = Job("unchanged:abc", baselines.FUNCTION, (), "x")
-    assert own.over(Ended(job, 0, result=None)) == "out of memory" and not own.found
-    assert own.over(Ended(job, 0, result=0.0)) is None and own.found == {"abc": 0.0}
+    assert own.take_in(Ended(job, 0, result=None)) == "out of memory" and not own.found
+    assert own.take_in(Ended(job, 0, result=0.0)) is None and own.found == {"abc": 0.0}

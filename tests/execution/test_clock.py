@@ -26,9 +26,9 @@ from bench.tracking.store import outcome
 from bench.training.run.execute import execute
 from reports import records
 from tests.conftest import ROOT
+from tests.support.displays import Says
 from tests.support.faults import STUDY, can_mount
 from tests.support.specs import SPEC
-from tests.support.views import Says
 
 HOURS = 3600.0
 

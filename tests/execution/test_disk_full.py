@@ -145,7 +145,7 @@ from bench.tracking import store
 from bench.execution.executors.inline import InlineExecutor
 from bench.storage.files import disk_full
 from bench.planning import load, plan
-from tests.support.views import Says
+from tests.support.displays import Says
 
 here, cache = Path.cwd(), Path(sys.argv[1])
 uri, said = f"sqlite:///{here}/mlflow.db", {}

@@ -15,7 +15,7 @@ from bench.core.jobs import Job
 from bench.execution import state
 from bench.planning import load as loading
 from bench.planning import plan as planning
-from bench.tracking import experiment, leftovers, store
+from bench.tracking import experiment, stale_runs, store
 from bench.tracking.store.sql import Select
 from reports import records, report
 from reports.analysis import Analysis
@@ -101,7 +101,7 @@ def test_queries_do_not_grow_with_the_runs(
         plan = made(path)
         asked.clear()
         state.read(plan, uri)
-        leftovers.reap(uri, STUDY)
+        stale_runs.mark_killed(uri, STUDY)
         study = replace(plan.document(), store=uri)
         experiment._tag_settings(None, uri, study)  # type: ignore[arg-type]  # nothing changed: no request
         records.read(STUDY, uri)
@@ -118,9 +118,9 @@ def test_the_driver_spends_as_little_on_a_run_of_many(
     stores: dict[int, tuple[Path, str]], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "bench.cli.console.ConsoleView.event", lambda *_: None
+        "bench.cli.console.ConsoleDisplay.event", lambda *_: None
     )  # rich's, the same for each: see the benchmark
-    monkeypatch.setattr("bench.cli.console.ConsoleView.finished", lambda *_: None)
+    monkeypatch.setattr("bench.cli.console.ConsoleDisplay.finished", lambda *_: None)
     each = {}
     for runs, (path, uri) in stores.items():
         growth_probes.schedule(str(path), uri, "driver")

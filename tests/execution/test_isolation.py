@@ -27,7 +27,7 @@ from bench.planning.precision import Key
 from bench.tracking import store
 from reports import records
 from tests.conftest import ROOT
-from tests.support.views import Quiet
+from tests.support.displays import Quiet
 
 STUDY = """
 name: parts

@@ -31,9 +31,9 @@ from bench.training.precision_timing import HOPELESS, PILOT, SECONDS, compare
 from bench.training.run.ingredients import prepare_dataset
 from reports import words
 from tests.conftest import TINY_STUDY
+from tests.support.displays import Says
 from tests.support.specs import SPEC
 from tests.support.strategy_samples import TRAIN, composed, make_trainer
-from tests.support.views import Says
 
 AUTO = TINY_STUDY.replace("precision: fp32, ", "")
 OLD_ID = "d5ae21827680cca0"
@@ -237,8 +237,8 @@ def run(planned: plan.Plan, folder: Path) -> tuple[list[str], list[RunRecord]]:
 def test_a_study_measures_once_and_its_runs_say_what_they_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_report = driver._report
-    monkeypatch.setattr(driver, "_report", lambda *_: None)
+    write_report = driver._write_report
+    monkeypatch.setattr(driver, "_write_report", lambda *_: None)
     monkeypatch.setattr(Measures, "jobs", lambda *_: [])  # of similarity, which take most of the time
     monkeypatch.setattr(Measures, "settled", True)
     few = (
@@ -254,7 +254,7 @@ def test_a_study_measures_once_and_its_runs_say_what_they_used(
     assert len(runs) == 2, "nothing to run, nothing measured"
 
     monkeypatch.setattr(precision_timing, "measure", lambda *_: Timing(1.7, 1.0, 16))
-    monkeypatch.setattr(driver, "_report", write_report)
+    monkeypatch.setattr(driver, "_write_report", write_report)
     said, runs = run(made(tmp_path, AUTO, *few), tmp_path)
     assert "test_resnet: precision bf16 (a step in bf16 is 1.70 x as fast here)" in said
     assert any(line.startswith("2 stored run(s) in fp32 do not count") for line in said)
@@ -266,7 +266,7 @@ def test_a_study_measures_once_and_its_runs_say_what_they_used(
     assert "precision: bf16 (4 runs)" in report
 
     monkeypatch.setattr(precision_timing, "measure", None)  # the choice is kept
-    monkeypatch.setattr(driver, "_report", lambda *_: None)
+    monkeypatch.setattr(driver, "_write_report", lambda *_: None)
     said, again = run(made(tmp_path, AUTO, *few, "seeds=3"), tmp_path)
     assert len(again) == len(runs) + 2 and not any("precision" in line for line in said)
 

@@ -21,7 +21,7 @@ from bench.execution.pending_measures import Measures
 from bench.planning import load, plan
 from bench.storage.places import Places
 from tests.conftest import TINY_STUDY
-from tests.support.views import Quiet
+from tests.support.displays import Quiet
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def stored(study: StudyRecord) -> StudyRecord:
 
 def test_they_enter_the_document_and_are_found_again(made: plan.Plan) -> None:
     places = Places(made.base, made.cache)
-    entries = similarity.of_study(made, InlineExecutor(), Quiet())
+    entries = similarity.measure_study(made, InlineExecutor(), Quiet())
     measures = Measures.of(made, places)
     study = stored(measures.entered(made.document()))
     fine, glyph = (entry.measures for entry in study.datasets)
@@ -73,8 +73,8 @@ def test_what_does_not_allow_it_is_final_and_what_crashes_is_tried_again(
     places = Places(made.base, tmp_path)
     first = Measures.of(made, places)
     one, other = first.jobs(Failures())
-    first.over(Ended(one, 0, user_error="no features"))
-    first.over(Ended(other, 0, crash="Traceback ...\nMemoryError: too much"))
+    first.take_in(Ended(one, 0, user_error="no features"))
+    first.take_in(Ended(other, 0, crash="Traceback ...\nMemoryError: too much"))
     again = Measures.of(made, places, stored(first.entered(made.document())))
     assert [m.why for m in again.missing.values()] == [
         "no features",

@@ -42,7 +42,7 @@ from tests.benchmarks import growth_store
 
 REQUESTS_OF_A_RUN = 7
 """To the store, measured on a run of a study against a server, apart from its epochs' batches: create the run, two of
-parameters and tags, end metrics, status tag, end of the run, and a search for twins."""
+parameters and tags, end metrics, status tag, end of the run, and a search for duplicates."""
 
 FLUSH_SECONDS = 2.0
 """`bench.tracking.log`: metrics of epochs travel in batches at most so often."""
@@ -140,7 +140,7 @@ class Simulated:
 
 
 class Quiet:
-    """A view that nobody looks at."""
+    """A display that nobody looks at."""
 
     def say(self, message: str) -> None:
         return None
@@ -190,7 +190,7 @@ def simulate(
     lost: list[str] = []
     start = time.process_time()
     with (
-        patch("bench.tracking.leftovers.abandon", lambda tracking, ids, cause: lost.extend(ids)),
+        patch("bench.tracking.stale_runs.mark_lost_killed", lambda tracking, ids, cause: lost.extend(ids)),
         patch("bench.execution.queue.grouped", lambda found: [[run] for run in found]),
         patch(
             "bench.execution.queue.longest_first", order.longest_first if ordered else lambda found, _: found

@@ -27,8 +27,8 @@ from bench.planning.plan import Plan
 from bench.tracking import store
 from reports.analysis import Analysis
 from reports.records import read
+from tests.support.displays import Says
 from tests.support.faults import STUDY
-from tests.support.views import Says
 
 TUNED = STUDY.replace("[full, linear_probe]", "[full + head_x10]") + "tune: {trials: 2, untuned: false}\n"
 """A search of two trials, and a run with what it chose."""

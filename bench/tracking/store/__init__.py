@@ -44,9 +44,9 @@ def experiments(uri: str) -> list[str]:
 def experiment_ids(uri: str) -> dict[str, str]:
     """MLflow's id of each active experiment, by name. Raises `UserError` where the store cannot be read."""
     if _is_sql(uri):
-        with _database(uri) as select:
+        with _open_database(uri) as select:
             return sql.experiment_ids(select)
-    with _client(uri) as client:
+    with _open_client(uri) as client:
         found: dict[str, str] = {}
         page = client.search_experiments()
         while True:
@@ -63,9 +63,9 @@ def deleted_experiment(uri: str, name: str) -> str | None:
     Raises `UserError` where the store cannot be read.
     """
     if _is_sql(uri):
-        with _database(uri) as select:
+        with _open_database(uri) as select:
             return sql.experiment_ids(select, "deleted").get(name)
-    with _client(uri) as client:
+    with _open_client(uri) as client:
         found = client.get_experiment_by_name(name)
         return found.experiment_id if found and found.lifecycle_stage == "deleted" else None
 
@@ -99,9 +99,9 @@ def read_runs(
     """
     wanted = Wanted(tags, params, metrics, tagged or {}, status)
     if _is_sql(uri):
-        with _database(uri) as select:
+        with _open_database(uri) as select:
             return _in_order(sql.runs(select, experiment, wanted))
-    with _client(uri) as client:
+    with _open_client(uri) as client:
         return _in_order(_from_entity(run, wanted) for run in _search(client, experiment, wanted))
 
 
@@ -112,10 +112,10 @@ def metric_history(uri: str, experiment: str, keys: Sequence[str]) -> list[Metri
     Over a server this is one request per run and key.
     """
     if _is_sql(uri):
-        with _database(uri) as select:
+        with _open_database(uri) as select:
             values = sql.history(select, experiment, keys)
     else:
-        with _client(uri) as client:
+        with _open_client(uri) as client:
             values = _client_history(client, experiment, keys)
     return sorted(values, key=lambda value: value[:3])
 
@@ -144,7 +144,7 @@ def read_document(uri: str, experiment: str, runs: Sequence[RunRecord] | None = 
     """The same as the JSON that is stored."""
     run = _study_run(uri, experiment, runs)
     try:
-        document: dict[str, Any] = json.loads(_artifact(uri, run.artifact_uri, ARTIFACT_STUDY))
+        document: dict[str, Any] = json.loads(_read_artifact(uri, run.artifact_uri, ARTIFACT_STUDY))
         return document
     except (OSError, ValueError) as error:
         where = f"{ARTIFACT_STUDY} of MLflow run {run.mlflow_run_id}"
@@ -189,7 +189,7 @@ def _is_sql(uri: str) -> bool:
 
 
 @contextmanager
-def _database(uri: str) -> Iterator[Select]:
+def _open_database(uri: str) -> Iterator[Select]:
     """The SQL database `uri`, its errors turned into a `UserError` that names the store."""
     path = sqlite_path(uri)
     if path is not None:
@@ -205,7 +205,7 @@ def _in_order(runs: Iterable[RunRecord]) -> list[RunRecord]:
 
 
 @contextmanager
-def _client(uri: str) -> Iterator[MlflowClient]:
+def _open_client(uri: str) -> Iterator[MlflowClient]:
     """MLflow's client, its errors turned into a `UserError` that names the store."""
     with translated(uri):
         from bench.tracking.store.client import MlflowClient
@@ -265,14 +265,14 @@ def _client_history(client: MlflowClient, experiment: str, keys: Sequence[str]) 
     ]
 
 
-def _artifact(uri: str, artifact_uri: str, name: str) -> str:
+def _read_artifact(uri: str, artifact_uri: str, name: str) -> str:
     """Text of a run's artifact: from disk where it lies there, else through MLflow."""
     parts = urlsplit(artifact_uri)
     if parts.scheme in ("", "file"):
         folder = Path(unquote(parts.path) if parts.scheme else artifact_uri)
         return (_local(uri, folder) / name).read_text(encoding="utf-8")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one small file needs no bar
-    with _client(uri):
+    with _open_client(uri):
         from mlflow.artifacts import download_artifacts
 
         address = f"{artifact_uri}/{name}"

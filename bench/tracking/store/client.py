@@ -27,7 +27,7 @@ logging.getLogger("mlflow.store.db.utils").setLevel(
 
 __all__ = ["MlflowClient"]
 
-TWICE_IS_ONCE = (
+IDEMPOTENT = (
     "get_experiment_by_name",
     "search_experiments",
     "search_runs",
@@ -59,7 +59,7 @@ class MlflowClient(_MlflowClient):
         super().__init__(uri)
 
 
-for name in TWICE_IS_ONCE:
+for name in IDEMPOTENT:
     setattr(MlflowClient, name, patient(getattr(_MlflowClient, name)))
 
 

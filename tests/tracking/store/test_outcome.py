@@ -29,7 +29,7 @@ from bench.execution.preparation import Remarks
 from bench.planning import load, plan
 from bench.planning.plan import Plan
 from bench.storage.places import Places
-from bench.tracking import experiment, leftovers, store
+from bench.tracking import experiment, stale_runs, store
 from bench.tracking.plain import Tracking
 from bench.tracking.store import outcome
 from bench.tracking.store import rows as rows
@@ -37,9 +37,9 @@ from bench.tracking.views import COUNTED
 from reports.analysis import Analysis
 from reports.records import join
 from reports.searches import Search
+from tests.support.displays import Says
 from tests.support.faults import STUDY as SMALL
 from tests.support.servers import mlflow_server, postgres
-from tests.support.views import Says
 
 TAGS = [None, "garbage", *map(str, Status)]
 MLFLOW = ["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
@@ -173,7 +173,7 @@ def test_what_a_report_counts_as_finished_is_what_it_says(uri: str, left: Plan, 
 def test_leftovers_keep_the_end_that_they_have_told(uri: str, left: Plan) -> None:
     """Marked killed are those alone that had not said how they ended; nothing that counted is lost."""
     before = {run.run_id for run in state.read(left, uri).done}
-    killed = leftovers.reap(uri, "left", alone=True)
+    killed = stale_runs.mark_killed(uri, "left", alone=True)
     untold = [tag for tag, mlflow in COMBINATIONS if mlflow == "RUNNING" and right(tag, mlflow) == "running"]
     assert killed == len(untold)
     assert {run.run_id for run in state.read(left, uri).done} == before
@@ -184,7 +184,7 @@ def test_leftovers_keep_the_end_that_they_have_told(uri: str, left: Plan) -> Non
         if COMBINATIONS[run.start_time - 1][1] == "RUNNING" and run.metrics["test_accuracy"] == 0.25
     ]
     assert len(own) == len(TAGS) and all(ends[tag] == mlflow for tag, mlflow in own)
-    assert leftovers.reap(uri, "left", alone=True) == 0
+    assert stale_runs.mark_killed(uri, "left", alone=True) == 0
 
 
 TUNED = """
@@ -231,7 +231,7 @@ def test_plan_and_report_agree_on_searches_in_every_state(tmp_path: Path) -> Non
         assert len(found_searches(study, uri)) == len(over) == 5
 
     agreed()
-    leftovers.reap(uri, "tuned", alone=True)
+    stale_runs.mark_killed(uri, "tuned", alone=True)
     agreed()
 
 
@@ -317,7 +317,7 @@ def test_a_run_cut_off_after_its_last_word_is_not_done_again(tmp_path: Path) -> 
     number = store.experiment_ids(uri)["faulty"]
     tracking = Tracking(uri, number, False, "none", study="faulty")
     identity = first.tags[Tag.RUN_ID]
-    leftovers.abandon(tracking, [identity], "signal SIGKILL")
+    stale_runs.mark_lost_killed(tracking, [identity], "signal SIGKILL")
     (run,) = [run for run in study.runs if run.run_id == identity]
     start = time.monotonic()
     again = worker.run(

@@ -1,4 +1,4 @@
-"""Views for tests: one that shows nothing, and one that remembers."""
+"""Displays for tests: one that shows nothing, and one that remembers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bench.core.records.results import Result
 
 
 class Quiet:
-    """A view that shows nothing."""
+    """A display that shows nothing."""
 
     def say(self, message: str) -> None: ...
 
@@ -22,7 +22,7 @@ class Quiet:
 
 
 class Says:
-    """A view that remembers what it was told."""
+    """A display that remembers what it was told."""
 
     def __init__(self) -> None:
         self.said: list[str] = []

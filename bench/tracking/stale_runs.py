@@ -21,7 +21,7 @@ from bench.tracking.plain import Tracking
 from bench.tracking.store.client import MlflowClient
 
 
-def reap(uri: str, study: str, alone: bool = False, patience: float = 10.0) -> int:
+def mark_killed(uri: str, study: str, alone: bool = False, patience: float = 10.0) -> int:
     """Mark as killed the runs that a dead process left RUNNING. Returns how many; those that had ended are not counted.
 
     alone: this driver holds the study and has no worker at the moment, so every such run is a leftover, whatever
@@ -51,7 +51,7 @@ def _is_dead_here(tags: dict[str, str], patience: float) -> bool:
     return not alive(tags.get(Tag.PID, ""))
 
 
-def abandon(tracking: Tracking, run_ids: Sequence[str], cause: str) -> None:
+def mark_lost_killed(tracking: Tracking, run_ids: Sequence[str], cause: str) -> None:
     """Mark as killed what a lost worker left RUNNING of these planned runs: nothing of it runs any more."""
     client = MlflowClient(tracking.uri)
     for run_id in run_ids:

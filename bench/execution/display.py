@@ -9,7 +9,7 @@ from bench.core.jobs import Event
 from bench.core.records.results import Result
 
 
-class View(Protocol):
+class Display(Protocol):
     def say(self, message: str) -> None:
         """One line (or table) that stays."""
         ...
