@@ -146,7 +146,7 @@ class ConsoleDisplay:
         if status == Status.FINISHED and result.chosen is not None:
             won = (
                 "  (the defaults: runs with them are the tuned ones too)"
-                if not metrics["chosen_trial"]
+                if not metrics[Metric.CHOSEN_TRIAL]
                 else ""
             )
             detail = f"val {metrics[Metric.TUNED_VAL_ACCURACY]:.3f}  {_hyperparameters(result.chosen)}{won}"

@@ -11,15 +11,15 @@ from bench.core.schema import Metric, Purpose, Status, Tag
 from bench.execution.estimate import Estimator
 from bench.planning.plan import Plan, PlannedRun
 from bench.tracking import store
-from bench.tracking.store import outcome
+from bench.tracking.store import former_names, outcome
 
 WANTED: dict[str, Any] = {
-    "tags": [Tag.RUN_ID, Tag.PURPOSE, Tag.STATUS, Tag.TUNING_ID, Tag.BUDGET, Tag.CHOSEN],
+    "tags": [Tag.RUN_ID, Tag.PURPOSE, Tag.STATUS, Tag.TUNING_ID, Tag.BUDGET, Tag.CHOSEN, *former_names.TAGS],
     "params": [],
-    "metrics": [Metric.TOTAL_SECONDS, Metric.NCM_TEST_ACCURACY],
+    "metrics": [Metric.TOTAL_SECONDS, Metric.NCM_TEST_ACCURACY, *former_names.METRICS],
     "tagged": {Tag.PURPOSE: [Purpose.FINAL, Purpose.TUNING]},
 }
-"""What of a store says what is done: little, and of neither trials nor the study run."""
+"""What of a store says what is done: little, and of neither trials nor the study run. Former names only to refuse them."""
 
 
 @dataclass(frozen=True)

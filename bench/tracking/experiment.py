@@ -12,6 +12,7 @@ from bench.core.records.study import StudyRecord
 from bench.core.schema import ARTIFACT_STUDY, Purpose, Tag
 from bench.storage.files import created
 from bench.tracking import note, provenance, store
+from bench.tracking.compat import EXPERIMENT_KIND
 from bench.tracking.plain import UNPLANNED, as_stored
 from bench.tracking.store.client import MlflowClient
 from bench.tracking.store.patience import patient, patiently
@@ -36,10 +37,9 @@ def _find_or_create_experiment(client: MlflowClient, uri: str, study: str) -> st
     found = client.get_experiment_by_name(study)
     if found:
         return found.experiment_id
-    training = {
-        "mlflow.experimentKind": "custom_model_development"
-    }  # the UI opens on training runs, not on GenAI
-    return client.create_experiment(study, artifact_location=_artifact_location(uri, study), tags=training)
+    return client.create_experiment(
+        study, artifact_location=_artifact_location(uri, study), tags=EXPERIMENT_KIND
+    )
 
 
 def _rename_deleted(client: MlflowClient, experiment: Experiment) -> str:

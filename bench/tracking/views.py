@@ -16,9 +16,10 @@ from typing import Any
 
 from bench.core.records.planned import PlannedRow
 from bench.core.schema import CELLS, Metric, Purpose, Status, Tag
+from bench.tracking.compat import SAVED_VIEW
 from bench.tracking.plain import UNPLANNED
 
-VIEW_TAG = "mlflow.sharedViewState."
+VIEW_TAG = SAVED_VIEW
 
 _PLANNED = f'tags.{Tag.PURPOSE} = "{Purpose.FINAL}" and tags.{Tag.SETTING} != "{UNPLANNED}"'
 COUNTED = f'tags."{Tag.STATUS}" = "{Status.FINISHED}" and {_PLANNED}'

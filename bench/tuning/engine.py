@@ -37,6 +37,7 @@ from bench.planning.search_space import Searched
 from bench.planning.searches import Budget, Tuning
 from bench.tracking.store.patience import patiently
 from bench.tuning import plain_pickle
+from bench.tuning.compat import QUEUED, pickled_optimizer, set_attribute
 from bench.tuning.storage import PatientStorage
 
 Made = TypeVar("Made")
@@ -186,10 +187,9 @@ class Search:
     def _give_up(self, number: int) -> None:
         """The trial does not count, and its hyperparameters are tried again."""
         trial = self.study.trials[number]
-        storage, trial_id = self.study._storage, trial._trial_id
-        storage.set_trial_user_attr(trial_id, KILLED, True)
+        set_attribute(self.study, trial, KILLED, True)
         self.study.tell(number, state=TrialState.FAIL)
-        self.study.enqueue_trial(trial.params or trial.system_attrs.get("fixed_params", {}))
+        self.study.enqueue_trial(trial.params or trial.system_attrs.get(QUEUED, {}))
 
     @property
     def counted(self) -> list[FrozenTrial]:
@@ -338,9 +338,8 @@ class PlainCmaEsSampler(optuna.samplers.CmaEsSampler):
 
     def _restore_optimizer(self, completed_trials: list[FrozenTrial]) -> Any:
         for trial in reversed(completed_trials):
-            parts = {k: v for k, v in trial.system_attrs.items() if k.startswith(self._attr_key_optimizer)}
-            if parts:
-                return plain_pickle.loads(bytes.fromhex(self._concat_optimizer_attrs(parts)))
+            if pickled := pickled_optimizer(self, trial):
+                return plain_pickle.loads(pickled)
         return None
 
 

@@ -10,8 +10,6 @@ from typing import Any
 from bench.core.records.runs import RunRecord
 from bench.core.schema import IMPORTANCE, Metric, Tag
 
-CHOSEN_TRIAL = "chosen_trial"
-
 
 @dataclass(frozen=True)
 class SearchRecord:
@@ -59,7 +57,7 @@ class SearchRecord:
             Metric.TRIALS_FAILED: self.failed,
             Metric.TUNING_SECONDS: self.seconds,
             Metric.TUNED_VAL_ACCURACY: self.best,
-            CHOSEN_TRIAL: self.chosen_trial,
+            Metric.CHOSEN_TRIAL: self.chosen_trial,
             Metric.DEFAULT_VAL_ACCURACY: self.default,
         }
         return {key: value for key, value in named.items() if value is not None}
@@ -86,7 +84,7 @@ class SearchRecord:
             tags[Tag.TUNING_ID],
             tags.get(Tag.BUDGET, ""),
             json.loads(tags.get(Tag.CHOSEN, "{}")),
-            count(CHOSEN_TRIAL),
+            count(Metric.CHOSEN_TRIAL),
             metrics.get(Metric.TUNED_VAL_ACCURACY),
             metrics.get(Metric.DEFAULT_VAL_ACCURACY),
             count(Metric.TRIALS_COMPLETE),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
@@ -21,7 +21,7 @@ from bench.core.records.runs import MetricValue, RunRecord
 from bench.core.records.study import StudyRecord
 from bench.core.schema import ARTIFACT_STUDY, Purpose, Tag
 from bench.core.secrets import redacted as redacted  # what tells of a store takes it from here
-from bench.tracking.store import postgres, sql, sqlite
+from bench.tracking.store import former_names, postgres, sql, sqlite
 from bench.tracking.store.patience import patient, patiently
 from bench.tracking.store.refusals import translated as translated
 from bench.tracking.store.sql import Select, Wanted
@@ -95,14 +95,17 @@ def read_runs(
         status: Only these, MLflow's.
 
     Raises:
-        UserError: The store cannot be read.
+        UserError: The store cannot be read, or a run was stored under former names.
     """
     wanted = Wanted(tags, params, metrics, tagged or {}, status)
     if _is_sql(uri):
         with _open_database(uri) as select:
-            return _in_order(sql.runs(select, experiment, wanted))
-    with _open_client(uri) as client:
-        return _in_order(_from_entity(run, wanted) for run in _search(client, experiment, wanted))
+            runs = sql.runs(select, experiment, wanted)
+    else:
+        with _open_client(uri) as client:
+            runs = [_from_entity(run, wanted) for run in _search(client, experiment, wanted)]
+    former_names.refuse_runs(uri, experiment, runs)
+    return sorted(runs, key=lambda run: (run.start_time or 0, run.mlflow_run_id))
 
 
 @patient
@@ -145,10 +148,11 @@ def read_document(uri: str, experiment: str, runs: Sequence[RunRecord] | None = 
     run = _study_run(uri, experiment, runs)
     try:
         document: dict[str, Any] = json.loads(_read_artifact(uri, run.artifact_uri, ARTIFACT_STUDY))
-        return document
     except (OSError, ValueError) as error:
         where = f"{ARTIFACT_STUDY} of MLflow run {run.mlflow_run_id}"
         raise UserError(f"study {experiment!r}: {where} is unreadable: {error}") from error
+    former_names.refuse_document(uri, experiment, document)
+    return document
 
 
 def _study_run(uri: str, experiment: str, runs: Sequence[RunRecord] | None) -> RunRecord:
@@ -198,10 +202,6 @@ def _open_database(uri: str) -> Iterator[Select]:
         return
     with translated(uri), postgres.reading(uri) as select:
         yield select
-
-
-def _in_order(runs: Iterable[RunRecord]) -> list[RunRecord]:
-    return sorted(runs, key=lambda run: (run.start_time or 0, run.mlflow_run_id))
 
 
 @contextmanager

@@ -21,10 +21,6 @@ for noisy in ("mlflow", "alembic"):
     logging.getLogger(noisy).setLevel(logging.ERROR)
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # a traceback of what it raises anyway
 
-logging.getLogger("mlflow.store.db.utils").setLevel(
-    logging.CRITICAL
-)  # a traceback of what it raises all the same
-
 __all__ = ["MlflowClient"]
 
 IDEMPOTENT = (

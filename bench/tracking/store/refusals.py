@@ -8,9 +8,7 @@ from contextlib import contextmanager
 
 from bench.core.errors import UserError
 from bench.core.secrets import redacted
-
-ENDS = '"))'
-"""What ends the cause within MLflow's message."""
+from bench.tracking.compat import CAUSED_BY, END_OF_CAUSE, OUT_OF_DATE
 
 
 @contextmanager
@@ -42,10 +40,14 @@ def _refusal(uri: str, error: Exception) -> str | None:
     if alembic and isinstance(error, alembic.CommandError):
         return OTHER_VERSION
     if mlflow and isinstance(error, mlflow.MlflowException):
-        if "out-of-date database schema" in str(error.message):
+        if OUT_OF_DATE in str(error.message):
             return OTHER_VERSION
-        message, unreached, cause = str(error.message).partition("(Caused by ")
-        return f"it does not answer: {cause.removesuffix(ENDS).rpartition(': ')[2]}" if unreached else message
+        message, unreached, cause = str(error.message).partition(CAUSED_BY)
+        return (
+            f"it does not answer: {cause.removesuffix(END_OF_CAUSE).rpartition(': ')[2]}"
+            if unreached
+            else message
+        )
     if sqlalchemy and isinstance(error, sqlalchemy.SQLAlchemyError):
         return str(error).splitlines()[0]
     return None
