@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from bench.core.records.runs import RunRecord
 from bench.core.records.searches import SearchRecord
@@ -13,13 +12,9 @@ from bench.planning.plan import Plan, PlannedRun
 from bench.tracking import store
 from bench.tracking.store import former_names, outcome
 
-WANTED: dict[str, Any] = {
-    "tags": [Tag.RUN_ID, Tag.PURPOSE, Tag.STATUS, Tag.TUNING_ID, Tag.BUDGET, Tag.CHOSEN, *former_names.TAGS],
-    "params": [],
-    "metrics": [Metric.TOTAL_SECONDS, Metric.NCM_TEST_ACCURACY, *former_names.METRICS],
-    "tagged": {Tag.PURPOSE: [Purpose.FINAL, Purpose.TUNING]},
-}
-"""What of a store says what is done: little, and of neither trials nor the study run. Former names only to refuse them."""
+TAGS = (Tag.RUN_ID, Tag.PURPOSE, Tag.STATUS, Tag.TUNING_ID, Tag.BUDGET, Tag.CHOSEN)
+METRICS = (Metric.TOTAL_SECONDS, Metric.NCM_TEST_ACCURACY)
+"""What of a store says what is done: little, and of neither trials nor the study run."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +57,14 @@ class State:
 
 def read(plan: Plan, uri: str) -> State:
     """Join by the runs' identity. Stored runs that the plan does not ask for are left alone; deleted ones do not count."""
-    runs = store.read_runs(uri, plan.study.name, **WANTED)
+    runs = store.read_runs(
+        uri,
+        plan.study.name,
+        tags=(*TAGS, *former_names.TAGS),  # former names are asked for to be refused
+        params=(),
+        metrics=(*METRICS, *former_names.METRICS),
+        tagged={Tag.PURPOSE: [Purpose.FINAL, Purpose.TUNING]},
+    )
     over = outcome.searches(runs)
     chosen = {
         key: SearchRecord.of(over[key, budget]).chosen
