@@ -63,13 +63,15 @@ def status(row: Row | None) -> Status:
 
 def finals(rows: Iterable[Row]) -> dict[str, Row]:
     """The chosen run of each identity."""
-    by_id = {row["mlflow_run_id"]: row for row in rows}
-    found = outcome.finals(map(record_of, by_id.values()))
-    return {identity: by_id[run.mlflow_run_id] for identity, run in found.items()}
+    pairs = [(record_of(row), row) for row in rows]
+    row_of_record = {id(record): row for record, row in pairs}
+    found = outcome.finals(record for record, _ in pairs)
+    return {identity: row_of_record[id(record)] for identity, record in found.items()}
 
 
 def searches(rows: Iterable[Row]) -> dict[tuple[str, str], Row]:
     """The search that counts, by identity and budget."""
-    by_id = {row["mlflow_run_id"]: row for row in rows}
-    found = outcome.searches(map(record_of, by_id.values()))
-    return {key: by_id[run.mlflow_run_id] for key, run in found.items()}
+    pairs = [(record_of(row), row) for row in rows]
+    row_of_record = {id(record): row for record, row in pairs}
+    found = outcome.searches(record for record, _ in pairs)
+    return {key: row_of_record[id(record)] for key, record in found.items()}
