@@ -9,13 +9,15 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import fmean, median, stdev
 from typing import Any
 
 from bench.advice.text import GROUPS
 from bench.core.errors import UserError
+from bench.core.records.measures import MeasuresRecord
+from bench.core.records.study import StudyRecord
 from bench.core.schema import Measure
 from bench.core.spec import BackboneSpec, DatasetSpec
 from bench.data import registry
@@ -24,6 +26,7 @@ from bench.planning.load import set_field
 from bench.planning.study import TEXTBOOK, BackboneEntry, Matrix
 from bench.storage.places import Places
 from bench.tracking import store as stores
+from bench.tracking.store.rows import row_of
 from reports.analysis import advice, leave_one_out
 from reports.analysis import evidence as known
 from reports.analysis.evidence import Condition, Place
@@ -115,8 +118,8 @@ def _option(field: str) -> Iterator[None]:
         raise UserError(f"--{'backbone' if field == 'name' else field}: {error}") from None
 
 
-def gather(uri: str, measures: Sequence[Mapping[str, Any]] = ()) -> Evidence:
-    """All studies of a store. `measures`: entries as `bench similarity --json` prints them, for older studies.
+def gather(uri: str, measures: Sequence[tuple[str, MeasuresRecord]] = ()) -> Evidence:
+    """All studies of a store. `measures`: by label of a dataset, as `read_measures` gives them, for studies without.
 
     A store that does not exist yet holds no evidence. Raises UserError where one cannot be read.
     """
@@ -126,13 +129,13 @@ def gather(uri: str, measures: Sequence[Mapping[str, Any]] = ()) -> Evidence:
     for name in stores.experiments(uri):
         runs = stores.read_runs(uri, name, params=())
         try:
-            document = stores.study_document(uri, name, runs)
+            study = _with_measures(stores.read_study(uri, name, runs), measures)
         except UserError as error:
             notes += [] if name == "Default" else [f"left out: {error}"]
             continue
-        _enter(document, measures)
-        found += known.conditions(document, join(document, runs).rows)
-        sizes |= {known.backbone_key(b): document["train"].get("image_size") for b in document["backbones"]}
+        document = study.to_json()
+        found += known.conditions(document, join(document, map(row_of, runs)).rows)
+        sizes |= {known.backbone_key(asdict(b)): study.train.image_size for b in study.backbones}
     reference = known.reference(found)
     usable = known.comparable(found, reference)
     if len(usable) < len(found):
@@ -149,18 +152,22 @@ def gather(uri: str, measures: Sequence[Mapping[str, Any]] = ()) -> Evidence:
     return Evidence(usable, reference, sizes, notes)
 
 
-def _enter(document: dict[str, Any], measures: Sequence[Mapping[str, Any]]) -> None:
-    for entry in document["datasets"]:
-        own = [m for m in measures if m["dataset"] == entry["label"]]
-        entry["measures"] = entry.get("measures") or own
+def _with_measures(study: StudyRecord, measures: Sequence[tuple[str, MeasuresRecord]]) -> StudyRecord:
+    """The study, its datasets that have no measures with those given for their labels."""
+
+    def own(label: str) -> tuple[MeasuresRecord, ...]:
+        return tuple(entry for dataset, entry in measures if dataset == label)
+
+    datasets = (replace(entry, measures=entry.measures or own(entry.label)) for entry in study.datasets)
+    return replace(study, datasets=tuple(datasets))
 
 
-def read_measures(path: Path) -> list[dict[str, Any]]:
-    """Entries of a file that `bench similarity --json` wrote. Raises UserError."""
+def read_measures(path: Path) -> list[tuple[str, MeasuresRecord]]:
+    """Entries of a file that `bench similarity --json` wrote, each with its dataset's label. Raises UserError."""
     try:
-        entries: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-        [(e["dataset"], e["backbone"], e["n_per_class"], e["values"]) for e in entries]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        entries = [(str(entry.pop("dataset")), MeasuresRecord(**entry)) for entry in content]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"--measures: {path} is not what `bench similarity --json` prints: {error}"
         ) from error
@@ -190,8 +197,8 @@ def ask(
     return {
         "data": {"path": str(question.folder), **data},
         "backbone": {"name": question.backbone.name, "identity": key, "image_size": size},
-        "measures": measured["values"],
-        "missing": measured["missing"],
+        "measures": measured.values,
+        "missing": measured.missing,
         "probes": probes,
         "rule": _rule(place, evidence, found),
         "evidence": _summary(evidence, found, question.folder),
@@ -201,7 +208,7 @@ def ask(
 
 def _look(
     question: Question, dataset: DatasetSpec, size: int | None, evidence: Evidence, places: Places, key: str
-) -> tuple[dict[str, Any], Place, dict[str, Any], list[dict[str, Any]]]:
+) -> tuple[dict[str, Any], Place, MeasuresRecord, list[dict[str, Any]]]:
     """The folder in numbers, its place, its measures, and its probes (none unless asked for)."""
     from bench.training.run.ingredients import prepare_dataset  # torch
 
@@ -213,10 +220,10 @@ def _look(
         wanted = {*SHOTS, *(int(c.place.n_per_class) for c in evidence.conditions)}
         sizes = {shots: shots for shots in sorted(wanted) if shots < min(n, min(counts))} | sizes
     draws = _draws(question, dataset, sizes, size, places)
-    own = next(entry for entry in draws[0] if entry["n_per_class"] == n)
+    own = next(entry for entry in draws[0] if entry.n_per_class == n)
     probes = _means(draws) if question.probe else []
     curve = {probe["n_per_class"]: probe["values"] for probe in probes}
-    values = curve.get(n, own["values"])
+    values = curve.get(n, own.values)
     distance = values.get(Measure.FRECHET_STEM)
     similar = question.similar
     if similar is None and distance is not None:
@@ -229,32 +236,32 @@ def _look(
         "n_per_class": n,
         "notes": prepared.notes,
     }
-    place = Place(key, n, len(counts), values, similar, curve, own["images"])
-    return data, place, own | {"values": values}, probes
+    place = Place(key, n, len(counts), values, similar, curve, own.images)
+    return data, place, replace(own, values=values), probes
 
 
 def _draws(
     question: Question, dataset: DatasetSpec, sizes: dict[Any, int], size: int | None, places: Places
-) -> list[list[dict[str, Any]]]:
+) -> list[list[MeasuresRecord]]:
     from bench.similarity.measure import measure_dataset
 
     start = time.monotonic()
-    draws: list[list[dict[str, Any]]] = []
+    draws: list[list[MeasuresRecord]] = []
     for seed in range(DRAWS if question.probe else 1):
         if not draws or time.monotonic() - start < SECONDS:
             draws.append(measure_dataset(dataset, sizes, question.backbone, seed, size, places))
     return draws
 
 
-def _means(draws: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+def _means(draws: list[list[MeasuresRecord]]) -> list[dict[str, Any]]:
     """Per number of images: the measures' means over draws, and the spread of the linear probe's accuracy."""
     found = []
     for entries in zip(*draws, strict=True):
-        shared = set.intersection(*(set(e["values"]) for e in entries))
-        values = {name: fmean(e["values"][name] for e in entries) for name in sorted(shared)}
-        probe = [e["values"][Measure.PROBE] for e in entries if Measure.PROBE in e["values"]]
+        shared = set.intersection(*(set(e.values) for e in entries))
+        values = {name: fmean(e.values[name] for e in entries) for name in sorted(shared)}
+        probe = [e.values[Measure.PROBE] for e in entries if Measure.PROBE in e.values]
         spread = stdev(probe) if len(probe) > 1 else None
-        n = entries[0]["n_per_class"]
+        n = entries[0].n_per_class
         found.append({"n_per_class": n, "draws": len(entries), "values": values, "probe_sd": spread})
     return found
 

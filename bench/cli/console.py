@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from rich.table import Table
 
 from bench.core.jobs import Ended, Event, Lost, Started
 from bench.core.jobs import Progress as Step
+from bench.core.records.results import Result
 from bench.core.schema import CELLS, Metric, Status
 from bench.core.secrets import redacted
 from bench.data.folders import sentences as about
@@ -88,7 +89,7 @@ def show_plan(console: Console, now: State, workers: int, uri: str = "") -> None
         console.print(f"time        {words(now.remaining(workers))} on {workers} worker(s)", highlight=False)
 
 
-def _hyperparameters(chosen: dict[str, Any]) -> str:
+def _hyperparameters(chosen: Mapping[str, Any]) -> str:
     return ", ".join(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in chosen.items())
 
 
@@ -97,7 +98,7 @@ def _rank(cell: str) -> int:
     return CELLS.index(cell) if cell in CELLS else len(CELLS)
 
 
-class ConsoleView:
+class ConsoleDisplay:
     """A live bar for the study and one per running job on a terminal; plain lines elsewhere."""
 
     def __init__(self, console: Console) -> None:
@@ -144,23 +145,21 @@ class ConsoleView:
             bars.remove_task(self._jobs.pop(key))
             bars.advance(self._overall)
 
-    def finished(self, name: str, result: dict[str, Any], remaining: float | None) -> None:
-        status, metrics = result["status"], result["metrics"]
-        if status == Status.FINISHED and "chosen" in result:
+    def finished(self, name: str, result: Result, remaining: float | None) -> None:
+        status, metrics = result.status, result.metrics
+        if status == Status.FINISHED and result.chosen is not None:
             won = (
                 "  (the defaults: runs with them are the tuned ones too)"
-                if not metrics["chosen_trial"]
+                if not metrics[Metric.CHOSEN_TRIAL]
                 else ""
             )
-            detail = (
-                f"val {metrics[Metric.TUNED_VAL_ACCURACY]:.3f}  {_hyperparameters(result['chosen'])}{won}"
-            )
+            detail = f"val {metrics[Metric.TUNED_VAL_ACCURACY]:.3f}  {_hyperparameters(result.chosen)}{won}"
         elif status == Status.FINISHED and not metrics:
             detail = "another worker is at the last trial"
         elif status == Status.FINISHED:
             detail = f"test {metrics[Metric.TEST_ACCURACY]:.3f}  {metrics[Metric.TOTAL_SECONDS]:.1f} s in all"
         else:
-            detail = redacted(str(result["error"])).strip().splitlines()[-1]
+            detail = redacted(str(result.error)).strip().splitlines()[-1]
         self.console.print(
             f"[{STYLE.get(status, 'red')}]{status:>8}[/]  {escape(name)}  {escape(detail)}",
             highlight=False,

@@ -47,7 +47,7 @@ class Baselines:
                 jobs.append(Job(f"unchanged:{key}", FUNCTION, (run.spec, self.places), label))
         return jobs
 
-    def over(self, event: Ended) -> str | None:
+    def take_in(self, event: Ended) -> str | None:
         """Take in what a job came to. -> why there is no score, where there is none."""
         if event.user_error or event.crash:
             return event.user_error or last_line(event.crash or "")

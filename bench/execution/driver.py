@@ -11,20 +11,20 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from bench.core.errors import UserError
 from bench.core.imports import uncollected
 from bench.core.jobs import Executor
+from bench.core.records.study import StudyRecord
 from bench.core.schema import ARTIFACT_REPORT, Status
 from bench.execution import preparation, state
 from bench.execution.baselines import Baselines
+from bench.execution.display import Display
 from bench.execution.failures import Failures
 from bench.execution.pending_measures import Measures
 from bench.execution.preparation import Remarks
 from bench.execution.queue import Queue
 from bench.execution.state import State
-from bench.execution.view import View
 from bench.planning import plan as planning
 from bench.planning.plan import Plan
 from bench.storage import locks as lock
@@ -54,7 +54,7 @@ class Summary:
 
 
 def run_study(
-    plan: Plan, uri: str, make_executor: Callable[[], Executor], view: View, out: Path | None
+    plan: Plan, uri: str, make_executor: Callable[[], Executor], display: Display, out: Path | None
 ) -> Summary:
     """Run what is missing, then write the report into `out`, if any, and log it. Ctrl-C and SIGTERM stop it cleanly.
 
@@ -63,52 +63,54 @@ def run_study(
     with lock.exclusive(uri, plan.study.name), _sigterm_as_ctrl_c(), ExitStack() as once_reached:
         summary = Summary()
         usable.check_store(uri)
-        storage = _check_optuna(plan, uri) if plan.study.tune else ""
+        storage = _check_and_reach_optuna(plan, uri) if plan.study.tune else ""
         if store.sqlite_path(uri) is None:  # other machines can reach it: the lock above says nothing of them
-            once_reached.enter_context(_lease(plan, uri, view))
+            once_reached.enter_context(_hold_lease(plan, uri, display))
         now = state.read(plan, uri)
-        once_reached.enter_context(patience.granted(view.say))
+        once_reached.enter_context(patience.granted(display.say))
         places = Places(plan.base.absolute(), plan.cache)
         wanted = bool(plan.unmeasured or now.missing or now.searches)
         measures, known = Measures.of(plan, places), None
         if measures.missing or not wanted:
-            stored = _stored(plan, uri)
+            stored = _read_stored_study(plan, uri)
             measures = Measures.of(plan, places, stored)
             known = None if wanted else Remarks.of(stored, plan)
         executor = None
         try:
             if known is None or now.unscored or not measures.settled:
-                executor = _start(make_executor, view)
-            call = Call(uri, storage, places, executor, view, summary, measures)
+                executor = _start(make_executor, display)
+            call = Call(uri, storage, places, executor, display, summary, measures)
             study_run, plan = call.run(plan, now, known)
         except KeyboardInterrupt:
             summary.interrupted = True
-            view.say("stopping: the runs under way are marked killed, and the same command goes on from here")
+            display.say(
+                "stopping: the runs under way are marked killed, and the same command goes on from here"
+            )
             return summary
         finally:
             if executor:
                 executor.close()
-                with patience.farewell():
-                    _reap(plan, uri)
+                with patience.best_effort():
+                    _mark_stale_runs_killed(plan, uri)
         if open_searches := len(state.read(plan, uri).searches) if plan.study.tune else 0:
             summary.waiting = True
-            view.say(
+            display.say(
                 f"{open_searches} search(es) have chosen nothing: all trials failed, or some run elsewhere"
             )
         if out:
-            with view.progress("writing the report", 1):
-                summary.report = _report(plan, uri, study_run, out)
+            with display.progress("writing the report", 1):
+                summary.report = _write_report(plan, uri, study_run, out)
         return summary
 
 
-def _start(make_executor: Callable[[], Executor], view: View) -> Executor:
+def _start(make_executor: Callable[[], Executor], display: Display) -> Executor:
     """An executor whose workers, one at least, have imported all they need: they do while this process imports MLflow."""
-    with view.progress("importing torch, timm and MLflow", 1):
+    with display.progress("importing torch, timm and MLflow", 1):
         executor = make_executor()
         try:
             with uncollected():
-                from bench.tracking import experiment, leftovers  # noqa: F401
-            preparation.ready(executor, view)
+                from bench.tracking import experiment, stale_runs  # noqa: F401
+            preparation.ready(executor, display)
         except BaseException:
             executor.close()
             raise
@@ -126,7 +128,7 @@ class Call:
     storage: str
     places: Places
     executor: Executor | None
-    view: View
+    display: Display
     summary: Summary
     measures: Measures
 
@@ -142,7 +144,7 @@ class Call:
         # before anything is written: what is refused leaves no store behind
         if known is None:
             assert executor
-            remarks, failures = preparation.prepare(plan, self.places, executor, self.view)
+            remarks, failures = preparation.prepare(plan, self.places, executor, self.display)
         else:
             remarks, failures = known, Failures()
         self.summary.failures = failures.lines()
@@ -151,12 +153,12 @@ class Call:
             plan.unmeasured or plan.undecided
         ):  # measured just now: runs find their cells and precision
             before, plan = plan, planning.make(plan.study, plan.path, plan.cache)
-            _say_what_counts_no_more(before, plan, uri, self.view)
+            _say_what_counts_no_more(before, plan, uri, self.display)
         if executor:  # preparing took its time, and may have changed the plan
             now = state.read(plan, uri)
 
         def write() -> str:
-            return experiment.write_study(uri, experiment_id, self._document(now.plan, remarks))
+            return experiment.write_study(uri, experiment_id, self._make_document(now.plan, remarks))
 
         study_run = write()
         if not executor:
@@ -166,14 +168,14 @@ class Call:
             uri, experiment_id, study.system_metrics, study.checkpoints, self.storage, study.name
         )
         baselines = Baselines(self.places)
-        queue = Queue(executor, self.places, tracking, self.view, self.summary.counts, failures, baselines)
+        queue = Queue(executor, self.places, tracking, self.display, self.summary.counts, failures, baselines)
         try:
             replace(queue, measures=self.measures, measured=write).execute(now)
         except BaseException:  # interrupted: what was measured by then is not lost
-            with suppress(Exception), patience.farewell():
+            with suppress(Exception), patience.best_effort():
                 if self.measures.unsaved:
                     write()
-                self._score(plan, baselines)
+                self._log_scores(plan, baselines)
             raise
         if self.measures.unsaved:
             write()
@@ -183,10 +185,10 @@ class Call:
             write()
             again = [run for run in now.missing if run.run_id not in tried]
             queue.execute(replace(now, missing=again, searches=[]))
-        self._score(plan, baselines)
+        self._log_scores(plan, baselines)
         return study_run, plan
 
-    def _score(self, plan: Plan, baselines: Baselines) -> None:
+    def _log_scores(self, plan: Plan, baselines: Baselines) -> None:
         """Scores of unchanged networks, for the runs that ended before these were known."""
         from bench.tracking import late
 
@@ -196,51 +198,50 @@ class Call:
 
     def _open_store(self, plan: Plan) -> str:
         """-> MLflow's id of the study's experiment, with no run left over in it; Optuna's storage is there too."""
-        from bench.tracking import experiment, leftovers
+        from bench.tracking import experiment, stale_runs
 
-        with self.view.progress("opening the store", 1), store.translated(self.uri), uncollected():
-            experiment_id = experiment.open_store(self.uri, plan.study.name, self.view.say)
-            killed = leftovers.reap(self.uri, plan.study.name, alone=_alone(self.uri))
+        with self.display.progress("opening the store", 1), store.translated(self.uri), uncollected():
+            experiment_id = experiment.open_store(self.uri, plan.study.name, self.display.say)
+            killed = stale_runs.mark_killed(self.uri, plan.study.name, alone=_alone(self.uri))
         if killed:
-            self.view.say(
+            self.display.say(
                 f"{killed} run(s) left over from a killed session are marked killed and will be repeated"
             )
         if self.storage:
-            _make_optuna(self.storage)
+            _create_optuna_storage(self.storage)
         return experiment_id
 
-    def _document(self, plan: Plan, remarks: Remarks) -> dict[str, Any]:
+    def _make_document(self, plan: Plan, remarks: Remarks) -> StudyRecord:
         from bench.tracking import provenance
 
         command = store.redacted(shlex.join(["bench", *sys.argv[1:]]))  # no passwords in reports
-        document = plan.document() | {
-            "command": command,
-            "store": store.redacted(self.uri),
-            "git_commit": provenance.git_commit(),
-        }
-        remarks.enter(document)
-        self.measures.enter(document)
-        return document
+        study = replace(
+            plan.document(),
+            command=command,
+            store=store.redacted(self.uri),
+            git_commit=provenance.git_commit(),
+        )
+        return self.measures.entered(remarks.entered(study))
 
 
-def _stored(plan: Plan, uri: str) -> dict[str, Any] | None:
+def _read_stored_study(plan: Plan, uri: str) -> StudyRecord | None:
     """The document of the study as an earlier call left it."""
     with suppress(UserError):
-        return store.study_document(uri, plan.study.name)
+        return store.read_study(uri, plan.study.name)
     return None
 
 
-def _say_what_counts_no_more(before: Plan, plan: Plan, uri: str, view: View) -> None:
+def _say_what_counts_no_more(before: Plan, plan: Plan, uri: str, display: Display) -> None:
     """Results of one study are all in one format on a backbone; another one's are done again, or kept by hand."""
     lost = len(state.read(before, uri).done) - len(state.read(plan, uri).done)
     if lost > 0:
-        view.say(
+        display.say(
             f"{lost} stored run(s) in fp32 do not count beside bf16 and are done again; "
             "to stay with them: --set train.precision=fp32"
         )
 
 
-def _check_optuna(plan: Plan, uri: str) -> str:
+def _check_and_reach_optuna(plan: Plan, uri: str) -> str:
     """The storage of the searches. A file is not made yet, a database is reached.
 
     Raises `UserError` for a storage that cannot be used, and for samplers and pruners that do not exist.
@@ -258,7 +259,7 @@ def _check_optuna(plan: Plan, uri: str) -> str:
     return storage
 
 
-def _make_optuna(storage: str) -> None:
+def _create_optuna_storage(storage: str) -> None:
     """Made where it is new, as workers would do so all at once."""
     from bench.tuning import engine
 
@@ -266,21 +267,21 @@ def _make_optuna(storage: str) -> None:
 
 
 @contextmanager
-def _lease(plan: Plan, uri: str, view: View) -> Iterator[None]:
+def _hold_lease(plan: Plan, uri: str, display: Display) -> Iterator[None]:
     from bench.tracking import experiment, lease
 
     def lost() -> None:
-        view.say("another driver took this one for dead and has the study now")
+        display.say("another driver took this one for dead and has the study now")
         os.kill(os.getpid(), signal.SIGTERM)
 
     with store.translated(uri):
-        experiment_id = experiment.open_store(uri, plan.study.name, view.say)
-        held = lease.held(uri, experiment_id, plan.study.name, view.say, lost)
+        experiment_id = experiment.open_store(uri, plan.study.name, display.say)
+        held = lease.held(uri, experiment_id, plan.study.name, display.say, lost)
     with held:
         yield
 
 
-def _report(plan: Plan, uri: str, study_run: str, out: Path) -> Path:
+def _write_report(plan: Plan, uri: str, study_run: str, out: Path) -> Path:
     import reports
     from bench.tracking import experiment
 
@@ -289,10 +290,10 @@ def _report(plan: Plan, uri: str, study_run: str, out: Path) -> Path:
     return folder
 
 
-def _reap(plan: Plan, uri: str) -> None:
-    from bench.tracking import leftovers
+def _mark_stale_runs_killed(plan: Plan, uri: str) -> None:
+    from bench.tracking import stale_runs
 
-    leftovers.reap(uri, plan.study.name, alone=_alone(uri))
+    stale_runs.mark_killed(uri, plan.study.name, alone=_alone(uri))
 
 
 def _alone(uri: str) -> bool:

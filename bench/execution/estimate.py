@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-BRANCHES = ("backbone", "n_per_class", "strategy", "dataset")
+from bench.core.records.planned import PlannedRow
 
-Row = dict[str, Any]
+BRANCHES = ("backbone", "n_per_class", "strategy", "dataset")
 
 
 @dataclass
@@ -46,32 +46,32 @@ class Estimator:
     def __init__(self) -> None:
         self._root = _Node()
 
-    def learn(self, row: Row, seconds: float) -> None:
+    def learn(self, row: PlannedRow, seconds: float) -> None:
         """A run like `row` took so long."""
         self._change(row, 1, seconds, 0)
 
-    def seconds(self, row: Row) -> float | None:
+    def seconds(self, row: PlannedRow) -> float | None:
         """Expected seconds of one run; None while nothing has finished."""
         node = self._root
         for key in BRANCHES:
-            branch = node.branches.get(row[key])
+            branch = node.branches.get(getattr(row, key))
             if branch is None or not branch.finished:
                 break
             node = branch
         return node.mean if node.finished else None
 
-    def remaining(self, rows: Iterable[Row], workers: int) -> float | None:
+    def remaining(self, rows: Iterable[PlannedRow], workers: int) -> float | None:
         """Expected seconds of wall time for `rows` on `workers` workers; None while nothing has finished."""
         expected = [self.seconds(row) for row in rows]
         if any(seconds is None for seconds in expected):
             return None
         return sum(s for s in expected if s is not None) / workers
 
-    def expect(self, row: Row) -> None:
+    def expect(self, row: PlannedRow) -> None:
         """One more run is missing."""
         self._change(row, 0, 0.0, 1)
 
-    def over(self, row: Row) -> None:
+    def over(self, row: PlannedRow) -> None:
         """A run that was expected is over, with a result to learn from or without."""
         self._change(row, 0, 0.0, -1)
 
@@ -81,7 +81,7 @@ class Estimator:
             return 0.0
         return max(0.0, self._root.expected) / workers if self._root.finished else None
 
-    def _change(self, row: Row, finished: int, seconds: float, missing: int) -> None:
+    def _change(self, row: PlannedRow, finished: int, seconds: float, missing: int) -> None:
         path = list(self._path(row))
         before = [(node.expected, node.missing) if node.finished else (0.0, 0) for node in path]
         for node in path:
@@ -93,12 +93,12 @@ class Estimator:
                 above.known += node.expected - expected
                 above.known_missing += node.missing - count
 
-    def _path(self, row: Row) -> Iterator[_Node]:
+    def _path(self, row: PlannedRow) -> Iterator[_Node]:
         """The nodes from the root to the run's leaf."""
         node = self._root
         yield node
         for key in BRANCHES:
-            node = node.branches.setdefault(row[key], _Node())
+            node = node.branches.setdefault(getattr(row, key), _Node())
             yield node
 
 

@@ -6,13 +6,14 @@ in the stored study, by all that decides them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from bench.core.errors import last_line
 from bench.core.jobs import Ended, Job
+from bench.core.records.measures import MeasuresRecord
+from bench.core.records.study import DatasetRecord, MeasuringRecord, StudyRecord
 from bench.core.schema import MEASURES
 from bench.core.spec import content_hash
 from bench.execution.failures import Failures
@@ -41,19 +42,19 @@ class Measures:
 
     plan: Plan
     places: Places
-    found: dict[Pair, list[dict[str, Any]]] = field(default_factory=dict)
+    found: dict[Pair, list[MeasuresRecord]] = field(default_factory=dict)
     missing: dict[Pair, Missing] = field(default_factory=dict)
-    unsaved: bool = False  # something ended since `enter` was called
+    unsaved: bool = False  # something ended since `entered` was called
 
     @classmethod
-    def of(cls, plan: Plan, places: Places, document: Mapping[str, Any] | None = None) -> Measures:
-        """What the cache knows, or else the stored `document` of the same study."""
+    def of(cls, plan: Plan, places: Places, study: StudyRecord | None = None) -> Measures:
+        """What the cache knows, or else the stored record of the same study."""
         own = cls(plan, places)
-        stored = {entry["label"]: entry for entry in (document or {}).get("datasets", [])}
+        stored = {entry.label: entry for entry in study.datasets} if study else {}
         for pair in own._pairs:
             entries, missing = own._known(pair), Missing()
             if entries is None:
-                entries, missing = own._stored(pair, stored.get(pair[0], {}))
+                entries, missing = own._stored(pair, stored.get(pair[0]))
             if entries is None:
                 own.missing[pair] = missing
             else:
@@ -76,7 +77,7 @@ class Measures:
                 jobs.append(self._job(pair))
         return jobs
 
-    def over(self, event: Ended) -> Missing | None:
+    def take_in(self, event: Ended) -> Missing | None:
         """Take in what became of a job. -> what is missing now, if that."""
         pair = self._by_key[event.job.key]
         self.unsaved = True
@@ -94,38 +95,33 @@ class Measures:
         """Whether the job is one of these."""
         return job.function == "bench.execution.worker:measure_all"
 
-    def enter(self, document: dict[str, Any]) -> None:
-        """Write into a study document: entries, what they are of, and what is missing."""
-        for entry in document["datasets"]:
-            pairs = [pair for pair in self._pairs if pair[0] == entry["label"]]
-            entry["measures"] = [measured for pair in pairs for measured in self.found.get(pair, [])]
-            entry["measured"] = {
-                pair[1]: {
-                    "of": self._digest(pair),
-                    "missing": self.missing[pair].why if pair in self.missing else None,
-                    "final": pair in self.missing and self.missing[pair].final,
-                }
-                for pair in pairs
-            }
+    def entered(self, study: StudyRecord) -> StudyRecord:
+        """The study with these measures: entries, what they are of, and what is missing."""
         self.unsaved = False
+        return replace(study, datasets=tuple(map(self._entered, study.datasets)))
 
-    def entries(self) -> list[dict[str, Any]]:
-        """One per dataset, backbone and size; those of pairs that have none say why, by measure."""
+    def _entered(self, dataset: DatasetRecord) -> DatasetRecord:
+        pairs = [pair for pair in self._pairs if pair[0] == dataset.label]
+        measuring = {pair[1]: self._measuring(pair) for pair in pairs}
+        entries = (entry for pair in pairs for entry in self.found.get(pair, []))
+        return replace(dataset, measures=tuple(entries), measured=measuring)
+
+    def _measuring(self, pair: Pair) -> MeasuringRecord:
+        missing = self.missing.get(pair)
+        return MeasuringRecord(
+            self._digest(pair), missing.why if missing else None, bool(missing and missing.final)
+        )
+
+    def entries(self) -> list[tuple[str, MeasuresRecord]]:
+        """One per dataset, whose label comes first, backbone and size; those of pairs that have none say why."""
         found = []
         for pair, (target, _) in self._pairs.items():
+            why = self.missing[pair].why if pair in self.missing else ""
             nothing = [
-                {
-                    "backbone": pair[1],
-                    "n_per_class": images,
-                    "images": 0,
-                    "classes": 0,
-                    "values": {},
-                    "missing": why,
-                }
+                MeasuresRecord(pair[1], images, missing=dict.fromkeys(MEASURES, why))
                 for images in target.images.values()
-                for why in [dict.fromkeys(MEASURES, self.missing[pair].why if pair in self.missing else "")]
             ]
-            found += [{"dataset": pair[0], **entry} for entry in self.found.get(pair, nothing)]
+            found += [(pair[0], entry) for entry in self.found.get(pair, nothing)]
         return found
 
     @cached_property
@@ -143,21 +139,21 @@ class Measures:
         """Of all that decides the entries."""
         return content_hash([str(key.path(self.places.cache).name) for key in self._keys(pair).values()])
 
-    def _known(self, pair: Pair) -> list[dict[str, Any]] | None:
+    def _known(self, pair: Pair) -> list[MeasuresRecord] | None:
         """As the cache has them."""
         read = {n: record.read_measures(key, self.places.cache) for n, key in self._keys(pair).items()}
         if not all(read.values()):
             return None
-        return [{"backbone": pair[1], "n_per_class": n, **(found or {})} for n, found in read.items()]
+        return [MeasuresRecord(pair[1], n, **(found or {})) for n, found in read.items()]
 
-    def _stored(self, pair: Pair, entry: Mapping[str, Any]) -> tuple[list[dict[str, Any]] | None, Missing]:
-        """As a study document has them, where they are of the same."""
-        known = entry.get("measured", {}).get(pair[1], {})
-        if known.get("of") != self._digest(pair):
+    def _stored(self, pair: Pair, entry: DatasetRecord | None) -> tuple[list[MeasuresRecord] | None, Missing]:
+        """As a stored study has them, where they are of the same."""
+        known = entry.measured.get(pair[1]) if entry else None
+        if entry is None or known is None or known.of != self._digest(pair):
             return None, Missing()
-        if known["missing"]:
-            return None, Missing(known["missing"], known["final"])
-        return [m for m in entry["measures"] if m["backbone"] == pair[1]], Missing()
+        if known.missing:
+            return None, Missing(known.missing, known.final)
+        return [m for m in entry.measures if m.backbone == pair[1]], Missing()
 
     def _job(self, pair: Pair) -> Job:
         target, backbone = self._pairs[pair]

@@ -5,20 +5,21 @@ Wrong input ends it, all of it named at once. What crashes concerns the runs tha
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from bench.core.errors import UserError, all_of, last_line
 from bench.core.jobs import Ended, Executor, Job
-from bench.core.spec import BackboneSpec, RunSpec
+from bench.core.records.study import DatasetRecord, StudyRecord
+from bench.core.spec import BackboneSpec, RunSpec, content_hash
 from bench.data.summary import Summary
+from bench.execution.display import Display
 from bench.execution.failures import Checked, Failures
-from bench.execution.view import View
 from bench.planning import precision
 from bench.planning.plan import Plan
 from bench.planning.precision import Key, Timing
+from bench.planning.study import DatasetEntry
 from bench.planning.targets import UNMEASURED, Target
 from bench.storage.places import Places
 
@@ -31,55 +32,51 @@ class Remarks:
     backbones: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, document: Mapping[str, Any] | None, plan: Plan) -> Remarks | None:
-        """Those that a stored document holds; None where it says nothing of a dataset or a backbone of the plan.
+    def of(cls, stored: StudyRecord | None, plan: Plan) -> Remarks | None:
+        """Those that a stored study holds; None where it says nothing of a dataset or a backbone of the plan.
 
         It may be of an earlier form of the study, and there is none where its MLflow run was deleted.
         """
-        entries = zip(plan.study.datasets, plan.targets, strict=True)
-        planned = {
-            "datasets": [entry.model_dump() | {"label": target.label} for entry, target in entries],
-            "backbones": [asdict(backbone) for backbone in plan.backbones],
-        }
+        if not stored:
+            return None
+        of_datasets = {_identity(each): each.notes for each in stored.datasets}
+        of_backbones = {_identity(each): each.notes for each in stored.backbones}
         found = cls()
-        for section, notes in (("datasets", found.datasets), ("backbones", found.backbones)):
-            stored = [entry for entry in (document or {}).get(section, []) if "notes" in entry]
-            known = {_identity(section, entry): entry["notes"] for entry in stored}
-            for entry in planned[section]:
-                if _identity(section, entry) not in known:
-                    return None
-                notes[entry["label"]] = known[_identity(section, entry)]
+        for entry, target in zip(plan.study.datasets, plan.targets, strict=True):
+            if (notes := of_datasets.get(_identity(entry))) is None:
+                return None
+            found.datasets[target.label] = list(notes)
+        for backbone in plan.backbones:
+            if (notes := of_backbones.get(_identity(backbone))) is None:
+                return None
+            found.backbones[backbone.label] = list(notes)
         return found
 
-    def enter(self, document: dict[str, Any]) -> None:
-        """Write the remarks into a study document."""
-        for section, notes in (("datasets", self.datasets), ("backbones", self.backbones)):
-            for entry in document[section]:
-                entry["notes"] = notes.get(entry["label"], [])
+    def entered(self, study: StudyRecord) -> StudyRecord:
+        """The study with these remarks."""
+        datasets = (replace(d, notes=tuple(self.datasets.get(d.label, []))) for d in study.datasets)
+        backbones = (replace(b, notes=tuple(self.backbones.get(b.label, []))) for b in study.backbones)
+        return replace(study, datasets=tuple(datasets), backbones=tuple(backbones))
 
 
-_DECISIVE = {
-    "datasets": ["name", "options"],
-    "backbones": [each.name for each in fields(BackboneSpec) if each.name != "label"],
-}
-"""Fields that remarks depend on, of the entries of a study document. Labels are not among them."""
-
-
-def _identity(section: str, entry: Mapping[str, Any]) -> str:
-    """Equal for the same dataset or backbone, stored or planned."""
-    return json.dumps([entry.get(key) for key in _DECISIVE[section]], sort_keys=True)
+def _identity(entry: DatasetEntry | DatasetRecord | BackboneSpec) -> str:
+    """Equal for the same dataset or backbone, stored or planned, by what remarks depend on. No label is part of it."""
+    if isinstance(entry, BackboneSpec):
+        decisive = {f.name: getattr(entry, f.name) for f in fields(BackboneSpec) if f.name != "label"}
+        return content_hash(decisive | {"source": entry.source and asdict(entry.source)})
+    return content_hash([entry.name, entry.options])
 
 
 Jobs = list[tuple[Job, dict[str, str]]]
 """Jobs with the labels of what each is about: what fails with it."""
 
 
-def prepare(plan: Plan, places: Places, executor: Executor, view: View) -> tuple[Remarks, Failures]:
+def prepare(plan: Plan, places: Places, executor: Executor, display: Display) -> tuple[Remarks, Failures]:
     """Raises `UserError` for anything that would make a run fail: nothing has been trained or logged by then."""
     failures = Failures()
 
     def results(title: str, jobs: Jobs) -> dict[str, Any]:
-        return _all(title, jobs, executor, view, failures)
+        return _all(title, jobs, executor, display, failures)
 
     # first what takes seconds and writes nothing, on untrained networks where the weights are not made yet
     checking = "checking networks and strategies"
@@ -97,14 +94,14 @@ def prepare(plan: Plan, places: Places, executor: Executor, view: View) -> tuple
     for backbone in plan.backbones:
         loaded[backbone.label] = tables.get(f"check:{backbone.label}:{min(classes, default=0)}", Checked())
         if loaded[backbone.label].table:
-            view.say(f"{backbone.label}: {loaded[backbone.label].table}")
+            display.say(f"{backbone.label}: {loaded[backbone.label].table}")
     said = results("reading what checkpoints say of themselves", _remark_jobs(plan, places, failures))
     for label, texts in said.items():
         for text in texts:
-            view.say(f"{label}: {text}")
-    _time(plan, places, executor, view, failures)
+            display.say(f"{label}: {text}")
+    _time(plan, places, executor, display, failures)
     for line in failures.lines():
-        view.say(f"its runs cannot be executed: {line}")
+        display.say(f"its runs cannot be executed: {line}")
     return Remarks(
         {t.label: _remarks(t, done[t.label]) for t in plan.targets if t.label in done},
         {
@@ -124,20 +121,20 @@ def _remarks(target: Target, found: Summary) -> list[str]:
     return [counted, *found.notes]
 
 
-def ready(executor: Executor, view: View) -> None:
+def ready(executor: Executor, display: Display) -> None:
     """Wait until a worker has imported what jobs need."""
     for event in executor.run([Job("ready", "bench.execution.worker:ready", (), "a worker")]):
-        view.event(event)
+        display.event(event)
         if isinstance(event, Ended) and event.crash:
             raise RuntimeError(f"no worker starts:\n{event.crash}")
 
 
-def make_data(plan: Plan, places: Places, executor: Executor, view: View) -> Failures:
+def make_data(plan: Plan, places: Places, executor: Executor, display: Display) -> Failures:
     """Images decoded and sources pretrained, for what is measured apart from runs. Raises `UserError` like `prepare`."""
     failures = Failures()
     jobs = [*_data_jobs(plan, places, failures), *_source_data(plan, places)]
-    _all("preparing images", jobs, executor, view, failures)
-    _all("pretraining", _source_jobs(plan, places, failures), executor, view, failures)
+    _all("preparing images", jobs, executor, display, failures)
+    _all("pretraining", _source_jobs(plan, places, failures), executor, display, failures)
     return failures
 
 
@@ -230,7 +227,7 @@ def _measurements(plan: Plan, places: Places, failures: Failures) -> Jobs:
     ]
 
 
-def _time(plan: Plan, places: Places, executor: Executor, view: View, failures: Failures) -> None:
+def _time(plan: Plan, places: Places, executor: Executor, display: Display, failures: Failures) -> None:
     """Where timing crashes, fp32 is the choice for good: runs that are done must not lose their worth by a later one."""
     undecided = {b.label: b for b in plan.undecided if not failures.at(**_about(b))}
     keys = {label: Key.of(b, plan.study.train) for label, b in undecided.items()}
@@ -239,12 +236,12 @@ def _time(plan: Plan, places: Places, executor: Executor, view: View, failures: 
         for label, b in undecided.items()
     ]
     crashes = Failures()
-    timings = _all("timing fp32 and bf16", jobs, executor, view, crashes)
+    timings = _all("timing fp32 and bf16", jobs, executor, display, crashes)
     for label, key in keys.items():
         if failure := crashes.at(backbone=label):
             timings[label] = Timing(0.0, None, 0, last_line(failure.crash))
             precision.write(key, timings[label], key.path(places.cache))
-        view.say(f"{label}: precision {timings[label].choice()}")
+        display.say(f"{label}: precision {timings[label].choice()}")
 
 
 def untrained(spec: RunSpec) -> RunSpec:
@@ -285,7 +282,7 @@ def _checks(
     return jobs
 
 
-def _all(title: str, jobs: Jobs, executor: Executor, view: View, failures: Failures) -> dict[str, Any]:
+def _all(title: str, jobs: Jobs, executor: Executor, display: Display, failures: Failures) -> dict[str, Any]:
     """Results by key, of jobs that came to one; the crashes of the others are added to `failures`.
 
     Raises `UserError` with all that is wrong.
@@ -295,9 +292,9 @@ def _all(title: str, jobs: Jobs, executor: Executor, view: View, failures: Failu
     about = {job.key: of for job, of in jobs}
     if not jobs:
         return results
-    with view.progress(title, len(jobs)):
+    with display.progress(title, len(jobs)):
         for event in executor.run([job for job, _ in jobs]):
-            view.event(event)
+            display.event(event)
             if not isinstance(event, Ended):
                 continue
             of = about[event.job.key]

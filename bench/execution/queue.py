@@ -6,23 +6,22 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from bench.core.jobs import Ended, Executor, Job, Lost, Started
-from bench.core.schema import Status
+from bench.core.records.planned import PlannedRow
+from bench.core.records.results import Result
+from bench.core.schema import Metric, Status
 from bench.execution.baselines import FUNCTION as BASELINE
 from bench.execution.baselines import Baselines
+from bench.execution.display import Display
 from bench.execution.failures import Failure, Failures
 from bench.execution.order import longest_first
 from bench.execution.pending_measures import Measures
 from bench.execution.state import State
-from bench.execution.view import View
 from bench.planning.grouping import AT_MOST, grouped
 from bench.planning.plan import PlannedRun
 from bench.storage.places import Places
 from bench.tracking.plain import Tracking, run_name, search_name
-
-Row = dict[str, Any]
 
 
 @dataclass
@@ -36,7 +35,7 @@ class Queue:
     executor: Executor
     places: Places
     tracking: Tracking
-    view: View
+    display: Display
     counts: Counter[str]
     failures: Failures = field(default_factory=Failures)
     baselines: Baselines | None = None
@@ -71,20 +70,22 @@ class Queue:
         jobs[first:first] = [*self._failing_jobs(refused, members), *scoring, *measuring]
         if not jobs:
             return
-        with self.view.progress("running", len(jobs)):
+        with self.display.progress("running", len(jobs)):
             self._follow(jobs, now, members, len(measuring))
 
-    def _follow(self, jobs: list[Job], now: State, members: dict[str, list[Row]], measuring: int) -> None:
-        from bench.tracking import leftovers
+    def _follow(
+        self, jobs: list[Job], now: State, members: dict[str, list[PlannedRow]], measuring: int
+    ) -> None:
+        from bench.tracking import stale_runs
 
         begun: dict[str, float] = {}
         for event in self.executor.run(jobs):
-            self.view.event(event)
+            self.display.event(event)
             if isinstance(event, Started):
                 begun[event.job.key] = time.monotonic()
             elif isinstance(event, Lost):
-                runs = [row["run_id"] for row in members.get(event.job.key, [])]
-                leftovers.abandon(self.tracking, runs, event.cause)
+                runs = [row.run_id for row in members.get(event.job.key, [])]
+                stale_runs.mark_lost_killed(self.tracking, runs, event.cause)
             elif isinstance(event, Ended) and self.measures and self.measures.is_one(event.job):
                 self._measure(event, time.monotonic() - begun[event.job.key])
                 measuring -= 1
@@ -97,28 +98,32 @@ class Queue:
 
     def _score(self, event: Ended) -> None:
         assert self.baselines
-        if why := self.baselines.over(event):
-            self.view.say(f"score of the unchanged network ({event.job.label}): missing: {why}")
+        if why := self.baselines.take_in(event):
+            self.display.say(f"score of the unchanged network ({event.job.label}): missing: {why}")
 
     def _measure(self, event: Ended, seconds: float) -> None:
         assert self.measures
-        missing = self.measures.over(event)
+        missing = self.measures.take_in(event)
         said = f"missing: {missing.why}" if missing else f"{seconds:.1f} s"
-        self.view.say(f"transferability of {event.job.label}: {said}")
+        self.display.say(f"transferability of {event.job.label}: {said}")
 
-    def _count(self, event: Ended, now: State, rows: list[Row]) -> None:
-        group: list[Row | None] = [*rows]
+    def _count(self, event: Ended, now: State, rows: list[PlannedRow]) -> None:
+        group: list[PlannedRow | None] = [*rows]
         for result, row in zip(_results(event, len(group)), group or [None], strict=True):
-            self.counts[result["status"]] += 1
-            seconds = result["metrics"].get("total_seconds")
+            self.counts[result.status] += 1
+            seconds = result.metrics.get(Metric.TOTAL_SECONDS)
             if row:
                 now.estimator.over(row)
             if row and seconds:
                 now.estimator.learn(row, seconds)
             remaining = now.estimator.left(self.executor.workers)
-            self.view.finished(run_name(row) if row else event.job.label, result, remaining if row else None)
+            self.display.finished(
+                run_name(row) if row else event.job.label, result, remaining if row else None
+            )
 
-    def _run_jobs(self, groups: list[list[PlannedRun]], members: dict[str, list[Row]]) -> Iterator[Job]:
+    def _run_jobs(
+        self, groups: list[list[PlannedRun]], members: dict[str, list[PlannedRow]]
+    ) -> Iterator[Job]:
         rest = (self.places, self.tracking)
         for group in groups:
             first, rows = group[0], members[group[0].run_id]
@@ -131,7 +136,7 @@ class Queue:
                 yield Job(first.run_id, "bench.execution.worker:run_together", (runs, *rest), label)
 
     def _failing_jobs(
-        self, refused: list[tuple[Failure, list[PlannedRun]]], members: dict[str, list[Row]]
+        self, refused: list[tuple[Failure, list[PlannedRun]]], members: dict[str, list[PlannedRow]]
     ) -> Iterator[Job]:
         """They log what cannot be executed."""
         for failure, group in refused:
@@ -166,13 +171,9 @@ def _portions(failed: dict[Failure, list[PlannedRun]]) -> Iterator[tuple[Failure
             yield failure, runs[i : i + AT_MOST]
 
 
-def _results(event: Ended, runs: int) -> list[dict[str, Any]]:
+def _results(event: Ended, runs: int) -> list[Result]:
     """Of a job's runs, or of its search."""
     if isinstance(event.result, list):
         return event.result
-    failed: dict[str, Any] = {
-        "status": Status.FAILED,
-        "error": event.user_error or event.crash,
-        "metrics": {},
-    }
+    failed = Result(Status.FAILED, event.user_error or event.crash)
     return [event.result or failed] * max(1, runs)

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
-from typing import Any
 
+from bench.core.records.runs import RunRecord
+from bench.core.records.searches import SearchRecord
 from bench.core.schema import Metric, Purpose, Status, Tag
 from bench.execution.estimate import Estimator
 from bench.planning.plan import Plan, PlannedRun
 from bench.tracking import store
-from bench.tracking.store import outcome
+from bench.tracking.store import former_names, outcome
 
-WANTED: dict[str, Any] = {
-    "tags": [Tag.RUN_ID, Tag.PURPOSE, Tag.STATUS, Tag.TUNING_ID, Tag.BUDGET, Tag.CHOSEN],
-    "params": [],
-    "metrics": [Metric.TOTAL_SECONDS, Metric.NCM_TEST_ACCURACY],
-    "tagged": {Tag.PURPOSE: [Purpose.FINAL, Purpose.TUNING]},
-}
+TAGS = (Tag.RUN_ID, Tag.PURPOSE, Tag.STATUS, Tag.TUNING_ID, Tag.BUDGET, Tag.CHOSEN)
+METRICS = (Metric.TOTAL_SECONDS, Metric.NCM_TEST_ACCURACY)
 """What of a store says what is done: little, and of neither trials nor the study run."""
 
 
@@ -61,20 +57,27 @@ class State:
 
 def read(plan: Plan, uri: str) -> State:
     """Join by the runs' identity. Stored runs that the plan does not ask for are left alone; deleted ones do not count."""
-    runs = store.read_runs(uri, plan.study.name, **WANTED)
+    runs = store.read_runs(
+        uri,
+        plan.study.name,
+        tags=(*TAGS, *former_names.TAGS),  # former names are asked for to be refused
+        params=(),
+        metrics=(*METRICS, *former_names.METRICS),
+        tagged={Tag.PURPOSE: [Purpose.FINAL, Purpose.TUNING]},
+    )
     over = outcome.searches(runs)
     chosen = {
-        key: json.loads(over[key, budget]["tags"][Tag.CHOSEN])
+        key: SearchRecord.of(over[key, budget]).chosen
         for key, run in plan.tunings.items()
         if run.tuning and (key, budget := str(run.tuning.budget)) in over
     }
     searches = {key: run for key, run in plan.tunings.items() if key not in chosen}
     plan = plan.with_choices(chosen)
-    stored = {key: run for key, run in outcome.finals(runs).items() if outcome.has_result(run)}
+    stored = {key: run for key, run in outcome.finals(runs).items() if run.has_result}
     estimator = Estimator()
     done = [run for run in plan.runs if run.run_id in stored]
     for run in done:
-        seconds = stored[run.run_id]["metrics"].get(Metric.TOTAL_SECONDS)
+        seconds = stored[run.run_id].metrics.get(Metric.TOTAL_SECONDS)
         if seconds:
             estimator.learn(run.row(), seconds)
     missing = [run for run in plan.runs if run.run_id not in stored and not run.waiting]
@@ -85,5 +88,5 @@ def read(plan: Plan, uri: str) -> State:
     return State(plan, done, distinct, waiting, list(searches.values()), estimator, deleted, unscored)
 
 
-def _lacks_score(run: dict[str, Any]) -> bool:
-    return outcome.status(run) == Status.FINISHED and Metric.NCM_TEST_ACCURACY not in run["metrics"]
+def _lacks_score(run: RunRecord) -> bool:
+    return run.status == Status.FINISHED and Metric.NCM_TEST_ACCURACY not in run.metrics

@@ -14,6 +14,9 @@ import torch
 
 from bench.core.errors import Diverged, NeedsWeights, StoreAway, UserError, all_of
 from bench.core.jobs import Emit, Stopped
+from bench.core.records.measures import MeasuresRecord
+from bench.core.records.planned import PlannedRow
+from bench.core.records.results import Result
 from bench.core.schema import Status, Tag
 from bench.core.spec import BackboneSpec, DatasetSpec, RunSpec, TrainSpec
 from bench.data.summary import Summary
@@ -83,7 +86,7 @@ def measure_all(
     seed: int,
     image_size: int | None,
     places: Places,
-) -> list[dict[str, Any]]:
+) -> list[MeasuresRecord]:
     """Every measure of transferability of a dataset at each of its sizes, on one backbone; kept in the cache."""
     return measure_dataset(dataset, sizes, backbone, seed, image_size, places)
 
@@ -133,9 +136,9 @@ def _tracker(tracking: Tracking) -> Tracker:
 
 @patience.granted()
 def run(
-    emit: Emit, spec: RunSpec, row: dict[str, Any], places: Places, tracking: Tracking, alone: str = ""
-) -> dict[str, Any]:
-    """Execute one planned run and log it. -> status, error and end metrics.
+    emit: Emit, spec: RunSpec, row: PlannedRow, places: Places, tracking: Tracking, alone: str = ""
+) -> Result:
+    """Execute one planned run and log it.
 
     alone: why it is not trained as one with others that differ from it in hyperparameters alone.
     Only a broken store raises; whatever happens to the run itself is its status.
@@ -163,8 +166,8 @@ def score_unchanged(emit: Emit, spec: RunSpec, places: Places) -> float | None:
 
 @patience.granted()
 def run_together(
-    emit: Emit, runs: Sequence[tuple[RunSpec, dict[str, Any]]], places: Places, tracking: Tracking
-) -> list[dict[str, Any]]:
+    emit: Emit, runs: Sequence[tuple[RunSpec, PlannedRow]], places: Places, tracking: Tracking
+) -> list[Result]:
     """The same of runs that differ in hyperparameters alone, trained as one if they can be. -> as of each `run`, in
     their order.
     """
@@ -176,8 +179,8 @@ def run_together(
 
 
 def _run_missing(
-    emit: Emit, missing: Sequence[tuple[RunSpec, dict[str, Any]]], places: Places, tracking: Tracking
-) -> list[dict[str, Any]]:
+    emit: Emit, missing: Sequence[tuple[RunSpec, PlannedRow]], places: Places, tracking: Tracking
+) -> list[Result]:
     alone = ""
     if len(missing) > 1:
         try:
@@ -195,10 +198,10 @@ def _run_missing(
 def _run_as_one(
     emit: Emit,
     together: Together,
-    runs: Sequence[tuple[RunSpec, dict[str, Any]]],
+    runs: Sequence[tuple[RunSpec, PlannedRow]],
     places: Places,
     tracking: Tracking,
-) -> list[dict[str, Any]]:
+) -> list[Result]:
     logs: list[RunLog] = []
     with _killed_if_stopped(logs), _store_has_room(tracking):
         for spec, row in runs:
@@ -215,13 +218,13 @@ def _run_as_one(
 @patience.granted()
 def fail(
     emit: Emit,
-    runs: Sequence[tuple[RunSpec, dict[str, Any]]],
+    runs: Sequence[tuple[RunSpec, PlannedRow]],
     message: str,
     crash: str,
     tracking: Tracking,
-) -> list[dict[str, Any]]:
+) -> list[Result]:
     """Log runs that cannot be executed, as what they depend on has crashed. -> as of each `run`, in their order."""
-    results: list[dict[str, Any]] = []
+    results: list[Result] = []
     for spec, row in runs:
         with _store_has_room(tracking):
             log = _tracker(tracking).start(row, spec, system_metrics=False)
@@ -230,17 +233,13 @@ def fail(
     return results
 
 
-def _done(tracking: Tracking, run_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _done(tracking: Tracking, run_ids: Sequence[str]) -> dict[str, Result]:
     """What is over of these runs, by identity: an attempt whose worker died may have come so far with some of them."""
     own = store.read_runs(tracking.uri, tracking.study, params=(), tagged={Tag.RUN_ID: run_ids})
     return {
-        run_id: {
-            "status": outcome.status(run),
-            "error": run["tags"].get(Tag.ERROR),
-            "metrics": run["metrics"],
-        }
+        run_id: Result(run.status, run.error, run.metrics)
         for run_id, run in outcome.finals(own).items()
-        if outcome.has_result(run)
+        if run.has_result
     }
 
 
@@ -257,7 +256,7 @@ def _killed_if_stopped(logs: Sequence[RunLog]) -> Iterator[None]:
     try:
         yield
     except (Stopped, KeyboardInterrupt):  # the latter where the job runs in the driver's own process
-        with patience.farewell():
+        with patience.best_effort():
             for log in logs:
                 log.finish(Status.KILLED, {}, "stopped by the user")
         raise
@@ -267,13 +266,13 @@ def _killed_if_stopped(logs: Sequence[RunLog]) -> Iterator[None]:
         raise
 
 
-def _end(log: RunLog, result: Outcome | Exception) -> dict[str, Any]:
-    """Log what came of a run. -> status, error and end metrics"""
+def _end(log: RunLog, result: Outcome | Exception) -> Result:
+    """Log the end of a run."""
     if isinstance(result, Outcome):
         try:
             _keep(result, log)
             log.finish(Status.FINISHED, result.metrics)
-            return {"status": Status.FINISHED, "error": None, "metrics": result.metrics}
+            return Result(Status.FINISHED, metrics=result.metrics)
         except StoreAway:
             raise
         except Exception as error:
@@ -286,19 +285,19 @@ def _end(log: RunLog, result: Outcome | Exception) -> dict[str, Any]:
     return _failed(log, Status.FAILED, f"{type(result).__name__}: {result}", crash)
 
 
-def _failed(log: RunLog, status: Status, message: str, crash: str = "") -> dict[str, Any]:
+def _failed(log: RunLog, status: Status, message: str, crash: str = "") -> Result:
     if crash:
         with suppress(OSError):  # a full disk: the message is what matters
             log.text(crash, "traceback.txt")
     log.finish(status, {}, message)
-    return {"status": status, "error": message, "metrics": {}}
+    return Result(status, message)
 
 
 @patience.granted()
 def search(
-    emit: Emit, tuning: Tuning, row: dict[str, Any], places: Places, tracking: Tracking, alone: bool
-) -> dict[str, Any]:
-    """Search for the hyperparameters of a strategy. -> status, error, metrics and what was chosen."""
+    emit: Emit, tuning: Tuning, row: PlannedRow, places: Places, tracking: Tracking, alone: bool
+) -> Result:
+    """Search for the hyperparameters of a strategy."""
     from bench.tuning import search  # imports Optuna
 
     return search.run(emit, tuning, row, places, tracking, alone)

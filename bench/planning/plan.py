@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from bench.core.errors import UserError, nearest
+from bench.core.records.planned import PlannedRow
+from bench.core.records.study import (
+    BackboneRecord,
+    Choice,
+    DatasetRecord,
+    LeftOut,
+    MatrixRecord,
+    StudyRecord,
+    TuneRecord,
+)
 from bench.core.spec import BackboneSpec, RunSpec, StrategySpec, TeacherSpec, TrainSpec
 from bench.data.folders import sentences as about
 from bench.planning import compose, precision, targets
 from bench.planning import search_space as spaces
 from bench.planning.backbones import resolve
 from bench.planning.load import locate, located
-from bench.planning.precision import Choice
 from bench.planning.search_space import Params, with_params
 from bench.planning.searches import Budget, Method, Tuning, final, teaching
 from bench.planning.study import MAX_RUNS, TEXTBOOK, BackboneEntry, Study
@@ -44,20 +53,20 @@ class PlannedRun:
     def cell(self) -> str:
         return f"{self.similarity}-{self.size}"
 
-    def row(self) -> dict[str, Any]:
-        return {
-            "run_id": self.run_id,
-            "dataset": self.dataset,
-            "similarity": self.similarity,
-            "size": self.size,
-            "cell": self.cell,
-            "n_per_class": self.images_per_class,
-            "backbone": self.spec.backbone.label,
-            "strategy": self.spec.strategy.label,
-            "seed": self.spec.seed,
-            "setting": self.setting,
-            "tuning_id": self.tuning.tuning_id if self.tuning else None,
-        }
+    def row(self) -> PlannedRow:
+        return PlannedRow(
+            self.run_id,
+            self.dataset,
+            self.similarity,
+            self.size,
+            self.cell,
+            self.images_per_class,
+            self.spec.backbone.label,
+            self.spec.strategy.label,
+            self.spec.seed,
+            self.setting,
+            self.tuning.tuning_id if self.tuning else None,
+        )
 
     def chosen(self, params: Params, refit: bool) -> PlannedRun:
         """This run with the hyperparameters that its search has chosen."""
@@ -116,42 +125,36 @@ class Plan:
         """What relative paths in the study refer to."""
         return self.path.parent
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> StudyRecord:
         """What is stored of a study, so that reports need nothing but the store."""
-        study = self.study
-        return {
-            "name": study.name,
-            "question": study.question,
-            "matrix": {
-                "small_at_most": study.matrix.small_at_most,
-                "margin": study.matrix.margin,
-                "rule": self.rule,
-                "baseline": self.baseline,
-            },
-            "datasets": [
-                {
-                    **entry.model_dump(),
-                    "label": target.label,
-                    "similarity_text": target.explain(self.backbones, study, self.cache),
-                    "data_text": about.sentences(target.info),
-                    "notes": [],
-                }
-                for entry, target in zip(study.datasets, self.targets, strict=True)
-            ],
-            "backbones": [
-                {**asdict(b), "notes": [], "precision": asdict(choice) if choice else None}
-                for b in self.backbones
-                for choice in [self.precision.get(b.label)]
-            ],
-            "strategies": [asdict(s) for s in self.strategies],
-            "left_out": [{"label": label, "reason": reason} for label, reason in self.left_out.items()],
-            "seeds": study.seeds,
-            "train": asdict(study.train),
-            "tune": self._tune(),
-            "plan": [run.row() for run in self.runs],
-        }
+        study, matrix = self.study, self.study.matrix
+        return StudyRecord(
+            study.name,
+            MatrixRecord(matrix.small_at_most, matrix.margin, self.rule, self.baseline),
+            tuple(self._datasets()),
+            tuple(BackboneRecord(**vars(b), precision=self.precision.get(b.label)) for b in self.backbones),
+            tuple(self.strategies),
+            tuple(run.row() for run in self.runs),
+            study.question,
+            tuple(LeftOut(label, reason) for label, reason in self.left_out.items()),
+            tuple(study.seeds),
+            study.train,
+            self._tune(),
+        )
 
-    def _tune(self) -> dict[str, Any] | None:
+    def _datasets(self) -> Iterator[DatasetRecord]:
+        for entry, target in zip(self.study.datasets, self.targets, strict=True):
+            yield DatasetRecord(
+                entry.name,
+                target.label,
+                entry.options,
+                entry.similarity,
+                tuple(entry.n_per_class),
+                target.explain(self.backbones, self.study, self.cache),
+                tuple(about.sentences(target.info)),
+            )
+
+    def _tune(self) -> TuneRecord | None:
         """The search as the study asks for it, and what it searches of each strategy."""
         if not self.study.tune:
             return None
@@ -160,7 +163,11 @@ class Plan:
             for run in self.runs
             if run.tuning
         }
-        return self.study.tune.model_dump(exclude={"storage"}) | {"spaces": spaces}
+        asked: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in self.study.tune.model_dump(exclude={"storage"}).items()
+        }
+        return TuneRecord(**asked, spaces=spaces)
 
 
 def make(study: Study, path: Path, cache: Path) -> Plan:
@@ -196,7 +203,7 @@ def make(study: Study, path: Path, cache: Path) -> Plan:
         for spec in [RunSpec(target.spec, n, backbone, strategy, seed, train, teacher)]
     ]
     runs = _settings(base, study, strategies, path) if study.tune else base
-    _refuse_doubles(runs, path)
+    _refuse_duplicate_runs(runs, path)
     rule, baseline = _rule(study, strategies, path), _baseline(study, strategies, path)
     return Plan(
         study, path, cache, runs, made, strategies, backbones, teachers, left_out, rule, baseline, chosen
@@ -353,7 +360,7 @@ def _refuse_duplicates(labels: list[str], path: Path, section: str) -> None:
             raise UserError(f"{path}: {section}: duplicate label {label!r}; give one of them another `label`")
 
 
-def _refuse_doubles(runs: list[PlannedRun], path: Path) -> None:
+def _refuse_duplicate_runs(runs: list[PlannedRun], path: Path) -> None:
     seen: dict[str, PlannedRun] = {}
     for run in runs:
         other = seen.setdefault(run.run_id, run)

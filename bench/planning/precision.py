@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.core import devices
+from bench.core.records.study import Choice as Choice
 from bench.core.spec import BackboneSpec, TrainSpec, content_hash
 from bench.storage.files import read_document, room_for, write_document
 from bench.storage.places import used
@@ -21,17 +22,6 @@ VERSION = 3
 
 MARGIN = 1.1
 """bf16 must be so many times as fast: rounding is not worth less, and noise must not choose."""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The number format, and the reason in words."""
-
-    dtype: Literal["fp32", "bf16"]
-    why: str
-
-    def __str__(self) -> str:
-        return f"{self.dtype} ({self.why})"
 
 
 @dataclass(frozen=True)

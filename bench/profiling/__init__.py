@@ -14,7 +14,7 @@ from bench.storage.places import Places
 from bench.tracking.plain import run_name
 
 if TYPE_CHECKING:
-    from bench.execution.view import View
+    from bench.execution.display import Display
     from bench.planning.plan import Plan, PlannedRun
 
 PARTS = {
@@ -73,7 +73,7 @@ def _by_id(plan: Plan, run_id: str) -> PlannedRun:
     raise UserError(f"--run: {run_id!r} is the beginning of {', '.join(some)}{more}")
 
 
-def of_run(plan: Plan, run: PlannedRun, executor: Executor, view: View, top: int = 0) -> dict[str, Any]:
+def of_run(plan: Plan, run: PlannedRun, executor: Executor, display: Display, top: int = 0) -> dict[str, Any]:
     """Execute a run, logging nothing, and measure its parts.
 
     top: so many of torch's operators too, from a second execution. Raises `UserError` for bad input.
@@ -83,18 +83,18 @@ def of_run(plan: Plan, run: PlannedRun, executor: Executor, view: View, top: int
     def job(function: str, *args: object) -> Job:
         return Job(run.run_id, f"bench.profiling.measure:{function}", args, run_name(run.row()))
 
-    spec, beforehand = _result(job("prepare", run.spec, places), "preparing", executor, view)
+    spec, beforehand = _result(job("prepare", run.spec, places), "preparing", executor, display)
     measuring = job("profile", spec, places, plan.study.checkpoints, top)
-    found = _result(measuring, "profiling", executor, view)
+    found = _result(measuring, "profiling", executor, display)
     identity = run.run_id if run.waiting else spec.run_id
-    row = run.row() | {"run_id": identity, "waiting": run.waiting}
+    row = vars(run.row()) | {"run_id": identity, "waiting": run.waiting}
     return {"run": row, "beforehand_seconds": beforehand, **found}
 
 
-def _result(job: Job, title: str, executor: Executor, view: View) -> Any:
-    with view.progress(title, 1):
+def _result(job: Job, title: str, executor: Executor, display: Display) -> Any:
+    with display.progress(title, 1):
         for event in executor.run([job]):
-            view.event(event)
+            display.event(event)
             if isinstance(event, Ended):
                 ended = event
     if ended.user_error:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from bench.core.errors import UserError
+from bench.core.records.measures import MeasuresRecord
 from bench.core.spec import BackboneSpec, DatasetSpec, RunSpec
 from bench.data.images import ImageSet
 from bench.data.splits import k_shot
@@ -45,8 +46,8 @@ def measure_dataset(
     seed: int,
     image_size: int | None,
     places: Places,
-) -> list[dict[str, Any]]:
-    """One entry per size: backbone, n_per_class, images, classes, values, missing.
+) -> list[MeasuresRecord]:
+    """One entry per size.
 
     sizes: n as in the spec -> images per class.
     """
@@ -55,11 +56,7 @@ def measure_dataset(
         for n, found in _measure(dataset, list(sizes), backbone, seed, image_size, places).items():
             record.write_measures(found, keys[n], places.cache)
     return [
-        {
-            "backbone": backbone.label,
-            "n_per_class": images,
-            **(record.read_measures(keys[n], places.cache) or {}),
-        }
+        MeasuresRecord(backbone.label, images, **(record.read_measures(keys[n], places.cache) or {}))
         for n, images in sizes.items()
     ]
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from mlflow.entities import Experiment, RunStatus, ViewType
 
+from bench.core.records.study import StudyRecord
 from bench.core.schema import ARTIFACT_STUDY, Purpose, Tag
 from bench.storage.files import created
 from bench.tracking import note, provenance, store
+from bench.tracking.compat import EXPERIMENT_KIND
 from bench.tracking.plain import UNPLANNED, as_stored
 from bench.tracking.store.client import MlflowClient
 from bench.tracking.store.patience import patient, patiently
@@ -20,29 +21,28 @@ from bench.tracking.views import all_views
 
 def open_store(uri: str, study: str, say: Callable[[str], None] = lambda message: None) -> str:
     """Create or find the study's experiment, and return its id. One that is deleted in MLflow begins anew: `say` tells."""
-    patiently(lambda: _make_database(uri))
+    patiently(lambda: _create_database(uri))
     client = MlflowClient(uri)
     found = client.get_experiment_by_name(study)
     if found and found.lifecycle_stage == "deleted":
-        aside = _set_aside(client, found)
+        aside = _rename_deleted(client, found)
         say(
             f"experiment {study!r} was deleted in MLflow: it begins anew, and its earlier runs stay deleted, "
             f"as experiment {aside!r}"
         )
-    return patiently(lambda: _found_or_made(client, uri, study))
+    return patiently(lambda: _find_or_create_experiment(client, uri, study))
 
 
-def _found_or_made(client: MlflowClient, uri: str, study: str) -> str:
+def _find_or_create_experiment(client: MlflowClient, uri: str, study: str) -> str:
     found = client.get_experiment_by_name(study)
     if found:
         return found.experiment_id
-    training = {
-        "mlflow.experimentKind": "custom_model_development"
-    }  # the UI opens on training runs, not on GenAI
-    return client.create_experiment(study, artifact_location=_artifact_location(uri, study), tags=training)
+    return client.create_experiment(
+        study, artifact_location=_artifact_location(uri, study), tags=EXPERIMENT_KIND
+    )
 
 
-def _set_aside(client: MlflowClient, experiment: Experiment) -> str:
+def _rename_deleted(client: MlflowClient, experiment: Experiment) -> str:
     """Give a deleted experiment another name, which it keeps in MLflow's trash. -> that name
 
     A name is taken as long as an experiment has it, deleted or not, and MLflow renames none that is deleted. So it is
@@ -61,7 +61,7 @@ def _set_aside(client: MlflowClient, experiment: Experiment) -> str:
     return aside
 
 
-def _make_database(uri: str) -> None:
+def _create_database(uri: str) -> None:
     """A new SQLite file, whole or absent: MLflow never gets over one of which a full disk or a kill left half the tables.
 
     Nor over two processes that make one at the same time.
@@ -81,7 +81,7 @@ def _artifact_location(uri: str, study: str) -> str | None:
 
 
 @patient
-def write_study(uri: str, experiment_id: str, document: dict[str, Any]) -> str:
+def write_study(uri: str, experiment_id: str, study: StudyRecord) -> str:
     """Store the study document as artifact of the experiment's one study run, and describe the experiment."""
     client = MlflowClient(uri)
     found = client.search_runs(
@@ -91,43 +91,42 @@ def write_study(uri: str, experiment_id: str, document: dict[str, Any]) -> str:
         run = found[0]
     else:
         tags = {Tag.PURPOSE: Purpose.STUDY, **provenance.tags()}
-        run = client.create_run(experiment_id, tags=tags, run_name=f"study: {document['name']}")
+        run = client.create_run(experiment_id, tags=tags, run_name=f"study: {study.name}")
     run_id: str = run.info.run_id
     finished = RunStatus.to_string(RunStatus.FINISHED)
     if run.info.status != finished:
         client.set_terminated(run_id, finished)
-    client.log_text(run_id, json.dumps(document, indent=1), ARTIFACT_STUDY)
-    _describe(client, experiment_id, run_id, document)
-    _tag_settings(client, uri, document)
+    client.log_text(run_id, json.dumps(study.to_json(), indent=1), ARTIFACT_STUDY)
+    _describe(client, experiment_id, run_id, study)
+    _tag_settings(client, uri, study)
     return run_id
 
 
-def _tag_settings(client: MlflowClient, uri: str, document: dict[str, Any]) -> None:
+def _tag_settings(client: MlflowClient, uri: str, study: StudyRecord) -> None:
     """What each stored run is to the study as it is now.
 
     A search may choose the defaults, and with a larger budget something else; seeds and strategies come and go.
     """
-    settings = {row["run_id"]: row[Tag.SETTING] for row in as_stored(document["plan"])}
+    settings = {row.run_id: row.setting for row in as_stored(study.plan)}
     final = {Tag.PURPOSE: [Purpose.FINAL]}
     for run in store.read_runs(
-        uri, document["name"], tags=[Tag.RUN_ID, Tag.SETTING], params=(), metrics=(), tagged=final
+        uri, study.name, tags=[Tag.RUN_ID, Tag.SETTING], params=(), metrics=(), tagged=final
     ):
-        tags = run["tags"]
-        wanted = settings.get(tags.get(Tag.RUN_ID, ""), UNPLANNED)
-        if tags.get(Tag.SETTING) != wanted:
-            client.set_tag(run["mlflow_run_id"], Tag.SETTING, wanted)
+        wanted = settings.get(run.tags.get(Tag.RUN_ID, ""), UNPLANNED)
+        if run.tags.get(Tag.SETTING) != wanted:
+            client.set_tag(run.mlflow_run_id, Tag.SETTING, wanted)
 
 
-def _describe(client: MlflowClient, experiment_id: str, run_id: str, document: dict[str, Any]) -> None:
+def _describe(client: MlflowClient, experiment_id: str, run_id: str, study: StudyRecord) -> None:
     """What the UI says of the study, and the views that it offers."""
-    views = all_views(document["plan"])
+    views = all_views(study.plan)
     created = client.get_run(run_id).info.start_time
-    rows = as_stored(document["plan"])
+    rows = as_stored(study.plan)
     for place, view in enumerate(views):
         client.set_experiment_tag(experiment_id, *view.tag(rows, created - place))
-    text = note.experiment_note(document, experiment_id, run_id, views)
+    text = note.experiment_note(study, experiment_id, run_id, views)
     client.set_experiment_tag(experiment_id, note.NOTE_TAG, text)
-    client.set_tag(run_id, note.NOTE_TAG, note.study_note(document, experiment_id, run_id))
+    client.set_tag(run_id, note.NOTE_TAG, note.study_note(study, experiment_id, run_id))
 
 
 def log_folder(uri: str, mlflow_run_id: str, folder: Path, name: str) -> None:

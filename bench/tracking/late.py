@@ -18,5 +18,5 @@ def log_scores(uri: str, study: str, scores: Mapping[str, float]) -> None:
         uri, study, tags=tags, params=(), metrics=metrics, tagged={Tag.PURPOSE: [Purpose.FINAL]}
     )
     for run_id, run in outcome.finals(runs).items():
-        if run_id in scores and Metric.NCM_TEST_ACCURACY not in run["metrics"]:
-            client.log_metric(run["mlflow_run_id"], Metric.NCM_TEST_ACCURACY, scores[run_id])
+        if run_id in scores and Metric.NCM_TEST_ACCURACY not in run.metrics:
+            client.log_metric(run.mlflow_run_id, Metric.NCM_TEST_ACCURACY, scores[run_id])

@@ -38,7 +38,7 @@ def held(
 
     Raises `UserError` where another driver has the study.
     """
-    claim = _win(MlflowClient(uri), experiment_id, study, say)
+    claim = _claim_study(MlflowClient(uri), experiment_id, study, say)
     claim.set(Tag.DRIVER, "holds")
     claim.lost = lost
     try:
@@ -47,11 +47,11 @@ def held(
         claim.close()
 
 
-def _win(client: MlflowClient, experiment_id: str, study: str, say: Callable[[str], None]) -> _Claim:
+def _claim_study(client: MlflowClient, experiment_id: str, study: str, say: Callable[[str], None]) -> _Claim:
     for _ in range(TRIES):
         claim = _Claim.open(client, experiment_id)
         try:
-            others = _living(client, experiment_id, claim.run_id, say)
+            others = _close_dead_and_list_living(client, experiment_id, claim.run_id, say)
         except BaseException:
             claim.close()
             raise
@@ -68,7 +68,9 @@ def _win(client: MlflowClient, experiment_id: str, study: str, say: Callable[[st
     raise UserError(f"study {study!r}: other drivers keep starting on this store; start one of them only")
 
 
-def _living(client: MlflowClient, experiment_id: str, own: str, say: Callable[[str], None]) -> list[Run]:
+def _close_dead_and_list_living(
+    client: MlflowClient, experiment_id: str, own: str, say: Callable[[str], None]
+) -> list[Run]:
     """The other drivers, once each has been seen to beat; those that do not are closed."""
     watched = {run.info.run_id: run for run in _drivers(client, experiment_id, own)}
     for run_id, run in list(watched.items()):

@@ -96,7 +96,7 @@ class RunLog:
         tags = [RunTag(Tag.STATUS, status)] + ([RunTag(Tag.ERROR, told)] if error else [])
         self.client.log_batch(self.mlflow_run_id, tags=tags)
         self.client.set_terminated(self.mlflow_run_id, MLFLOW_STATUS[status])
-        self._opening.close_twins()
+        self._opening.close_duplicates()
 
     def abandon(self) -> None:
         """Nobody waits for this run any more: whoever finds it RUNNING without its process marks it killed."""

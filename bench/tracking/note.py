@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from bench.core.records.study import StudyRecord
 from bench.core.schema import ARTIFACT_REPORT, CELLS, Metric, Tag
 from bench.tracking.plain import BOTH
 from bench.tracking.server import artifact_page, runs_page
@@ -13,19 +13,15 @@ from bench.tracking.views import COUNTED, SEARCHES, TRIALS, TROUBLE, TUNED, View
 NOTE_TAG = "mlflow.note.content"
 
 
-def experiment_note(
-    document: dict[str, Any], experiment_id: str, study_run: str, views: Sequence[View]
-) -> str:
+def experiment_note(study: StudyRecord, experiment_id: str, study_run: str, views: Sequence[View]) -> str:
     """The experiment's description: the question, the report, the views, and which filter answers what."""
     links = " · ".join(f"[{view.name}]({runs_page(experiment_id, view.key)})" for view in views)
-    filters = "\n".join(
-        f"| {question} | `{text}` | {more} |" for question, text, more in filters_of(document)
-    )
+    filters = "\n".join(f"| {question} | `{text}` | {more} |" for question, text, more in filters_of(study))
     return f"""\
-{document["question"]}
+{study.question}
 
 **[The report]({_report(experiment_id, study_run)})**: verdicts, figures, statistics. An artifact of the run *study: \
-{document["name"]}*.
+{study.name}*.
 
 **Views**, also under the button *Views*: {links}
 
@@ -38,9 +34,9 @@ Means are over datasets, sizes, backbones and seeds; narrow them by tags `{Tag.D
 """
 
 
-def filters_of(document: dict[str, Any]) -> list[tuple[str, str, str]]:
+def filters_of(study: StudyRecord) -> list[tuple[str, str, str]]:
     """Question, filter, and what to do next, for the note and the page docs/mlflow.md."""
-    present = {row[Tag.CELL] for row in document["plan"]}
+    present = {row.cell for row in study.plan}
     cell = next((cell for cell in reversed(CELLS) if cell in present), CELLS[0])
     found = [
         ("Which runs count?", COUNTED, "select some, *Compare*: what differs, in hyperparameters and results"),
@@ -66,12 +62,12 @@ def filters_of(document: dict[str, Any]) -> list[tuple[str, str, str]]:
             f"sort by `{Metric.VAL_ACCURACY}`; or the view, where + opens a search",
         ),
     ]
-    return found + (tuning if document.get("tune") else [])
+    return found + (tuning if study.tune else [])
 
 
-def study_note(document: dict[str, Any], experiment_id: str, study_run: str) -> str:
+def study_note(study: StudyRecord, experiment_id: str, study_run: str) -> str:
     """The description of the run that holds the study's document and report."""
-    return f"{document['question']}\n\n**[The report]({_report(experiment_id, study_run)})**\n"
+    return f"{study.question}\n\n**[The report]({_report(experiment_id, study_run)})**\n"
 
 
 def _report(experiment_id: str, study_run: str) -> str:

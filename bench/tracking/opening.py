@@ -57,7 +57,7 @@ class Opening:
         made = self._made() if self._requests else []
         return made[0].info.run_id if made else None
 
-    def close_twins(self) -> None:
+    def close_duplicates(self) -> None:
         """Mark as killed what an earlier request made all the same: a server that hung may take it up after minutes."""
         if self._requests < 2:
             return

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from bench.core.schema import Tag
+from bench.core.records.planned import PlannedRow
 
 BOTH = "both"
 """Tag `setting` of a run whose default hyperparameters are also what the search chose."""
@@ -22,26 +22,26 @@ class Tracking:
     study: str = ""  # its name, in that of its searches there
 
 
-def run_name(row: dict[str, Any]) -> str:
+def run_name(row: PlannedRow) -> str:
     """What lists show of a planned run; the strategy first, for it is what they are read for."""
-    tuned = " | tuned" if row["setting"] == "tuned" else ""
-    return f"{search_name(row)} | seed {row['seed']}{tuned}"
+    tuned = " | tuned" if row.setting == "tuned" else ""
+    return f"{search_name(row)} | seed {row.seed}{tuned}"
 
 
 UNPLANNED = "unplanned"
 """Tag `setting` of a run that the study, changed since, does not ask for any more."""
 
 
-def as_stored(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def as_stored(rows: Iterable[PlannedRow]) -> list[PlannedRow]:
     """Rows of a plan, each run once: one that is asked for with default and with tuned hyperparameters has `BOTH`."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, PlannedRow] = {}
     for row in rows:
-        known = found.setdefault(row["run_id"], row)
-        if known[Tag.SETTING] != row[Tag.SETTING]:
-            found[row["run_id"]] = {**row, Tag.SETTING: BOTH}
+        known = found.setdefault(row.run_id, row)
+        if known.setting != row.setting:
+            found[row.run_id] = replace(row, setting=BOTH)
     return list(found.values())
 
 
-def search_name(row: dict[str, Any]) -> str:
+def search_name(row: PlannedRow) -> str:
     """The same of a search for the hyperparameters of a strategy, which is one for several seeds."""
-    return f"{row['strategy']} | {row['dataset']} n={row['n_per_class']} | {row['backbone']}"
+    return f"{row.strategy} | {row.dataset} n={row.n_per_class} | {row.backbone}"

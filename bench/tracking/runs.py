@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import platform
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from mlflow.entities import Metric as Point
 from mlflow.entities import RunTag
 
 from bench.core.processes import process_mark
-from bench.core.schema import IMPORTANCE, Metric, Purpose, Status, Tag
+from bench.core.records.planned import PlannedRow
+from bench.core.records.searches import SearchRecord
+from bench.core.schema import Metric, Purpose, Status, Tag
 from bench.core.spec import BackboneSpec, DatasetSpec, RunSpec
 from bench.planning import cpu_kernels
 from bench.planning.searches import Tuning
@@ -32,7 +34,7 @@ class Tracker:
         self.client = MlflowClient(uri)
         self.experiment_id = experiment_id
 
-    def start(self, row: dict[str, Any], spec: RunSpec, system_metrics: bool, alone: str = "") -> RunLog:
+    def start(self, row: PlannedRow, spec: RunSpec, system_metrics: bool, alone: str = "") -> RunLog:
         """Create the MLflow run of a planned run, with every tag and parameter, in state RUNNING.
 
         alone: why it is not trained as one with those beside it.
@@ -41,10 +43,10 @@ class Tracker:
         return RunLog(self._opening(run_name(row), tags, flatten(spec)), system_metrics)
 
     def start_trial(
-        self, parent: str, row: dict[str, Any], spec: RunSpec, number: int, alone: str = ""
+        self, parent: str, row: PlannedRow, spec: RunSpec, number: int, alone: str = ""
     ) -> RunLog:
         """The same of a trial, nested under the run of its search."""
-        tags = run_tags({**row, "run_id": spec.run_id}, spec, alone) | {
+        tags = run_tags(row.under(spec.run_id), spec, alone) | {
             Tag.PURPOSE: Purpose.TRIAL,
             Tag.PARENT: parent,
             Tag.TRIAL: str(number),
@@ -52,7 +54,7 @@ class Tracker:
         name = f"trial {number} | {search_name(row)}"
         return RunLog(self._opening(name, tags, flatten(spec)), False)
 
-    def open_search(self, row: dict[str, Any], tuning: Tuning) -> str:
+    def open_search(self, row: PlannedRow, tuning: Tuning) -> str:
         """The MLflow run of a search: the one it had when it was interrupted, or a new one. -> its id.
 
         Where workers share a search the driver calls this before any of them, so that all find the same.
@@ -71,24 +73,22 @@ class Tracker:
             f"search: {search_name(row)}", tags, {**params, **method, "seed": tuning.spec.seed}
         )
         run_id = patiently(opening)
-        opening.close_twins()
+        opening.close_duplicates()
         return run_id
 
-    def close_search(self, run_id: str, tuning: Tuning, found: Found) -> None:
+    def close_search(self, run_id: str, found: SearchRecord) -> None:
         """What the search has chosen; the tag that says so is written last, and makes it count."""
         now = int(time.time() * 1000)
-        metrics = found.metrics | {f"{IMPORTANCE}{k}": v for k, v in found.importances.items()}
         # of values at one step MLflow takes the one with the latest time for the last, and clocks are set back
         earlier = self.client.get_metric_history(run_id, Metric.TUNING_SECONDS)
         step = 1 + max((point.step for point in earlier), default=-1)
-        points = [Point(k, float(v), now, step) for k, v in metrics.items()]
+        points = [Point(k, float(v), now, step) for k, v in found.all_metrics().items()]
         tags = [RunTag(f"chosen.{k}", str(v)) for k, v in found.chosen.items()]
         self.client.log_batch(run_id, metrics=points, tags=tags)
-        over = {Tag.BUDGET: str(tuning.budget), Tag.CHOSEN: json.dumps(found.chosen)}
-        if found.error:
-            over = {Tag.ERROR: found.error}
         status = Status.FAILED if found.error else Status.FINISHED
-        self.client.log_batch(run_id, tags=[RunTag(k, v) for k, v in (over | {Tag.STATUS: status}).items()])
+        self.client.log_batch(
+            run_id, tags=[RunTag(k, v) for k, v in (found.tags() | {Tag.STATUS: status}).items()]
+        )
         self.client.set_terminated(run_id, MLFLOW_STATUS[status])
 
     def stop_search(self, run_id: str) -> None:
@@ -101,21 +101,11 @@ class Tracker:
         return Opening(self.client, self.experiment_id, name, tags, params)
 
 
-@dataclass(frozen=True)
-class Found:
-    """The end of a search. `error`: why it has chosen nothing."""
-
-    chosen: dict[str, Any]
-    metrics: dict[str, float]
-    importances: dict[str, float]
-    error: str | None = None
-
-
 def _running() -> dict[str, str]:
     return {Tag.STATUS: Status.RUNNING, Tag.HOST: platform.node(), Tag.PID: process_mark()}
 
 
-def run_tags(row: dict[str, Any], spec: RunSpec, alone: str = "") -> dict[str, str]:
+def run_tags(row: PlannedRow, spec: RunSpec, alone: str = "") -> dict[str, str]:
     """What a person filters and groups by."""
     keys = (
         Tag.DATASET,
@@ -129,8 +119,8 @@ def run_tags(row: dict[str, Any], spec: RunSpec, alone: str = "") -> dict[str, s
         Tag.SETTING,
     )
     return {
-        Tag.RUN_ID: row["run_id"],
-        **{key: str(row[key]) for key in keys},
+        Tag.RUN_ID: row.run_id,
+        **{key: str(getattr(row, key)) for key in keys},
         Tag.FREEZE: spec.strategy.freeze.name,
         Tag.LR_POLICY: " + ".join(p.name for p in spec.strategy.lr),
         Tag.REGULARIZE: " + ".join(p.name for p in spec.strategy.regularize),

@@ -1,4 +1,7 @@
-"""MLflow's system metrics, through the queue of the run that they are of: a store that is away loses none."""
+"""MLflow's system metrics, through the queue of the run that they are of: a store that is away loses none.
+
+What is used of MLflow's monitor: `bench.tracking.compat.MONITOR`.
+"""
 
 from __future__ import annotations
 

@@ -14,10 +14,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.core.records.planned import PlannedRow
 from bench.core.schema import CELLS, Metric, Purpose, Status, Tag
+from bench.tracking.compat import SAVED_VIEW
 from bench.tracking.plain import UNPLANNED
 
-VIEW_TAG = "mlflow.sharedViewState."
+VIEW_TAG = SAVED_VIEW
 
 _PLANNED = f'tags.{Tag.PURPOSE} = "{Purpose.FINAL}" and tags.{Tag.SETTING} != "{UNPLANNED}"'
 COUNTED = f'tags."{Tag.STATUS}" = "{Status.FINISHED}" and {_PLANNED}'
@@ -67,7 +69,7 @@ class View:
     order: str = ""  # the latest first: only then does the UI nest trials
     group_by: tuple[str, ...] = ()
 
-    def tag(self, rows: Iterable[dict[str, Any]], created: int) -> tuple[str, str]:
+    def tag(self, rows: Iterable[PlannedRow], created: int) -> tuple[str, str]:
         """Key and value of the experiment's tag that puts the view into the UI.
 
         `rows`: the planned runs, from which groups get their names; `created`: milliseconds since 1970, the UI lists
@@ -91,9 +93,9 @@ class View:
         view = {"name": self.name, "createdAt": created, "updatedAt": created, "state": _compressed(state)}
         return f"{VIEW_TAG}{self.key}", json.dumps(view)
 
-    def _groups(self, rows: Iterable[dict[str, Any]]) -> set[str]:
+    def _groups(self, rows: Iterable[PlannedRow]) -> set[str]:
         """The groups' ids, as MLflow's UI makes them."""
-        return {",".join(f"tag.{key}.{row[key]}" for key in self.group_by) for row in rows}
+        return {",".join(f"tag.{key}.{getattr(row, key)}" for key in self.group_by) for row in rows}
 
 
 def _compressed(state: dict[str, Any]) -> str:
@@ -179,9 +181,9 @@ EVERYWHERE = (
 )
 
 
-def all_views(rows: Sequence[dict[str, Any]]) -> list[View]:
+def all_views(rows: Sequence[PlannedRow]) -> list[View]:
     """The views of a study with these planned runs: one per cell, then those of all cells."""
-    cells = [cell for cell in CELLS if any(row[Tag.CELL] == cell for row in rows)]
+    cells = [cell for cell in CELLS if any(row.cell == cell for row in rows)]
     return [_cell_view(cell) for cell in cells] + list(EVERYWHERE)
 
 

@@ -37,6 +37,7 @@ from bench.planning.search_space import Searched
 from bench.planning.searches import Budget, Tuning
 from bench.tracking.store.patience import patiently
 from bench.tuning import plain_pickle
+from bench.tuning.compat import QUEUED, pickled_optimizer, set_attribute
 from bench.tuning.storage import PatientStorage
 
 Made = TypeVar("Made")
@@ -128,8 +129,8 @@ def check(tuning: Tuning) -> None:
         raise UserError(
             f"tune.sampler: {method.sampler} ends a search by itself, here its budget does; use qmc or random"
         )
-    sampler = _sampler(tuning, 0)
-    pruner = _pruner(method.pruner, method.pruner_options)
+    sampler = _make_sampler(tuning, 0)
+    pruner = _make_pruner(method.pruner, method.pruner_options)
     several = method.objective != "accuracy"
     if several and method.pruner != "none":
         raise UserError("tune.pruner: with two objectives Optuna cannot prune; use pruner: none")
@@ -154,20 +155,20 @@ class Search:
         wanted: dict[str, Any] = {
             "storage": opened,
             "directions": ["maximize", "minimize"] if several else ["maximize"],
-            "pruner": _pruner(tuning.method.pruner, tuning.method.pruner_options),
+            "pruner": _make_pruner(tuning.method.pruner, tuning.method.pruner_options),
         }
-        self.study = _study(name, wanted)
+        self.study = _open_or_create_study(name, wanted)
         if owner and self.study.user_attrs.get(OWNER, owner) != owner:
-            self.study = _study(f"{name} ({owner})", wanted)
+            self.study = _open_or_create_study(f"{name} ({owner})", wanted)
         if owner and OWNER not in self.study.user_attrs:
             self.study.set_user_attr(OWNER, owner)
         if not self.study.trials:
             for key, value in facts.items():
                 self.study.set_user_attr(key, value)
             self.study.enqueue_trial(tuning.defaults, skip_if_exists=True)
-        self._revive(shared="://" in storage and not storage.startswith("sqlite"))
+        self._requeue_lost_trials(shared="://" in storage and not storage.startswith("sqlite"))
 
-    def _revive(self, shared: bool) -> None:
+    def _requeue_lost_trials(self, shared: bool) -> None:
         """Fail the trials of processes that are gone, and queue their hyperparameters again.
 
         shared: other machines may be at work on this storage, so their trials are left alone. On a file, whose study
@@ -186,10 +187,9 @@ class Search:
     def _give_up(self, number: int) -> None:
         """The trial does not count, and its hyperparameters are tried again."""
         trial = self.study.trials[number]
-        storage, trial_id = self.study._storage, trial._trial_id
-        storage.set_trial_user_attr(trial_id, KILLED, True)
+        set_attribute(self.study, trial, KILLED, True)
         self.study.tell(number, state=TrialState.FAIL)
-        self.study.enqueue_trial(trial.params or trial.system_attrs.get("fixed_params", {}))
+        self.study.enqueue_trial(trial.params or trial.system_attrs.get(QUEUED, {}))
 
     @property
     def counted(self) -> list[FrozenTrial]:
@@ -203,7 +203,7 @@ class Search:
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         if (counted or running) and not self._affordable(self.tuning.budget, counted, len(running)):
             return None
-        self.study.sampler = _sampler(self.tuning, len(counted) + len(running))
+        self.study.sampler = _make_sampler(self.tuning, len(counted) + len(running))
         trial = self.study.ask({s.name: _distribution(s) for s in self.tuning.space})
         trial.set_user_attr(HOST, platform.node())
         trial.set_user_attr(MARK, process_mark())
@@ -296,7 +296,7 @@ class Search:
             return {}
 
 
-def _study(name: str, wanted: dict[str, Any]) -> optuna.Study:
+def _open_or_create_study(name: str, wanted: dict[str, Any]) -> optuna.Study:
     """The study of this name, made where it is new."""
     try:
         return optuna.create_study(**wanted, study_name=name, load_if_exists=True)
@@ -322,14 +322,14 @@ def _nll(trial: FrozenTrial) -> float:
     return math.inf if value is None else value
 
 
-def _sampler(tuning: Tuning, number: int) -> optuna.samplers.BaseSampler:
+def _make_sampler(tuning: Tuning, number: int) -> optuna.samplers.BaseSampler:
     cls = _by_name("sampler", tuning.method.sampler, SAMPLERS, optuna.samplers)
     cls = PlainCmaEsSampler if cls is optuna.samplers.CmaEsSampler else cls
     options = dict(tuning.method.sampler_options or {})
     if "seed" in inspect.signature(cls).parameters:
         which = 0 if cls.__name__ in IN_ORDER else number
         options.setdefault("seed", derive(which, tuning.tuning_id) % 2**32)
-    sampler: optuna.samplers.BaseSampler = _made("sampler", cls, options)
+    sampler: optuna.samplers.BaseSampler = _construct("sampler", cls, options)
     return sampler
 
 
@@ -338,9 +338,8 @@ class PlainCmaEsSampler(optuna.samplers.CmaEsSampler):
 
     def _restore_optimizer(self, completed_trials: list[FrozenTrial]) -> Any:
         for trial in reversed(completed_trials):
-            parts = {k: v for k, v in trial.system_attrs.items() if k.startswith(self._attr_key_optimizer)}
-            if parts:
-                return plain_pickle.loads(bytes.fromhex(self._concat_optimizer_attrs(parts)))
+            if pickled := pickled_optimizer(self, trial):
+                return plain_pickle.loads(pickled)
         return None
 
 
@@ -354,9 +353,9 @@ def _blind_trials(tuning: Tuning) -> float:
     return int((tuning.method.sampler_options or {}).get(option, default))
 
 
-def _pruner(name: str, options: Mapping[str, Any] | None) -> optuna.pruners.BasePruner:
+def _make_pruner(name: str, options: Mapping[str, Any] | None) -> optuna.pruners.BasePruner:
     cls: type[optuna.pruners.BasePruner] = _by_name("pruner", name, PRUNERS, optuna.pruners)
-    return _made("pruner", cls, dict(options or {}))
+    return _construct("pruner", cls, dict(options or {}))
 
 
 def _by_name(kind: str, name: str, short: Mapping[str, str], module: Any) -> type[Any]:
@@ -367,7 +366,7 @@ def _by_name(kind: str, name: str, short: Mapping[str, str], module: Any) -> typ
     return cls
 
 
-def _made(kind: str, cls: type[Made], options: dict[str, Any]) -> Made:
+def _construct(kind: str, cls: type[Made], options: dict[str, Any]) -> Made:
     try:
         with warnings.catch_warnings(category=optuna.exceptions.ExperimentalWarning, action="ignore"):
             return cls(**options)

@@ -6,12 +6,15 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
 from bench.core.errors import CutShort, Pruned, StoreAway, UserError
 from bench.core.jobs import Emit, Stopped
+from bench.core.records.planned import PlannedRow
+from bench.core.records.results import Result
+from bench.core.records.searches import SearchRecord
 from bench.core.schema import Metric, Status
 from bench.core.spec import RunSpec
 from bench.planning.grouping import AT_MOST, possible
@@ -19,7 +22,7 @@ from bench.planning.searches import Tuning
 from bench.storage.places import Places
 from bench.tracking.log import RunLog
 from bench.tracking.plain import Tracking, search_name
-from bench.tracking.runs import Found, Tracker
+from bench.tracking.runs import Tracker
 from bench.tracking.store import patience
 from bench.training.heads.conditions import NotVectorizable
 from bench.training.run.execute import try_out
@@ -111,15 +114,15 @@ class Attempt:
 
 
 def run(
-    emit: Emit, tuning: Tuning, row: dict[str, Any], places: Places, tracking: Tracking, alone: bool = True
-) -> dict[str, Any]:
-    """Search to the end of the budget, or go on where an earlier process was stopped. -> status, error, metrics.
+    emit: Emit, tuning: Tuning, row: PlannedRow, places: Places, tracking: Tracking, alone: bool = True
+) -> Result:
+    """Search to the end of the budget, or go on where an earlier process was stopped.
 
     alone: no other worker shares the search, so all trials that wait for none are this one's.
     """
     tracker = Tracker(tracking.uri, tracking.experiment_id)
     parent = tracker.open_search(row, tuning)
-    facts = {key: row[key] for key in ("cell", "dataset", "n_per_class", "backbone", "strategy")}
+    facts = {key: getattr(row, key) for key in ("cell", "dataset", "n_per_class", "backbone", "strategy")}
     search = Search(tuning, tracking.optuna, study_name(tracking.study, row, tuning), facts, parent)
     at_most = AT_MOST if alone and possible(tuning.spec) else 1
 
@@ -131,20 +134,20 @@ def run(
         while trials := search.ask_together(at_most):
             _try(search, trials, begin, places)
     except (Stopped, KeyboardInterrupt):
-        with patience.farewell():
+        with patience.best_effort():
             search.give_up()
-        with patience.farewell():
+        with patience.best_effort():
             tracker.stop_search(parent)
         raise
     if not search.used_up:  # another worker is at its last trial, and will close the search
-        return {"status": Status.FINISHED, "error": None, "metrics": {}}
-    found = _found(search)
-    tracker.close_search(parent, tuning, found)
+        return Result(Status.FINISHED)
+    found = _end_of(search, parent)
+    tracker.close_search(parent, found)
     status = Status.FAILED if found.error else Status.FINISHED
-    return {"status": status, "error": found.error, "metrics": found.metrics, "chosen": found.chosen}
+    return Result(status, found.error, found.metrics(), found.chosen)
 
 
-def study_name(study: str, row: dict[str, Any], tuning: Tuning) -> str:
+def study_name(study: str, row: PlannedRow, tuning: Tuning) -> str:
     """Of the Optuna study; the identity at its end tells apart what looks alike."""
     return f"{study}: {search_name(row)} [{tuning.tuning_id}]"
 
@@ -163,7 +166,7 @@ def _try(search: Search, trials: Sequence[Any], begin: Callable[..., Attempt], p
             _try_together(search, trials, begin, first, places)
             return
     for trial in trials:
-        with _ended(search, [begin(trial, 1, alone)]) as (attempt,):
+        with _logging_ends(search, [begin(trial, 1, alone)]) as (attempt,):
             attempt.run(places)
 
 
@@ -174,7 +177,7 @@ def _try_together(
     first: Together | Exception,
     places: Places,
 ) -> None:
-    with _ended(search, []) as attempts:
+    with _logging_ends(search, []) as attempts:
         for trial in trials:
             attempts.append(begin(trial, len(trials)))
         try:
@@ -207,14 +210,14 @@ def _run_together(attempts: list[Attempt], first: Together, places: Places) -> N
 
 
 @contextmanager
-def _ended(search: Search, attempts: list[Attempt]) -> Iterator[list[Attempt]]:
+def _logging_ends(search: Search, attempts: list[Attempt]) -> Iterator[list[Attempt]]:
     """What came of them goes to both stores; if the worker is stopped meanwhile, MLflow hears that they were killed."""
     try:
         yield attempts
         for attempt in attempts:
             _end(search, attempt)
     except (Stopped, KeyboardInterrupt):
-        with patience.farewell():
+        with patience.best_effort():
             for attempt in attempts:
                 attempt.log.finish(Status.KILLED, {}, "stopped by the user")
         raise
@@ -249,21 +252,28 @@ def _status(error: Exception | None) -> Status:
     return Status.FAILED
 
 
-def _found(search: Search) -> Found:
+def _end_of(search: Search, parent: str) -> SearchRecord:
+    """The record of a search whose budget is used up; parent: MLflow's id of its run."""
     trials = search.within_budget()
-    seconds = sum(t.user_attrs["spent"]["seconds"] for t in trials)
     states = [t.state.name for t in trials]
-    metrics = {
-        Metric.TRIALS_COMPLETE: states.count("COMPLETE"),
-        Metric.TRIALS_PRUNED: states.count("PRUNED"),
-        Metric.TRIALS_FAILED: states.count("FAIL"),
-        Metric.TUNING_SECONDS: seconds,
-    }
+    end = SearchRecord(
+        search.tuning.tuning_id,
+        str(search.tuning.budget),
+        complete=states.count("COMPLETE"),
+        pruned=states.count("PRUNED"),
+        failed=states.count("FAIL"),
+        seconds=sum(t.user_attrs["spent"]["seconds"] for t in trials),
+        mlflow_run_id=parent,
+    )
     best = search.best()
     if best is None:
-        return Found({}, metrics, {}, f"none of {len(trials)} trials is complete: see their errors")
-    metrics |= {Metric.TUNED_VAL_ACCURACY: best.value, "chosen_trial": best.number}
+        return replace(end, error=f"none of {len(trials)} trials is complete: see their errors")
     default = next((t for t in trials if t.values and t.params == search.tuning.defaults), None)
-    if default:
-        metrics[Metric.DEFAULT_VAL_ACCURACY] = default.values[0]
-    return Found(best.params, metrics, search.importances())
+    return replace(
+        end,
+        chosen=best.params,
+        chosen_trial=best.number,
+        best=best.value,
+        default=default.values[0] if default else None,
+        importances=search.importances(),
+    )

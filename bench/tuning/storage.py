@@ -13,15 +13,15 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from bench.tracking.store.patience import patient, patiently
+from bench.tuning.compat import TrialModel, TrialSystemAttributeModel
 
 MADE, TAKEN = "bench:made", "bench:taken"
 """System attributes of a trial: marks of the call that made it, and of the one that took it from the queue."""
 
-TWICE_IS_ONCE = (
+IDEMPOTENT = (
     "create_new_study",  # the second time it exists already, which Optuna's `load_if_exists` knows how to take
     "get_all_studies",
     "get_study_directions",
@@ -55,17 +55,17 @@ class PatientStorage(optuna.storages.RDBStorage):
 
     def _get_prepared_new_trial(
         self, study_id: int, template_trial: FrozenTrial | None, session: Any
-    ) -> models.TrialModel:
+    ) -> TrialModel:
         """Within the transaction, in which no other trial of the study can be made. Optuna tries five times by itself.
 
         There is no public hook into it, and from outside one cannot tell what an earlier try has made.
         """
         assert template_trial
-        mark = models.TrialSystemAttributeModel
+        mark = TrialSystemAttributeModel
         made = (
-            session.query(models.TrialModel)
-            .join(mark, mark.trial_id == models.TrialModel.trial_id)
-            .filter(models.TrialModel.study_id == study_id, mark.key == MADE)
+            session.query(TrialModel)
+            .join(mark, mark.trial_id == TrialModel.trial_id)
+            .filter(TrialModel.study_id == study_id, mark.key == MADE)
             .filter(mark.value_json == f'"{template_trial.system_attrs[MADE]}"')
             .one_or_none()
         )
@@ -97,5 +97,5 @@ class PatientStorage(optuna.storages.RDBStorage):
         return patiently(once)
 
 
-for name in TWICE_IS_ONCE:
+for name in IDEMPOTENT:
     setattr(PatientStorage, name, patient(getattr(optuna.storages.RDBStorage, name)))

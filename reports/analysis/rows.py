@@ -9,7 +9,8 @@ from typing import Any
 
 from bench.core.schema import END_METRICS, Metric, Status, Tag
 from bench.storage.places import store_uri
-from bench.tracking.store import outcome, read_runs, study_document
+from bench.tracking.store import rows as outcome
+from bench.tracking.store.rows import read_runs, study_document
 
 Row = dict[str, Any]
 

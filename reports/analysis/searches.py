@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from bench.core.schema import IMPORTANCE, Metric, Purpose, Status, Tag
-from bench.tracking.store import outcome
+from bench.tracking.store import rows as outcome
 from reports.analysis.rows import Row
 from reports.analysis.stats import Mean, mean_of
 from reports.analysis.units import rounding_sd, units

@@ -15,16 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.jobs import Ended, Event, Job, Started
+from bench.core.records.planned import PlannedRow
+from bench.core.records.results import Result
+from bench.core.schema import Status
 
 
-def no_work(emit: Any, spec: Any, row: dict[str, Any], *rest: Any) -> dict[str, Any]:
+def no_work(emit: Any, spec: Any, row: PlannedRow, *rest: Any) -> Result:
     """A job like `bench.execution.worker.run`, with its arguments and a result like its own, without the work."""
     metrics = {f"metric_{i}": 0.5 for i in range(20)}
-    return {
-        "status": "finished",
-        "error": None,
-        "metrics": {**metrics, "test_accuracy": 0.5, "total_seconds": 1.0},
-    }
+    return Result(Status.FINISHED, metrics={**metrics, "test_accuracy": 0.5, "total_seconds": 1.0})
 
 
 class NoWork:
@@ -66,10 +65,10 @@ def resume(study: str, uri: str, *sets: str) -> None:
 
     preparation.ready = lambda *_: None
     preparation.prepare = lambda *_: (preparation.Remarks(), Failures())
-    driver._report = lambda *_: Path()
+    driver._write_report = lambda *_: Path()
     plan, uri = planned_study(Path(study), list(sets), uri)
     console.show_plan(out, state.read(plan, uri), 2)
-    driver.run_study(plan, uri, Stops, console.ConsoleView(out), Path())
+    driver.run_study(plan, uri, Stops, console.ConsoleDisplay(out), Path())
 
 
 def data(study: str, uri: str) -> None:
@@ -94,7 +93,7 @@ def schedule(study: str, uri: str, way: str) -> None:
     from bench.execution.queue import Queue
     from bench.execution.state import State
     from bench.storage.places import Places
-    from bench.tracking import leftovers  # noqa: F401, the driver's own import of MLflow is paid once
+    from bench.tracking import stale_runs  # noqa: F401, the driver's own import of MLflow is paid once
     from bench.tracking.plain import Tracking
 
     plan, _ = planned_study(Path(study), [], uri)
@@ -102,7 +101,7 @@ def schedule(study: str, uri: str, way: str) -> None:
     if executor.pool:  # its processes have started
         list(executor.run([Job(str(i), "", (None, {})) for i in range(8)]))
     now = State(plan, [], plan.runs, [], [], Estimator())
-    view = console.ConsoleView(Console(file=StringIO(), force_terminal=True))
+    view = console.ConsoleDisplay(Console(file=StringIO(), force_terminal=True))
     tracking = Tracking(uri, "1", False, "all")  # with checkpoints no runs are trained as one: a job each
     counts: Counter[str] = Counter()
     start = time.perf_counter(), time.process_time()

@@ -12,6 +12,7 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def fill(uri: str, path: Path, cache: Path) -> Plan:
     """Put every run of the study `path` into the store `uri` (SQLite file or PostgreSQL)."""
     plan = planning.make(loading.load(path, []), path, cache)
     experiment_id = experiment.open_store(uri, STUDY)
-    experiment.write_study(uri, experiment_id, plan.document() | {"command": "", "store": uri})
+    experiment.write_study(uri, experiment_id, replace(plan.document(), store=uri))
     location = f"{experiment_id}/runs"
     with _writer(uri) as write:
         for table, columns, rows in _tables(plan.runs, int(experiment_id), location):

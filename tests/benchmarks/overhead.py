@@ -20,16 +20,16 @@ def main(study: str, workers: str, uri: str | None = None) -> None:
     runs = [
         run
         for run in store.read_runs(store_uri(uri), study)
-        if run["tags"].get(Tag.PURPOSE) == "final" and run["status"] == "FINISHED"
+        if run.tags.get(Tag.PURPOSE) == "final" and run.mlflow_status == "FINISHED"
     ]
     inside = [  # what a run took from a cache is in its times, but was not computed in it
-        sum(run["metrics"][key] for key in WORK) - run["metrics"].get(Metric.CACHED_FEATURE_SECONDS, 0.0)
+        sum(run.metrics[key] for key in WORK) - run.metrics.get(Metric.CACHED_FEATURE_SECONDS, 0.0)
         for run in runs
     ]
-    starts, ends = ([run[key] / 1000 for run in runs] for key in ("start_time", "end_time"))
+    starts, ends = ([getattr(run, key) / 1000 for run in runs] for key in ("start_time", "end_time"))
     wall = (max(ends) - min(starts)) * int(workers)
     logged = [end - start - work for start, end, work in zip(starts, ends, inside, strict=True)]
-    prepare = [run["metrics"][Metric.PREPARE_SECONDS] for run in runs]
+    prepare = [run.metrics[Metric.PREPARE_SECONDS] for run in runs]
     print(
         f"{len(runs)} runs, median {median(inside):.2f} s of work, {wall:.1f} worker-seconds from first start to last end"
     )

@@ -43,7 +43,7 @@ def pretrained(n: int) -> Found:
     """All measures on the network that was pretrained on the source."""
     return {
         s: [
-            measure_dataset(blend(s, draw, n), {n: n}, PRETRAINED, 0, SIZE, PLACES)[0]["values"]
+            measure_dataset(blend(s, draw, n), {n: n}, PRETRAINED, 0, SIZE, PLACES)[0].values
             for draw in DRAWS
         ]
         for s in KNOB

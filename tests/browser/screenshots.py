@@ -57,8 +57,8 @@ def main(folder: Path) -> None:
     path = chromium.find() or sys.exit("no browser")
     uri = f"sqlite:///{folder.resolve() / 'mlflow.db'}"
     experiment = store.experiment_ids(uri)["tour"]
-    (study,) = (r for r in store.read_runs(uri, "tour") if r["tags"][Tag.PURPOSE] == Purpose.STUDY)
-    report = artifact_page(experiment, study["mlflow_run_id"], f"{ARTIFACT_REPORT}/report.html")
+    (study,) = (r for r in store.read_runs(uri, "tour") if r.tags[Tag.PURPOSE] == Purpose.STUDY)
+    report = artifact_page(experiment, study.mlflow_run_id, f"{ARTIFACT_REPORT}/report.html")
     with (
         mlflow_server(uri, folder) as url,
         chromium.launched(path) as browser,

@@ -114,10 +114,10 @@ def filter_by(page: Page, text: str) -> None:
 
 
 def test_the_runs_of_a_study_are_listed(page: Page, uri: str) -> None:
-    runs = [run for run in store.read_runs(uri, "shown") if run["tags"]["purpose"] != "trial"]
+    runs = [run for run in store.read_runs(uri, "shown") if run.tags["purpose"] != "trial"]
     for run in runs:
-        expect(page.get_by_role("link", name=run["name"], exact=True)).to_be_visible()
-    assert len({run["name"] for run in runs}) == len(runs), "names tell runs apart"
+        expect(page.get_by_role("link", name=run.name, exact=True)).to_be_visible()
+    assert len({run.name for run in runs}) == len(runs), "names tell runs apart"
 
 
 def test_the_notes_filter_of_a_cell_shows_that_cell(page: Page, uri: str) -> None:
@@ -125,9 +125,9 @@ def test_the_notes_filter_of_a_cell_shows_that_cell(page: Page, uri: str) -> Non
     text = page.locator("code", has_text="tags.cell").first.inner_text()
     (cell,) = re.findall(r'tags\.cell = "([\w-]+)"', text)
     wanted = [
-        run["name"]
+        run.name
         for run in store.read_runs(uri, "shown")
-        if run["tags"]["purpose"] == "final" and run["tags"]["cell"] == cell
+        if run.tags["purpose"] == "final" and run.tags["cell"] == cell
     ]
     unfold_note(page)  # and folds it again
     filter_by(page, text)
@@ -139,12 +139,12 @@ def test_the_notes_filters_find_what_they_promise(uri: str) -> None:
     from mlflow import MlflowClient
 
     client, runs = MlflowClient(uri), store.read_runs(uri, "shown")
-    by_purpose = Counter(run["tags"]["purpose"] for run in runs)
+    by_purpose = Counter(run.tags["purpose"] for run in runs)
     assert by_purpose == {"study": 1, "tuning": 2, "trial": 6, "final": 6}
-    document = store.study_document(uri, "shown")
+    study = store.read_study(uri, "shown")
     found = {
         question: len(client.search_runs([store.experiment_ids(uri)["shown"]], text))
-        for question, text, _ in note.filters_of(document)
+        for question, text, _ in note.filters_of(study)
     }
     assert found == {
         "Which runs count?": 6,
@@ -184,8 +184,8 @@ def test_trials_are_nested_under_their_search(page: Page, uri: str) -> None:
 
 
 def test_comparing_two_runs_shows_parameters_and_metrics(page: Page, uri: str) -> None:
-    chosen = [run for run in store.read_runs(uri, "shown") if run["tags"].get("setting") == "tuned"]
-    chosen = [run for run in chosen if run["tags"]["purpose"] == "final"]
+    chosen = [run for run in store.read_runs(uri, "shown") if run.tags.get("setting") == "tuned"]
+    chosen = [run for run in chosen if run.tags["purpose"] == "final"]
     filter_by(page, views.TUNED)
     expect(names(page)).to_have_count(2)
     for number in range(2):
@@ -195,7 +195,7 @@ def test_comparing_two_runs_shows_parameters_and_metrics(page: Page, uri: str) -
     rate = page.get_by_role("row", name="hyperparameter.full.lr")
     for run in chosen:
         expect(
-            rate.get_by_role("cell", name=run["params"]["hyperparameter.full.lr"], exact=True)
+            rate.get_by_role("cell", name=run.params["hyperparameter.full.lr"], exact=True)
         ).to_be_attached()
     for metric in ("test_accuracy", "peak_memory_bytes"):
         expect(page.get_by_role("grid").get_by_role("link", name=metric, exact=True)).to_be_attached()

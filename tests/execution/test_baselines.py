@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bench.core.jobs import Ended, Job
+from bench.core.records.runs import RunRecord
 from bench.core.schema import Metric, Tag
 from bench.execution import baselines, driver, state, worker
 from bench.execution.baselines import Baselines, key_of
@@ -18,7 +19,7 @@ from bench.planning import load, plan
 from bench.planning.plan import Plan
 from bench.storage.places import Places
 from bench.tracking import store
-from tests.support.views import Says
+from tests.support.displays import Says
 
 STUDY = """
 name: scored
@@ -53,12 +54,12 @@ def call(folder: Path) -> driver.Summary:
     return driver.run_study(made(folder), uri(folder), InlineExecutor, Says(), None)  # type: ignore[arg-type]
 
 
-def finished(folder: Path) -> list[dict[str, Any]]:
+def finished(folder: Path) -> list[RunRecord]:
     return store.read_runs(uri(folder), "scored", tagged={Tag.STATUS: ["finished"], Tag.PURPOSE: ["final"]})
 
 
 def scored(folder: Path) -> list[bool]:
-    return [Metric.NCM_TEST_ACCURACY in run["metrics"] for run in finished(folder)]
+    return [Metric.NCM_TEST_ACCURACY in run.metrics for run in finished(folder)]
 
 
 def test_every_finished_run_has_its_score_and_none_computed_it(
@@ -83,9 +84,9 @@ def test_every_finished_run_has_its_score_and_none_computed_it(
     assert order[0] == "run", "a run is begun before"
     by_condition: dict[Any, set[float]] = {}
     for run_ in finished(tmp_path):
-        tags = run_["tags"]
+        tags = run_.tags
         key = tags[Tag.N_PER_CLASS], tags[Tag.SEED]
-        by_condition.setdefault(key, set()).add(run_["metrics"][Metric.NCM_TEST_ACCURACY])
+        by_condition.setdefault(key, set()).add(run_.metrics[Metric.NCM_TEST_ACCURACY])
     assert len(by_condition) == 4 and all(len(values) == 1 for values in by_condition.values())
     order.clear()
     assert call(tmp_path).counts == {} and not order, "a second call does nothing"
@@ -154,5 +155,5 @@ def test_the_key_is_of_all_that_decides_the_score(tmp_path: Path) -> None:
 def test_out_of_memory_is_no_score(tmp_path: Path) -> None:
     own = Baselines(Places(tmp_path, tmp_path))
     job = Job("unchanged:abc", baselines.FUNCTION, (), "x")
-    assert own.over(Ended(job, 0, result=None)) == "out of memory" and not own.found
-    assert own.over(Ended(job, 0, result=0.0)) is None and own.found == {"abc": 0.0}
+    assert own.take_in(Ended(job, 0, result=None)) == "out of memory" and not own.found
+    assert own.take_in(Ended(job, 0, result=0.0)) is None and own.found == {"abc": 0.0}

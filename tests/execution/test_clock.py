@@ -8,13 +8,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
 from bench.core import processes
 from bench.core.processes import alive, process_mark
+from bench.core.records.runs import RunRecord
+from bench.core.records.searches import SearchRecord
 from bench.core.schema import Metric, Status, Tag
 from bench.execution import driver
 from bench.execution.executors.inline import InlineExecutor
@@ -25,9 +26,9 @@ from bench.tracking.store import outcome
 from bench.training.run.execute import execute
 from reports.analysis.rows import read
 from tests.conftest import ROOT
+from tests.support.displays import Says
 from tests.support.faults import STUDY, can_mount
 from tests.support.specs import SPEC
-from tests.support.views import Says
 
 HOURS = 3600.0
 
@@ -67,26 +68,26 @@ def test_a_study_under_a_jumping_clock_is_done_once_and_reported(
     for _ in range(2):  # the second has nothing to do
         summary = driver.run_study(planned, uri, InlineExecutor, Says(), tmp_path / "out")
         assert summary.exit_code == 0
-    final = [run for run in store.read_runs(uri, "faulty") if run["tags"][Tag.PURPOSE] == "final"]
-    assert len(final) == len(planned.runs) == len({run["tags"][Tag.RUN_ID] for run in final})
-    assert {run["status"] for run in final} == {"FINISHED"}
+    final = [run for run in store.read_runs(uri, "faulty") if run.tags[Tag.PURPOSE] == "final"]
+    assert len(final) == len(planned.runs) == len({run.tags[Tag.RUN_ID] for run in final})
+    assert {run.mlflow_status for run in final} == {"FINISHED"}
     for run in final:
         history = store.metric_history(uri, "faulty", [Metric.TRAIN_LOSS])
-        own = [value["value"] for value in history if value["mlflow_run_id"] == run["mlflow_run_id"]]
-        assert len(own) == 2 and run["metrics"][Metric.TRAIN_LOSS] == own[-1]
+        own = [value.value for value in history if value.mlflow_run_id == run.mlflow_run_id]
+        assert len(own) == 2 and run.metrics[Metric.TRAIN_LOSS] == own[-1]
     assert {row["status"] for row in read("faulty", uri).rows} == {"finished"}
 
 
-def tried(status: Status, start: float, mlflow_status: str = "FAILED") -> dict[str, Any]:
+def tried(status: Status, start: int, mlflow_status: str = "FAILED") -> RunRecord:
     tags = {Tag.STATUS: str(status)}
-    return {"status": mlflow_status, "start_time": start, "mlflow_run_id": status, "tags": tags}
+    return RunRecord(str(status), "", mlflow_status, start, None, "", tags, {}, {})
 
 
 def test_what_became_of_a_run_is_no_matter_of_start_times() -> None:
     """The clock was set back between a failed try and the next one."""
-    failed, killed = tried(Status.FAILED, 900.0), tried(Status.KILLED, 950.0)
-    diverged, running = tried(Status.DIVERGED, 100.0), tried(Status.RUNNING, 200.0, "RUNNING")
-    finished = tried(Status.FINISHED, 50.0, "FINISHED")
+    failed, killed = tried(Status.FAILED, 900), tried(Status.KILLED, 950)
+    diverged, running = tried(Status.DIVERGED, 100), tried(Status.RUNNING, 200, "RUNNING")
+    finished = tried(Status.FINISHED, 50, "FINISHED")
     for runs, expected in (
         ([failed, finished, diverged], finished),
         ([failed, diverged, killed], diverged),
@@ -102,7 +103,7 @@ def test_the_end_of_a_search_that_was_taken_up_again_is_its_last(
 ) -> None:
     """MLflow takes the latest time for the last value of a step; the second end is hours before the first."""
     from bench.tracking import experiment
-    from bench.tracking.runs import Found, Tracker
+    from bench.tracking.runs import Tracker
 
     (tmp_path / "faulty.yaml").write_text(STUDY + "tune: {trials: 2}\n")
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
@@ -113,10 +114,10 @@ def test_the_end_of_a_search_that_was_taken_up_again_is_its_last(
     for accuracy, shift in ((0.5, 0.0), (0.7, -5 * HOURS)):
         monkeypatch.setattr(time, "time", lambda shift=shift: real() + shift)
         run_id = tracker.open_search(run.row(), run.tuning)
-        metrics = {Metric.TUNED_VAL_ACCURACY: accuracy, Metric.TUNING_SECONDS: 1.0}
-        tracker.close_search(run_id, run.tuning, Found({}, metrics, {}))
+        end = SearchRecord(run.tuning.tuning_id, "2 trials", best=accuracy, seconds=1.0)
+        tracker.close_search(run_id, end)
     (search,) = store.read_runs(uri, "faulty")
-    assert search["metrics"][Metric.TUNED_VAL_ACCURACY] == 0.7
+    assert search.metrics[Metric.TUNED_VAL_ACCURACY] == 0.7
 
 
 def test_a_mark_outlives_a_clock_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -145,7 +145,7 @@ from bench.tracking import store
 from bench.execution.executors.inline import InlineExecutor
 from bench.storage.files import disk_full
 from bench.planning import load, plan
-from tests.support.views import Says
+from tests.support.displays import Says
 
 here, cache = Path.cwd(), Path(sys.argv[1])
 uri, said = f"sqlite:///{here}/mlflow.db", {}
@@ -159,9 +159,9 @@ def run(name):
     except Exception as error:
         said[name] = f"{type(error).__name__}: {disk_full(error)}"
     if (here / "mlflow.db").exists():
-        runs = [r for r in store.read_runs(uri, "faulty") if r["tags"].get("purpose") == "final"]
-        said[name + ", runs"] = Counter(r["tags"]["bench.status"] for r in runs)
-        said[name + ", errors"] = sorted({r["tags"].get("bench.error", "") for r in runs})
+        runs = [r for r in store.read_runs(uri, "faulty") if r.tags.get("purpose") == "final"]
+        said[name + ", runs"] = Counter(r.tags["bench.status"] for r in runs)
+        said[name + ", errors"] = sorted({r.tags.get("bench.error", "") for r in runs})
     else:
         said[name + ", runs"] = None
 

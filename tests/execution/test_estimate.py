@@ -6,11 +6,12 @@ import random
 
 import pytest
 
+from bench.core.records.planned import PlannedRow
 from bench.execution.estimate import Estimator
 
 
-def row(dataset: str, n: int, backbone: str, strategy: str) -> dict[str, object]:
-    return {"dataset": dataset, "n_per_class": n, "backbone": backbone, "strategy": strategy, "seed": 0}
+def row(dataset: str, n: int, backbone: str, strategy: str) -> PlannedRow:
+    return PlannedRow("-", dataset, "similar", "small", "similar-small", n, backbone, strategy, 0)
 
 
 def test_the_likest_finished_runs_speak() -> None:

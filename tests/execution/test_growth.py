@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from bench.core.jobs import Job
 from bench.execution import state
 from bench.planning import load as loading
 from bench.planning import plan as planning
-from bench.tracking import experiment, leftovers, store
+from bench.tracking import experiment, stale_runs, store
 from bench.tracking.store.sql import Select
 from reports.analysis.rows import read
 from reports.analysis.study import Analysis
@@ -59,7 +60,7 @@ def test_the_made_store_is_like_a_real_one(stores: dict[int, tuple[Path, str]]) 
     now = state.read(made(path), uri)
     assert (len(now.done), len(now.missing)) == (FEW, 0)
     runs = store.read_runs(uri, STUDY, tagged={"purpose": ["final"]})
-    assert {(len(run["params"]), len(run["metrics"])) for run in runs} == {(50, 30)}
+    assert {(len(run.params), len(run.metrics)) for run in runs} == {(50, 30)}
     assert {row["status"] for row in read(STUDY, uri).rows} == {"finished"}
 
 
@@ -102,8 +103,8 @@ def test_queries_do_not_grow_with_the_runs(
         plan = made(path)
         asked.clear()
         state.read(plan, uri)
-        leftovers.reap(uri, STUDY)
-        study = {**plan.document(), "command": "", "store": uri}
+        stale_runs.mark_killed(uri, STUDY)
+        study = replace(plan.document(), store=uri)
         experiment._tag_settings(None, uri, study)  # type: ignore[arg-type]  # nothing changed: no request
         read(STUDY, uri)
         counts[runs] = len(asked)
@@ -119,9 +120,9 @@ def test_the_driver_spends_as_little_on_a_run_of_many(
     stores: dict[int, tuple[Path, str]], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "bench.cli.console.ConsoleView.event", lambda *_: None
+        "bench.cli.console.ConsoleDisplay.event", lambda *_: None
     )  # rich's, the same for each: see the benchmark
-    monkeypatch.setattr("bench.cli.console.ConsoleView.finished", lambda *_: None)
+    monkeypatch.setattr("bench.cli.console.ConsoleDisplay.finished", lambda *_: None)
     each = {}
     for runs, (path, uri) in stores.items():
         growth_probes.schedule(str(path), uri, "driver")
@@ -134,4 +135,4 @@ def test_jobs_of_the_measure_are_like_real_ones() -> None:
     (event,) = [
         e for e in growth_probes.NoWork().run([Job("a", "", (None, {}, None, None))]) if hasattr(e, "result")
     ]
-    assert json.dumps(event.result["metrics"]) and event.result["status"] == "finished"
+    assert json.dumps(event.result.metrics) and event.result.status == "finished"

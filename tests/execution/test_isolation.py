@@ -25,7 +25,7 @@ from bench.tracking import store
 from reports.analysis.rows import read
 from tests.support import lethal
 from tests.support.commands import bench
-from tests.support.views import Quiet
+from tests.support.displays import Quiet
 
 STUDY = """
 name: parts
@@ -171,7 +171,7 @@ def test_a_traceback_is_kept_with_the_runs_that_it_failed(
     monkeypatch.setattr(worker, "usable_model", crash_if(lambda b, *_: b.label == "bad", worker.usable_model))
     call(made(tmp_path), tmp_path)
     runs = store.read_runs(f"sqlite:///{tmp_path / 'mlflow.db'}", "parts", tagged={Tag.STATUS: ["failed"]})
-    files = [list(Path(run["artifact_uri"].removeprefix("file://")).glob("traceback.txt")) for run in runs]
+    files = [list(Path(run.artifact_uri.removeprefix("file://")).glob("traceback.txt")) for run in runs]
     assert len(files) == 4 and all(
         "in crash_if" not in file.read_text() and "MemoryError" in file.read_text() for (file,) in files
     )
@@ -218,13 +218,13 @@ def test_measures_that_crash_are_missing_with_the_reason_and_taken_by_the_next_c
     assert summary.exit_code == 0 and {row["status"] for row in rows} == {"finished"}
     why = "measuring failed: MemoryError: no room for it"
     assert f"transferability of fine on bad: missing: {why}" in view.said
-    fine = store.study_document(uri, "parts")["datasets"][0]
-    assert {m["backbone"] for m in fine["measures"]} == {"good"} and fine["measured"]["bad"]["missing"] == why
+    fine = store.read_study(uri, "parts").datasets[0]
+    assert {m.backbone for m in fine.measures} == {"good"} and fine.measured["bad"].missing == why
 
     summary, view, _ = call(planned, tmp_path)
-    fine = store.study_document(uri, "parts")["datasets"][0]
-    assert summary.counts == {} and {m["backbone"] for m in fine["measures"]} == {"good", "bad"}
-    assert fine["measured"]["bad"]["missing"] is None
+    fine = store.read_study(uri, "parts").datasets[0]
+    assert summary.counts == {} and {m.backbone for m in fine.measures} == {"good", "bad"}
+    assert fine.measured["bad"].missing is None
 
 
 def test_all_that_is_wrong_is_named_at_once(tmp_path: Path) -> None:

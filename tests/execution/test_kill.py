@@ -73,7 +73,7 @@ class Kills:
 
 
 def _running(folder: Path) -> bool:
-    return any(run["status"] == "RUNNING" for run in final_runs(folder))
+    return any(run.mlflow_status == "RUNNING" for run in final_runs(folder))
 
 
 def _children(driver: subprocess.Popen[bytes]) -> list[psutil.Process]:
@@ -85,9 +85,9 @@ def _children(driver: subprocess.Popen[bytes]) -> list[psutil.Process]:
 def _busy(driver: subprocess.Popen[bytes], folder: Path) -> list[psutil.Process]:
     """Workers of this driver that have a run under way."""
     pids = {
-        int(run["tags"].get(Tag.PID, "0").partition(":")[0])
+        int(run.tags.get(Tag.PID, "0").partition(":")[0])
         for run in final_runs(folder)
-        if run["status"] == "RUNNING"
+        if run.mlflow_status == "RUNNING"
     }
     return [child for child in _children(driver) if child.pid in pids]
 
@@ -116,9 +116,9 @@ def check(folder: Path, undisturbed: Path) -> None:
         if start(folder).wait(300) == 0:
             break
     runs = final_runs(folder)
-    finished = Counter(run["tags"][Tag.RUN_ID] for run in runs if run["status"] == "FINISHED")
+    finished = Counter(run.tags[Tag.RUN_ID] for run in runs if run.mlflow_status == "FINISHED")
     assert set(finished.values()) == {1}, "a run was done twice"
-    assert not [run for run in runs if run["status"] == "RUNNING"], "a run is left RUNNING"
+    assert not [run for run in runs if run.mlflow_status == "RUNNING"], "a run is left RUNNING"
     assert numbers(folder) == numbers(undisturbed)
 
 

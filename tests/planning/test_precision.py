@@ -12,6 +12,7 @@ import torch
 
 from bench.core import devices
 from bench.core.devices import Processor
+from bench.core.records.runs import RunRecord
 from bench.core.schema import Tag
 from bench.core.spec import BackboneSpec, DatasetSpec, TrainSpec
 from bench.data.images import ImageSet
@@ -30,9 +31,9 @@ from bench.training.precision_timing import HOPELESS, PILOT, SECONDS, compare
 from bench.training.run.ingredients import prepare_dataset
 from reports.sections import protocol
 from tests.conftest import TINY_STUDY
+from tests.support.displays import Says
 from tests.support.specs import SPEC
 from tests.support.strategy_samples import TRAIN, composed, make_trainer
-from tests.support.views import Says
 
 AUTO = TINY_STUDY.replace("precision: fp32, ", "")
 OLD_ID = "d5ae21827680cca0"
@@ -226,18 +227,18 @@ def test_searches_and_teachers_follow(tmp_path: Path) -> None:
     assert teaching == {"bf16"}
 
 
-def run(planned: plan.Plan, folder: Path) -> tuple[list[str], list[dict[str, Any]]]:
+def run(planned: plan.Plan, folder: Path) -> tuple[list[str], list[RunRecord]]:
     view, uri = Says(), f"sqlite:///{folder / 'mlflow.db'}"
     summary = driver.run_study(planned, uri, InlineExecutor, view, folder / "out")
     assert summary.exit_code == 0
-    return view.said, [r for r in store.read_runs(uri, "tiny") if r["tags"][Tag.PURPOSE] == "final"]
+    return view.said, [r for r in store.read_runs(uri, "tiny") if r.tags[Tag.PURPOSE] == "final"]
 
 
 def test_a_study_measures_once_and_its_runs_say_what_they_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_report = driver._report
-    monkeypatch.setattr(driver, "_report", lambda *_: None)
+    write_report = driver._write_report
+    monkeypatch.setattr(driver, "_write_report", lambda *_: None)
     monkeypatch.setattr(Measures, "jobs", lambda *_: [])  # of similarity, which take most of the time
     monkeypatch.setattr(Measures, "settled", True)
     few = (
@@ -247,25 +248,25 @@ def test_a_study_measures_once_and_its_runs_say_what_they_used(
         "train.epochs=1",
     )
     _, first = run(made(tmp_path, TINY_STUDY, *few, "seeds=1"), tmp_path)
-    assert {r["tags"][Tag.PRECISION] for r in first} == {"fp32"} and len(first) == 2
+    assert {r.tags[Tag.PRECISION] for r in first} == {"fp32"} and len(first) == 2
     monkeypatch.setattr(precision_timing, "measure", None)
     _, runs = run(made(tmp_path, AUTO, *few, "seeds=1"), tmp_path)
     assert len(runs) == 2, "nothing to run, nothing measured"
 
     monkeypatch.setattr(precision_timing, "measure", lambda *_: Timing(1.7, 1.0, 16))
-    monkeypatch.setattr(driver, "_report", write_report)
+    monkeypatch.setattr(driver, "_write_report", write_report)
     said, runs = run(made(tmp_path, AUTO, *few), tmp_path)
     assert "test_resnet: precision bf16 (a step in bf16 is 1.70 x as fast here)" in said
     assert any(line.startswith("2 stored run(s) in fp32 do not count") for line in said)
-    new = [r for r in runs if r["tags"][Tag.PRECISION] == "bf16"]
-    assert len(new) == 4 and {r["params"]["train.precision"] for r in new} == {"bf16"}
-    assert {r["tags"][Tag.STRATEGY] for r in new} == {"linear_probe", "full + head_x10"}
+    new = [r for r in runs if r.tags[Tag.PRECISION] == "bf16"]
+    assert len(new) == 4 and {r.params["train.precision"] for r in new} == {"bf16"}
+    assert {r.tags[Tag.STRATEGY] for r in new} == {"linear_probe", "full + head_x10"}
     report = (tmp_path / "out" / "tiny" / "report.md").read_text()
     assert "`auto`: `bf16` on `test_resnet` (a step in bf16 is 1.70 x as fast here)" in report
     assert "precision: bf16 (4 runs)" in report
 
     monkeypatch.setattr(precision_timing, "measure", None)  # the choice is kept
-    monkeypatch.setattr(driver, "_report", lambda *_: None)
+    monkeypatch.setattr(driver, "_write_report", lambda *_: None)
     said, again = run(made(tmp_path, AUTO, *few, "seeds=3"), tmp_path)
     assert len(again) == len(runs) + 2 and not any("precision" in line for line in said)
 

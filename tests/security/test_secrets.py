@@ -145,22 +145,22 @@ def test_no_file_holds_a_secret(finished: Finished) -> None:
 
 def test_a_crash_is_told_without_them(finished: Finished) -> None:
     """They are taken out, and the message is kept."""
-    runs = [r for r in store.read_runs(finished.uri, "hostile") if r["tags"].get(Tag.STATUS) == "failed"]
+    runs = [r for r in store.read_runs(finished.uri, "hostile") if r.tags.get(Tag.STATUS) == "failed"]
     assert runs and "cannot reach" in finished.said
     for run in runs:
-        assert "cannot reach" in run["tags"][Tag.ERROR] and "postgresql://…@" in run["tags"][Tag.ERROR]
+        assert "cannot reach" in run.tags[Tag.ERROR] and "postgresql://…@" in run.tags[Tag.ERROR]
     traces = list(finished.folder.rglob("traceback.txt"))
     assert len(traces) == len(runs) and all("RuntimeError" in t.read_text() for t in traces)
 
 
 def test_the_command_is_told_without_them(finished: Finished) -> None:
-    command = store.study_document(finished.uri, "hostile")["command"]
+    command = store.read_study(finished.uri, "hostile").command
     assert "run study.yaml" in command and "tune.storage=postgresql://" in command and "argv" not in command
 
 
 def test_mlflow_logs_no_address_of_the_repository(finished: Finished) -> None:
     for run in store.read_runs(finished.uri, "hostile"):
-        assert "mlflow.source.git.repoURL" not in run["tags"]
+        assert "mlflow.source.git.repoURL" not in run.tags
 
 
 class Tags(html.parser.HTMLParser):

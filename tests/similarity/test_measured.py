@@ -32,20 +32,20 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
 
 def test_all_measures_of_every_size_and_the_source_free_ones_without_a_source(places: Places) -> None:
     small, large = measure_dataset(FINE, SIZES, BACKBONE, 0, 32, places)
-    assert (small["backbone"], small["n_per_class"], small["images"], small["classes"]) == ("net", 3, 30, 10)
-    assert set(small["values"]) == set(large["values"]) == set(MEASURES)
-    assert small["values"][Measure.FRECHET_STEM] == large["values"][Measure.FRECHET_STEM]
-    assert small["values"][Measure.LOGME] != large["values"][Measure.LOGME]
+    assert (small.backbone, small.n_per_class, small.images, small.classes) == ("net", 3, 30, 10)
+    assert set(small.values) == set(large.values) == set(MEASURES)
+    assert small.values[Measure.FRECHET_STEM] == large.values[Measure.FRECHET_STEM]
+    assert small.values[Measure.LOGME] != large.values[Measure.LOGME]
     (alone,) = measure_dataset(FINE, {3: 3}, RANDOM, 0, 32, places)
-    assert set(alone["values"]) == {Measure.LOGME, Measure.H_SCORE, Measure.KNN, Measure.PROBE}
-    assert "unavailable" in alone["missing"][Measure.EMD] and "classifier" in alone["missing"][Measure.LEEP]
+    assert set(alone.values) == {Measure.LOGME, Measure.H_SCORE, Measure.KNN, Measure.PROBE}
+    assert "unavailable" in alone.missing[Measure.EMD] and "classifier" in alone.missing[Measure.LEEP]
 
 
 def test_the_stem_distance_is_the_one_that_cells_are_told_apart_by(places: Places) -> None:
     train = TrainSpec(image_size=32)
     spec = RunSpec(FINE, 3, BACKBONE, StrategySpec(PartSpec("full"), PartSpec("uniform")), 0, train)
     (found, _) = measure_dataset(FINE, SIZES, BACKBONE, 0, 32, places)
-    assert found["values"][Measure.FRECHET_STEM] == pytest.approx(measure_similarity(spec, places))
+    assert found.values[Measure.FRECHET_STEM] == pytest.approx(measure_similarity(spec, places))
 
 
 def test_measures_are_found_again_and_belong_to_their_seed(
@@ -53,12 +53,12 @@ def test_measures_are_found_again_and_belong_to_their_seed(
 ) -> None:
     first = measure_dataset(FINE, SIZES, RANDOM, 0, 32, places)
     other = measure_dataset(FINE, SIZES, RANDOM, 1, 32, places)
-    assert first[0]["values"] != other[0]["values"]
+    assert first[0].values != other[0].values
     monkeypatch.setattr(measuring, "make_model", None)  # nothing is computed again
     renamed = replace(RANDOM, label="again")
     again = measure_dataset(FINE, SIZES, renamed, 0, 32, places)
-    assert [entry["values"] for entry in again] == [entry["values"] for entry in first]
-    assert again[0]["backbone"] == "again"
+    assert [entry.values for entry in again] == [entry.values for entry in first]
+    assert again[0].backbone == "again"
 
 
 def test_test_images_are_not_looked_at(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:

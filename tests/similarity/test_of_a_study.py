@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 
 from bench.cli import main as cli
 from bench.core.jobs import Ended
+from bench.core.records.measures import MeasuresRecord
+from bench.core.records.study import StudyRecord
 from bench.core.schema import MEASURES, Measure
 from bench.execution import similarity as similarity
 from bench.execution.executors.inline import InlineExecutor
@@ -19,7 +21,7 @@ from bench.execution.pending_measures import Measures
 from bench.planning import load, plan
 from bench.storage.places import Places
 from tests.conftest import TINY_STUDY
-from tests.support.views import Quiet
+from tests.support.displays import Quiet
 
 
 @pytest.fixture(scope="module")
@@ -35,32 +37,32 @@ def made(folder: Path) -> plan.Plan:
     return plan.make(load.load(path), path, folder / "cache")
 
 
+def stored(study: StudyRecord) -> StudyRecord:
+    """As the store gives it back."""
+    return StudyRecord.from_json(json.loads(json.dumps(study.to_json(), allow_nan=False)))
+
+
 def test_they_enter_the_document_and_are_found_again(made: plan.Plan) -> None:
     places = Places(made.base, made.cache)
-    entries = similarity.of_study(made, InlineExecutor(), Quiet())
+    entries = similarity.measure_study(made, InlineExecutor(), Quiet())
     measures = Measures.of(made, places)
-    document = made.document()
-    measures.enter(document)
-    document = json.loads(json.dumps(document, allow_nan=False))
-    fine, glyph = (entry["measures"] for entry in document["datasets"])
-    labels = [entry["label"] for entry in document["datasets"]]
-    assert [{"dataset": labels[0], **m} for m in fine] + [
-        {"dataset": labels[1], **m} for m in glyph
-    ] == entries
-    places_found = {(e["dataset"], e["n_per_class"], e["backbone"]) for e in entries}
-    assert places_found == {(r["dataset"], r["n_per_class"], r["backbone"]) for r in document["plan"]}
-    assert len(entries) == 3 and all(set(m["values"]) == set(MEASURES) for m in [*fine, *glyph])
-    assert fine[0]["values"][Measure.FRECHET_STEM] < glyph[0]["values"][Measure.FRECHET_STEM]
+    study = stored(measures.entered(made.document()))
+    fine, glyph = (entry.measures for entry in study.datasets)
+    labels = [entry.label for entry in study.datasets]
+    assert [(labels[0], m) for m in fine] + [(labels[1], m) for m in glyph] == entries
+    places_found = {(dataset, e.n_per_class, e.backbone) for dataset, e in entries}
+    assert places_found == {(r.dataset, r.n_per_class, r.backbone) for r in study.plan}
+    assert len(entries) == 3 and all(set(m.values) == set(MEASURES) for m in [*fine, *glyph])
+    assert fine[0].values[Measure.FRECHET_STEM] < glyph[0].values[Measure.FRECHET_STEM]
 
     elsewhere = replace(places, cache=made.cache.with_name("another"))
-    again = made.document()
-    found = Measures.of(made, elsewhere, document)  # of the stored study, where the cache is gone
-    found.enter(again)
-    assert found.settled and [e["measures"] for e in again["datasets"]] == [fine, glyph]
+    found = Measures.of(made, elsewhere, study)  # of the stored study, where the cache is gone
+    again = found.entered(made.document())
+    assert found.settled and [e.measures for e in again.datasets] == [fine, glyph]
     nothing = Measures.of(made, elsewhere)
     assert len(nothing.missing) == 2 and not nothing.settled
     other = plan.make(load.load(made.path, ["train.image_size=16"]), made.path, made.cache)
-    assert len(Measures.of(other, elsewhere, document).missing) == 2, (
+    assert len(Measures.of(other, elsewhere, study).missing) == 2, (
         "those of other images are not taken for them"
     )
 
@@ -71,11 +73,9 @@ def test_what_does_not_allow_it_is_final_and_what_crashes_is_tried_again(
     places = Places(made.base, tmp_path)
     first = Measures.of(made, places)
     one, other = first.jobs(Failures())
-    first.over(Ended(one, 0, user_error="no features"))
-    first.over(Ended(other, 0, crash="Traceback ...\nMemoryError: too much"))
-    document = made.document()
-    first.enter(document)
-    again = Measures.of(made, places, json.loads(json.dumps(document)))
+    first.take_in(Ended(one, 0, user_error="no features"))
+    first.take_in(Ended(other, 0, crash="Traceback ...\nMemoryError: too much"))
+    again = Measures.of(made, places, stored(first.entered(made.document())))
     assert [m.why for m in again.missing.values()] == [
         "no features",
         "measuring failed: MemoryError: too much",
@@ -106,15 +106,13 @@ def test_the_command_prints_tables_and_json(folder: Path, monkeypatch: pytest.Mo
 
 
 def test_reasons_are_gathered() -> None:
-    entry = {"dataset": "a", "backbone": "b", "images": 4, "values": {"logme": 0.5}}
+    few = {"emd_similarity": "no source", "knn_accuracy": "too few"}
     entries = [
-        {**entry, "n_per_class": 1, "missing": {"emd_similarity": "no source", "knn_accuracy": "too few"}},
-        {
-            **entry,
-            "n_per_class": 9,
-            "missing": {"emd_similarity": "no source"},
-            "values": {"knn_accuracy": 1.0},
-        },
+        ("a", MeasuresRecord("b", 1, 4, values={"logme": 0.5}, missing=few)),
+        (
+            "a",
+            MeasuresRecord("b", 9, 4, values={"knn_accuracy": 1.0}, missing={"emd_similarity": "no source"}),
+        ),
     ]
     ((title, rows, missing),) = similarity.tables(entries)
     assert title == "a on b"

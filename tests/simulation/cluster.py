@@ -27,6 +27,7 @@ from unittest.mock import patch
 from tabulate import tabulate
 
 from bench.core.jobs import Ended, Event, Job, Started
+from bench.core.records.results import Result
 from bench.core.schema import Metric, Status
 from bench.execution import order
 from bench.execution.estimate import Estimator
@@ -41,7 +42,7 @@ from tests.benchmarks import growth_store
 
 REQUESTS_OF_A_RUN = 7
 """To the store, measured on a run of a study against a server, apart from its epochs' batches: create the run, two of
-parameters and tags, end metrics, status tag, end of the run, and a search for twins."""
+parameters and tags, end metrics, status tag, end of the run, and a search for duplicates."""
 
 FLUSH_SECONDS = 2.0
 """`bench.tracking.log`: metrics of epochs travel in batches at most so often."""
@@ -101,7 +102,7 @@ class Simulated:
                 free.add(place)
                 self._ended(job, began)
                 seconds = {Metric.TOTAL_SECONDS: self.now - began, Metric.TEST_ACCURACY: 0.0}
-                yield Ended(job, 0, result={"status": Status.FINISHED, "error": None, "metrics": seconds})
+                yield Ended(job, 0, result=Result(Status.FINISHED, metrics=seconds))
             elif what == "loss":
                 self.available += (self.now - up_since.pop(which)) * self.machines.gpus
                 free = {place for place in free if place[0] != which}
@@ -139,7 +140,7 @@ class Simulated:
 
 
 class Quiet:
-    """A view that nobody looks at."""
+    """A display that nobody looks at."""
 
     def say(self, message: str) -> None:
         return None
@@ -150,7 +151,7 @@ class Quiet:
     def event(self, event: Event) -> None:
         return None
 
-    def finished(self, name: str, result: dict[str, object], remaining: float | None) -> None:
+    def finished(self, name: str, result: Result, remaining: float | None) -> None:
         return None
 
 
@@ -189,7 +190,7 @@ def simulate(
     lost: list[str] = []
     start = time.process_time()
     with (
-        patch("bench.tracking.leftovers.abandon", lambda tracking, ids, cause: lost.extend(ids)),
+        patch("bench.tracking.stale_runs.mark_lost_killed", lambda tracking, ids, cause: lost.extend(ids)),
         patch("bench.execution.queue.grouped", lambda found: [[run] for run in found]),
         patch(
             "bench.execution.queue.longest_first", order.longest_first if ordered else lambda found, _: found

@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
+from bench.core.records.planned import PlannedRow
+from bench.core.records.runs import RunRecord
 from bench.core.schema import Metric, Purpose, Tag
 from bench.core.spec import BackboneSpec, DatasetSpec, RunSpec
 from bench.planning import compose
@@ -25,8 +26,7 @@ EXACT = (Metric.TEST_NLL, Metric.TEST_ACCURACY, Metric.VAL_ACCURACY)
 SPEC = RunSpec(
     DatasetSpec("any"), 10, BackboneSpec("test_resnet", "random"), compose.parse("full", {}), 0, TRAIN
 )
-ROW = {key: "x" for key in ("run_id", "dataset", "similarity", "size", "cell", "n_per_class", "backbone")}
-ROW |= {"strategy": "full", "seed": 0, "setting": "default"}
+ROW = PlannedRow("x", "x", "x", "x", "x", 1, "x", "full", 0)
 
 
 class Machines:
@@ -82,7 +82,7 @@ class Disturbed:
         assert "Traceback" not in self.log, self.log
 
 
-def final(uri: str, study: str) -> list[dict[str, Any]]:
+def final(uri: str, study: str) -> list[RunRecord]:
     return store.read_runs(uri, study, tagged={Tag.PURPOSE: [Purpose.FINAL]})
 
 
@@ -93,8 +93,8 @@ def epochs_logged(uri: str, study: str) -> int:
 def numbers(uri: str, study: str) -> dict[str, tuple[float, ...]]:
     """run id -> end metrics, each run once and over."""
     runs = final(uri, study)
-    assert {run["status"] for run in runs} == {"FINISHED"}, Counter(run["status"] for run in runs)
-    found = {run["tags"][Tag.RUN_ID]: tuple(run["metrics"][key] for key in EXACT) for run in runs}
+    assert {run.mlflow_status for run in runs} == {"FINISHED"}, Counter(run.mlflow_status for run in runs)
+    found = {run.tags[Tag.RUN_ID]: tuple(run.metrics[key] for key in EXACT) for run in runs}
     assert len(found) == len(runs), "a run is there twice"
     return found
 
@@ -104,7 +104,7 @@ def check_epochs(uri: str, study: str, epochs: int, since: float, until: float) 
     client, during = MlflowClient(uri), 0
     for run in final(uri, study):
         for key in (Metric.TRAIN_LOSS, Metric.TRAIN_ACCURACY, Metric.VAL_ACCURACY_EPOCH):
-            points = client.get_metric_history(run["mlflow_run_id"], key)
-            assert [p.step for p in points] == list(range(1, epochs + 1)), f"{key} of {run['name']}"
+            points = client.get_metric_history(run.mlflow_run_id, key)
+            assert [p.step for p in points] == list(range(1, epochs + 1)), f"{key} of {run.name}"
         during += sum(since < point.timestamp / 1000 < until for point in points)
     return during

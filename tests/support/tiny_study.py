@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bench.core.records.runs import RunRecord
 from bench.core.schema import Metric, Tag
 from bench.tracking import store
 from tests.conftest import TINY_STUDY
@@ -43,17 +44,17 @@ def study_in(folder: Path) -> Path:
     return folder
 
 
-def final_runs(folder: Path) -> list[dict[str, Any]]:
+def final_runs(folder: Path) -> list[RunRecord]:
     runs = store.read_runs(f"sqlite:///{folder / 'mlflow.db'}", "tiny")
-    return [run for run in runs if run["tags"].get(Tag.PURPOSE) == "final"]
+    return [run for run in runs if run.tags.get(Tag.PURPOSE) == "final"]
 
 
 def numbers(folder: Path) -> dict[str, tuple[float, ...]]:
     """run id -> end metrics of its finished run."""
     return {
-        run["tags"][Tag.RUN_ID]: tuple(run["metrics"][key] for key in EXACT)
+        run.tags[Tag.RUN_ID]: tuple(run.metrics[key] for key in EXACT)
         for run in final_runs(folder)
-        if run["status"] == "FINISHED"
+        if run.mlflow_status == "FINISHED"
     }
 
 

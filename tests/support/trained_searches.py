@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from bench.core.records.planned import PlannedRow
+from bench.core.records.results import Result
 from bench.core.spec import BackboneSpec, DatasetSpec, RunSpec
 from bench.planning import compose
 from bench.planning.search_space import space
@@ -15,10 +17,7 @@ from bench.tuning import search
 from tests.support.tuning_samples import TRAIN
 
 OPTIONS = {"pool_per_class": 12, "test_per_class": 5}
-ROW = {
-    "dataset": "fine", "similarity": "similar", "size": "small", "cell": "similar-small", "n_per_class": 10,
-    "backbone": "test_resnet", "strategy": "full", "seed": 0, "setting": "tuned", "run_id": "-",
-}  # fmt: skip
+ROW = PlannedRow("-", "fine", "similar", "small", "similar-small", 10, "test_resnet", "full", 0, "tuned")
 
 
 def make_spec(expression: str = "full", **changes: Any) -> RunSpec:
@@ -35,5 +34,5 @@ def ignore(*args: Any) -> None:
     return None
 
 
-def run(tuning: Tuning, places: Places, tracking: Tracking) -> dict[str, Any]:
+def run(tuning: Tuning, places: Places, tracking: Tracking) -> Result:
     return search.run(ignore, tuning, ROW, places, tracking)

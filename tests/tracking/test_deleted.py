@@ -27,8 +27,8 @@ from bench.planning.plan import Plan
 from bench.tracking import store
 from reports.analysis.rows import read
 from reports.analysis.study import Analysis
+from tests.support.displays import Says
 from tests.support.faults import STUDY
-from tests.support.views import Says
 
 TUNED = STUDY.replace("[full, linear_probe]", "[full + head_x10]") + "tune: {trials: 2, untuned: false}\n"
 """A search of two trials, and a run with what it chose."""
@@ -68,7 +68,7 @@ def folder(finished: Path, tmp_path: Path) -> Path:
 
 def stored(folder: Path, purpose: Purpose) -> set[str]:
     found = store.read_runs(uri_of(folder), "faulty", tagged={Tag.PURPOSE: [purpose]})
-    return {entry["mlflow_run_id"] for entry in found}
+    return {entry.mlflow_run_id for entry in found}
 
 
 CASES: list[tuple[str, tuple[int, int, int], tuple[int, int]]] = [
@@ -116,7 +116,7 @@ def delete(client: MlflowClient, folder: Path, what: str) -> None:
     if what == "experiment":
         return client.delete_experiment(store.experiment_ids(uri_of(folder))["faulty"])
     found = store.read_runs(uri_of(folder), "faulty", tagged={Tag.PURPOSE: [Purpose(what)]})
-    return client.delete_run(found[0]["mlflow_run_id"])
+    return client.delete_run(found[0].mlflow_run_id)
 
 
 def test_the_plan_says_so_and_its_command_brings_the_runs_back(folder: Path) -> None:
@@ -200,8 +200,8 @@ def test_the_report_of_a_finished_study_keeps_its_remarks(
 
 
 def remarks(folder: Path) -> list[str]:
-    document = store.study_document(uri_of(folder), "faulty")
-    return [note for backbone in document["backbones"] for note in backbone["notes"]]
+    study = store.read_study(uri_of(folder), "faulty")
+    return [note for backbone in study.backbones for note in backbone.notes or ()]
 
 
 def test_a_further_call_on_a_finished_study_starts_no_worker(remarked: Path) -> None:

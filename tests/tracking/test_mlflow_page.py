@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from bench.core.records.planned import PlannedRow
+from bench.core.records.study import MatrixRecord, StudyRecord, TuneRecord
 from bench.core.schema import CELLS, Metric, Purpose, Status, Tag
 from bench.tracking import note, views
 from tests.conftest import ROOT
@@ -20,6 +22,11 @@ def rows(heading: str) -> list[list[str]]:
 
 def named(heading: str) -> list[str]:
     return [name for row in rows(heading) for name in re.findall(r"`([^`]+)`", row[0])]
+
+
+def planned(cell: str, strategy: str = "full", setting: str = "default") -> PlannedRow:
+    similarity, size = cell.split("-")
+    return PlannedRow("-", "d", similarity, size, cell, 10, "b", strategy, 0, setting)
 
 
 def names(cls: type) -> set[str]:
@@ -42,26 +49,22 @@ def test_every_metric_is_on_the_page() -> None:
 
 
 def test_the_pages_filters_are_the_notes() -> None:
-    document = {"plan": [{Tag.CELL: cell} for cell in CELLS], "tune": {"trials": 1}}
-    told = [[question, f"`{text}`", more] for question, text, more in note.filters_of(document)]
+    matrix = MatrixRecord(50, 0.01, {})
+    study = StudyRecord("s", matrix, (), (), (), tuple(map(planned, CELLS)), tune=TuneRecord(trials=1))
+    told = [[question, f"`{text}`", more] for question, text, more in note.filters_of(study)]
     assert rows("Filters") == told
 
 
 def test_the_pages_views_are_those_of_a_study() -> None:
     listed = [name for row in rows("Views") for name in re.findall(r"\*([^*]+)\*", row[0])]
     assert listed == ["similar, small: strategies", *(view.name for view in views.EVERYWHERE)]
-    assert views.all_views([{Tag.CELL: CELLS[0]}])[0].name == listed[0]
+    assert views.all_views([planned(CELLS[0])])[0].name == listed[0]
 
 
 def test_a_view_fits_into_a_tag_of_a_study_of_many_strategies() -> None:
     """MLflow refuses an experiment's tag of more than 5,000 characters (20,000 since 3.x)."""
     plan = [
-        {
-            Tag.CELL: cell,
-            Tag.STRATEGY: f"strategy_{i} + policy_{i * i % 97}",
-            Tag.SETTING: setting,
-            Tag.BACKBONE: "b",
-        }
+        planned(cell, f"strategy_{i} + policy_{i * i % 97}", setting)
         for i in range(100)
         for setting in ("default", "tuned")
         for cell in CELLS

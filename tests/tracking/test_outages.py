@@ -43,8 +43,8 @@ def test_a_run_that_begins_while_the_store_is_away_is_logged_when_it_is_back(
         away = False
         log.finish(Status.FINISHED, {"accuracy": 0.5})
     (run,) = store.read_runs(sqlite, "begins late")
-    assert run["metrics"] == {"loss": 1.0, "accuracy": 0.5} and run["status"] == "FINISHED"
-    assert abs(run["start_time"] / 1000 - began) < 2, "its start is that of its training"
+    assert run.metrics == {"loss": 1.0, "accuracy": 0.5} and run.mlflow_status == "FINISHED"
+    assert abs(run.start_time / 1000 - began) < 2, "its start is that of its training"
 
 
 def test_what_a_request_made_after_it_was_given_up_is_marked_killed(
@@ -66,7 +66,7 @@ def test_what_a_request_made_after_it_was_given_up_is_marked_killed(
     monkeypatch.setattr(tracker.client, "create_run", create_run)
     with patience.granted():
         tracker.start(ROW, SPEC, system_metrics=False).finish(Status.FINISHED, {})
-    assert Counter(run["status"] for run in store.read_runs(sqlite, "made twice")) == {
+    assert Counter(run.mlflow_status for run in store.read_runs(sqlite, "made twice")) == {
         "FINISHED": 1,
         "KILLED": 1,
     }
@@ -91,6 +91,6 @@ def test_a_store_that_stays_away_is_given_up_in_plain_words(
             log.finish(Status.FINISHED, {})
     assert time.monotonic() - started < 5
     (run,) = store.read_runs(sqlite, "stays away")
-    assert run["status"] == "RUNNING", (
+    assert run.mlflow_status == "RUNNING", (
         "nothing says finished that is not all there; the next session marks it killed"
     )

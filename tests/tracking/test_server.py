@@ -68,16 +68,16 @@ def test_the_server_and_its_database_go_away_in_mid_study(machines: Machines, tm
     went_on = check_epochs(machines.url, "outage", epochs, since + 0.5, until - 0.5)
     assert went_on > 0, "training stood still while the store was away"
     runs = final(machines.url, "outage")
-    assert all("system/cpu_utilization_percentage" in run["metrics"] for run in runs)
-    checkpoints = MlflowClient(machines.url).list_artifacts(runs[0]["mlflow_run_id"], "checkpoints/last")
+    assert all("system/cpu_utilization_percentage" in run.metrics for run in runs)
+    checkpoints = MlflowClient(machines.url).list_artifacts(runs[0].mlflow_run_id, "checkpoints/last")
     assert {Path(a.path).name for a in checkpoints} == {"model.safetensors", "optimizer.pt"}
     assert 1 <= driver.log.count("does not answer") <= 3, "each worker says so once"
 
     # document and report went through the server's proxy, and come back the same way
     (study,) = store.read_runs(machines.url, "outage", tagged={Tag.PURPOSE: [Purpose.STUDY]})
-    assert study["artifact_uri"].startswith("mlflow-artifacts:")
-    assert store.study_document(machines.url, "outage")["name"] == "outage"
-    report = {a.path for a in MlflowClient(machines.url).list_artifacts(study["mlflow_run_id"], "report")}
+    assert study.artifact_uri.startswith("mlflow-artifacts:")
+    assert store.read_study(machines.url, "outage").name == "outage"
+    report = {a.path for a in MlflowClient(machines.url).list_artifacts(study.mlflow_run_id, "report")}
     assert {"report/report.md", "report/report.html"} <= report
     shown = bench_process(tmp_path, "ui", "--store", machines.url)
     address = f"{machines.url}/#/experiments/{store.experiment_ids(machines.url)['outage']}/runs"
@@ -110,10 +110,10 @@ def test_lost_answers_make_no_second_run(
         lost
     )
     (run,) = store.read_runs(machines.url, "lost answers")
-    assert run["status"] == "FINISHED" and run["tags"][Tag.STATUS] == "finished"
-    assert run["metrics"] == {"loss": 1 / 3, "accuracy": 0.5} and run["params"]["strategy"] == "full"
+    assert run.mlflow_status == "FINISHED" and run.tags[Tag.STATUS] == "finished"
+    assert run.metrics == {"loss": 1 / 3, "accuracy": 0.5} and run.params["strategy"] == "full"
     history = store.metric_history(machines.url, "lost answers", ["loss"])
-    assert [(point["step"], point["value"]) for point in history] == [(1, 1.0), (2, 1 / 2), (3, 1 / 3)]
+    assert [(point.step, point.value) for point in history] == [(1, 1.0), (2, 1 / 2), (3, 1 / 3)]
 
 
 def test_it_listens_on_loopback_alone_and_answers_to_no_other_name(machines: Machines) -> None:

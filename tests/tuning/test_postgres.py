@@ -46,9 +46,9 @@ def trials(storage: str) -> list[tuple[int, dict[str, float], float]]:
 def numbers(uri: str) -> dict[str, float]:
     """run id -> test NLL of the planned runs, each once and over; trials and search are over too."""
     runs = store.read_runs(uri, "tuned")
-    assert {run["status"] for run in runs} == {"FINISHED"}
-    final = [run for run in runs if run["tags"][Tag.PURPOSE] == "final"]
-    found = {run["tags"][Tag.RUN_ID]: run["metrics"][Metric.TEST_NLL] for run in final}
+    assert {run.mlflow_status for run in runs} == {"FINISHED"}
+    final = [run for run in runs if run.tags[Tag.PURPOSE] == "final"]
+    found = {run.tags[Tag.RUN_ID]: run.metrics[Metric.TEST_NLL] for run in final}
     assert len(found) == len(final), "a run is there twice"
     return found
 
@@ -70,10 +70,10 @@ def test_a_study_and_its_searches_on_postgresql_restarted_in_mid_search(tmp_path
         found = trials(searches)
         assert [number for number, _, _ in found] == [0, 1, 2, 3], "each trial once"
         runs = store.read_runs(f"{machine.url}/mlflow", "tuned")
-        (search,) = [run for run in runs if run["tags"].get(Tag.PURPOSE) == "tuning"]
-        logged = [run for run in runs if run["tags"].get(Tag.PURPOSE) == "trial"]
-        assert json.loads(search["tags"][Tag.CHOSEN]) in [params for _, params, _ in found]
-        assert sorted(run["tags"][Tag.TRIAL] for run in logged) == ["0", "1", "2", "3"]
+        (search,) = [run for run in runs if run.tags.get(Tag.PURPOSE) == "tuning"]
+        logged = [run for run in runs if run.tags.get(Tag.PURPOSE) == "trial"]
+        assert json.loads(search.tags[Tag.CHOSEN]) in [params for _, params, _ in found]
+        assert sorted(run.tags[Tag.TRIAL] for run in logged) == ["0", "1", "2", "3"]
 
         report = (tmp_path / "reports" / "out" / "tuned" / "report.md").read_text()
         assert "secret" not in report + driver.log

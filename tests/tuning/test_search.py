@@ -31,24 +31,22 @@ from tests.support.tuning_samples import TRAIN
 
 def test_a_search_is_a_run_with_its_trials_nested_in_it(places: Places, tracking: Tracking) -> None:
     result = run(make_search(make_spec("full + l2_sp")), places, tracking)
-    assert result["status"] == "finished"
+    assert result.status == "finished"
     runs = store.read_runs(tracking.uri, "s")
-    (parent,) = [r for r in runs if r["tags"][Tag.PURPOSE] == "tuning"]
-    trials = [r for r in runs if r["tags"][Tag.PURPOSE] == "trial"]
-    assert {r["tags"][Tag.PARENT] for r in trials} == {parent["mlflow_run_id"]}
-    assert [r["tags"][Tag.TRIAL] for r in trials] == ["0", "1", "2"]
-    assert trials[0]["params"]["hyperparameter.full.lr"] == str(
+    (parent,) = [r for r in runs if r.tags[Tag.PURPOSE] == "tuning"]
+    trials = [r for r in runs if r.tags[Tag.PURPOSE] == "trial"]
+    assert {r.tags[Tag.PARENT] for r in trials} == {parent.mlflow_run_id}
+    assert [r.tags[Tag.TRIAL] for r in trials] == ["0", "1", "2"]
+    assert trials[0].params["hyperparameter.full.lr"] == str(
         compose.parse("full", {}).freeze.hyperparameters["lr"]
     )
-    chosen = json.loads(parent["tags"][Tag.CHOSEN])
-    assert chosen == result["chosen"] and set(chosen) == {"full.lr", "l2_sp.alpha", "l2_sp.beta"}
-    assert parent["metrics"][Metric.TRIALS_COMPLETE] == 3
-    assert parent["metrics"][Metric.TUNED_VAL_ACCURACY] == max(r["metrics"]["val_accuracy"] for r in trials)
-    assert parent["metrics"][Metric.DEFAULT_VAL_ACCURACY] == trials[0]["metrics"]["val_accuracy"]
-    assert "log" in parent["params"]["search.full.lr"]
-    assert not any(key.startswith("test") for r in runs for key in r["metrics"]), (
-        "a search knows no test score"
-    )
+    chosen = json.loads(parent.tags[Tag.CHOSEN])
+    assert chosen == result.chosen and set(chosen) == {"full.lr", "l2_sp.alpha", "l2_sp.beta"}
+    assert parent.metrics[Metric.TRIALS_COMPLETE] == 3
+    assert parent.metrics[Metric.TUNED_VAL_ACCURACY] == max(r.metrics["val_accuracy"] for r in trials)
+    assert parent.metrics[Metric.DEFAULT_VAL_ACCURACY] == trials[0].metrics["val_accuracy"]
+    assert "log" in parent.params["search.full.lr"]
+    assert not any(key.startswith("test") for r in runs for key in r.metrics), "a search knows no test score"
 
 
 def test_workers_that_share_a_search_find_one_run_of_it(places: Places, tracking: Tracking) -> None:
@@ -64,7 +62,7 @@ def test_workers_that_share_a_search_find_one_run_of_it(places: Places, tracking
 def test_searches_of_two_studies_in_one_storage_are_two(places: Places, tracking: Tracking) -> None:
     tuning = make_search(make_spec(), trials=1)
     for name in ("a", "b"):
-        assert run(tuning, places, replace(tracking, study=name))["metrics"][Metric.TRIALS_COMPLETE] == 1
+        assert run(tuning, places, replace(tracking, study=name)).metrics[Metric.TRIALS_COMPLETE] == 1
     assert len(optuna.get_all_study_names(engine.open_storage(tracking.optuna))) == 2
 
 
@@ -79,7 +77,7 @@ def test_a_search_opens_no_test_images(
         return real(path, *args, **kwargs)
 
     monkeypatch.setattr(np, "load", load)
-    assert run(make_search(make_spec()), places, tracking)["status"] == "finished"
+    assert run(make_search(make_spec()), places, tracking).status == "finished"
     assert "pool.npy" in opened and not [name for name in opened if name.startswith("test")]
     execute(make_spec(), places, ignore)
     assert "test.npy" in opened
@@ -122,7 +120,7 @@ def test_a_trial_over_several_splits_is_their_mean(places: Places, tracking: Tra
     tuning = make_search(make_spec(), trials=1, splits=3)
     each = [try_out(tuning.trial({}, j), places, ignore).metrics[Metric.VAL_ACCURACY] for j in range(3)]
     found = run(tuning, places, tracking)
-    assert found["metrics"][Metric.TUNED_VAL_ACCURACY] == pytest.approx(sum(each) / 3) and len(set(each)) > 1
+    assert found.metrics[Metric.TUNED_VAL_ACCURACY] == pytest.approx(sum(each) / 3) and len(set(each)) > 1
 
 
 @pytest.mark.parametrize(("pruner", "splits"), [("median", 1), ("wilcoxon", 4)])
@@ -139,11 +137,11 @@ def test_a_pruned_trial_says_so_in_both_stores(
 
     monkeypatch.setattr("optuna.trial.Trial.should_prune", should_prune)
     found = run(tuning, places, tracking)
-    assert found["metrics"][Metric.TRIALS_PRUNED] == 1 and found["metrics"][Metric.TRIALS_COMPLETE] == 1
+    assert found.metrics[Metric.TRIALS_PRUNED] == 1 and found.metrics[Metric.TRIALS_COMPLETE] == 1
     assert reported[-1] == (1, [0, 1] if pruner == "wilcoxon" else [1, 2]), (
         "split by split, or epoch by epoch"
     )
-    states = [r["tags"][Tag.STATUS] for r in store.read_runs(tracking.uri, "s") if Tag.TRIAL in r["tags"]]
+    states = [r.tags[Tag.STATUS] for r in store.read_runs(tracking.uri, "s") if Tag.TRIAL in r.tags]
     assert states == ["finished", "pruned"]
 
 
@@ -160,8 +158,8 @@ def test_a_trial_that_diverges_or_fails_is_counted_and_the_search_goes_on(
 
     monkeypatch.setattr(search, "try_out", faulty)
     found = run(tuning, places, tracking)
-    assert found["metrics"][Metric.TRIALS_FAILED] == 2 and found["chosen"] == tuning.defaults
-    errors = [r["tags"].get(Tag.ERROR) for r in store.read_runs(tracking.uri, "s") if Tag.TRIAL in r["tags"]]
+    assert found.metrics[Metric.TRIALS_FAILED] == 2 and found.chosen == tuning.defaults
+    errors = [r.tags.get(Tag.ERROR) for r in store.read_runs(tracking.uri, "s") if Tag.TRIAL in r.tags]
     assert errors == [None, "RuntimeError: out of luck", "RuntimeError: out of luck"]
 
 
@@ -173,9 +171,9 @@ def test_a_search_of_which_nothing_came_has_failed(
 
     monkeypatch.setattr(search, "try_out", broken)
     found = run(make_search(make_spec()), places, tracking)
-    assert found["status"] == "failed" and "none of 3 trials is complete" in found["error"]
-    (parent,) = [r for r in store.read_runs(tracking.uri, "s") if r["tags"][Tag.PURPOSE] == "tuning"]
-    assert Tag.CHOSEN not in parent["tags"], "it is tried again by the next call"
+    assert found.status == "failed" and "none of 3 trials is complete" in found.error
+    (parent,) = [r for r in store.read_runs(tracking.uri, "s") if r.tags[Tag.PURPOSE] == "tuning"]
+    assert Tag.CHOSEN not in parent.tags, "it is tried again by the next call"
 
 
 def test_a_stopped_search_goes_on_in_the_same_run_to_the_same_choice(
@@ -197,11 +195,11 @@ def test_a_stopped_search_goes_on_in_the_same_run_to_the_same_choice(
     with pytest.raises(Stopped):
         run(tuning, places, second)
     found = run(tuning, places, second)
-    assert found["chosen"] == undisturbed["chosen"] and len(calls) == 5
+    assert found.chosen == undisturbed.chosen and len(calls) == 5
     runs = store.read_runs(uri, "s")
-    states = [r["tags"][Tag.STATUS] for r in runs if Tag.TRIAL in r["tags"]]
+    states = [r.tags[Tag.STATUS] for r in runs if Tag.TRIAL in r.tags]
     assert sorted(states) == ["finished"] * 4 + ["killed"]
-    assert [r["status"] for r in runs if r["tags"][Tag.PURPOSE] == "tuning"] == ["FINISHED"]
+    assert [r.mlflow_status for r in runs if r.tags[Tag.PURPOSE] == "tuning"] == ["FINISHED"]
 
 
 def test_what_is_pruned_says_how_much_it_has_cost(places: Places) -> None:

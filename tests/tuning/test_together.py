@@ -12,6 +12,7 @@ import torch
 
 from bench.core.errors import Diverged
 from bench.core.jobs import Stopped
+from bench.core.records.runs import RunRecord
 from bench.core.schema import Metric, Tag
 from bench.core.spec import RunSpec
 from bench.planning import compose
@@ -203,9 +204,9 @@ def test_a_strategy_that_raises_is_left_to_its_own_run(
         gather(specs(), places)
 
 
-def trials_of(uri: str) -> list[dict[str, Any]]:
-    runs = [r for r in store.read_runs(uri, "s") if Tag.TRIAL in r["tags"]]
-    return sorted(runs, key=lambda r: int(r["tags"][Tag.TRIAL]))
+def trials_of(uri: str) -> list[RunRecord]:
+    runs = [r for r in store.read_runs(uri, "s") if Tag.TRIAL in r.tags]
+    return sorted(runs, key=lambda r: int(r.tags[Tag.TRIAL]))
 
 
 def second(tracking: Tracking, tmp_path: Path) -> Tracking:
@@ -229,15 +230,15 @@ def test_a_search_is_the_same_search_whether_trained_as_one_or_not(
     found = run(tuning, places, tracking)
     monkeypatch.setattr(search, "AT_MOST", 1)
     expected = run(tuning, places, other := second(tracking, tmp_path))
-    assert found["status"] == expected["status"] == "finished"
-    assert found["chosen"] == expected["chosen"] and found["metrics"].keys() == expected["metrics"].keys()
+    assert found.status == expected.status == "finished"
+    assert found.chosen == expected.chosen and found.metrics.keys() == expected.metrics.keys()
     ours, theirs = trials_of(tracking.uri), trials_of(other.uri)
     assert len(ours) == len(theirs) == 6
     for a, b in zip(ours, theirs, strict=True):
-        assert a["params"] == b["params"] and a["status"] == b["status"]
-        assert a["metrics"].get(Metric.VAL_ACCURACY) == b["metrics"].get(Metric.VAL_ACCURACY)
-    assert [r["metrics"].get(Metric.VECTORIZED_RUNS) for r in ours] == [4.0] * 4 + [None] * 2
-    assert not any(Metric.VECTORIZED_RUNS in r["metrics"] for r in theirs)
+        assert a.params == b.params and a.mlflow_status == b.mlflow_status
+        assert a.metrics.get(Metric.VAL_ACCURACY) == b.metrics.get(Metric.VAL_ACCURACY)
+    assert [r.metrics.get(Metric.VECTORIZED_RUNS) for r in ours] == [4.0] * 4 + [None] * 2
+    assert not any(Metric.VECTORIZED_RUNS in r.metrics for r in theirs)
 
 
 def test_a_trial_that_diverges_among_others_is_told_as_such(places: Places, tracking: Tracking) -> None:
@@ -247,11 +248,11 @@ def test_a_trial_that_diverges_among_others_is_told_as_such(places: Places, trac
         spec, (replace(base.space[0], choices=(0.1, 1e38)),), Budget("trials", 6), Method("random")
     )
     found = run(tuning, places, tracking)
-    states = [r["tags"][Tag.STATUS] for r in trials_of(tracking.uri)]
-    assert states.count("diverged") == found["metrics"][Metric.TRIALS_PRUNED] > 0
-    assert states.count("finished") == found["metrics"][Metric.TRIALS_COMPLETE] > 0
-    ended = next(r for r in trials_of(tracking.uri) if r["tags"][Tag.STATUS] == "diverged")
-    assert "the training loss is" in ended["tags"][Tag.ERROR] or "largest output" in ended["tags"][Tag.ERROR]
+    states = [r.tags[Tag.STATUS] for r in trials_of(tracking.uri)]
+    assert states.count("diverged") == found.metrics[Metric.TRIALS_PRUNED] > 0
+    assert states.count("finished") == found.metrics[Metric.TRIALS_COMPLETE] > 0
+    ended = next(r for r in trials_of(tracking.uri) if r.tags[Tag.STATUS] == "diverged")
+    assert "the training loss is" in ended.tags[Tag.ERROR] or "largest output" in ended.tags[Tag.ERROR]
 
 
 def test_a_batch_that_breaks_fails_its_trials(
@@ -262,8 +263,8 @@ def test_a_batch_that_breaks_fails_its_trials(
 
     monkeypatch.setattr("bench.training.heads.vectorized.HeadTrainer.epoch", broken)
     found = run(make_search(make_spec("linear_probe"), trials=3), places, tracking)
-    assert found["metrics"][Metric.TRIALS_FAILED] == 3
-    assert {r["tags"][Tag.ERROR] for r in trials_of(tracking.uri)} == {"RuntimeError: no"}
+    assert found.metrics[Metric.TRIALS_FAILED] == 3
+    assert {r.tags[Tag.ERROR] for r in trials_of(tracking.uri)} == {"RuntimeError: no"}
 
 
 def test_a_search_stopped_amid_a_batch_goes_on_to_the_same_choice(
@@ -275,12 +276,12 @@ def test_a_search_stopped_amid_a_batch_goes_on_to_the_same_choice(
         context.setattr("bench.training.heads.vectorized.HeadTrainer.evaluate", stop)
         with pytest.raises(Stopped):
             run(tuning, places, tracking)
-    assert [r["tags"][Tag.STATUS] for r in trials_of(tracking.uri)] == ["killed"] * 4
+    assert [r.tags[Tag.STATUS] for r in trials_of(tracking.uri)] == ["killed"] * 4
     found = run(tuning, places, tracking)
-    assert found["chosen"] == undisturbed["chosen"]
-    states = [r["tags"][Tag.STATUS] for r in trials_of(tracking.uri)]
+    assert found.chosen == undisturbed.chosen
+    states = [r.tags[Tag.STATUS] for r in trials_of(tracking.uri)]
     assert sorted(states) == ["finished"] * 4 + ["killed"] * 4
-    assert not any(r["status"] == "RUNNING" for r in store.read_runs(tracking.uri, "s"))
+    assert not any(r.mlflow_status == "RUNNING" for r in store.read_runs(tracking.uri, "s"))
 
 
 def stop(*args: Any) -> Any:

@@ -8,10 +8,10 @@ import signal
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from bench.core.records.runs import RunRecord
 from bench.core.schema import Metric, Tag
 from bench.tracking import store
 from tests.conftest import ROOT
@@ -19,20 +19,20 @@ from tests.support.commands import BENCH, bench
 from tests.support.tuned_study import STUDY
 
 
-def runs(folder: Path, purpose: str) -> list[dict[str, Any]]:
+def runs(folder: Path, purpose: str) -> list[RunRecord]:
     found = store.read_runs(f"sqlite:///{folder / 'mlflow.db'}", "tuned")
-    return [run for run in found if run["tags"].get(Tag.PURPOSE) == purpose]
+    return [run for run in found if run.tags.get(Tag.PURPOSE) == purpose]
 
 
 def chosen(folder: Path) -> str:
     (search,) = runs(folder, "tuning")
-    return search["tags"][Tag.CHOSEN]
+    return search.tags[Tag.CHOSEN]
 
 
 def numbers(folder: Path) -> dict[str, float]:
-    finished = [run for run in runs(folder, "final") if run["status"] == "FINISHED"]
-    assert len({run["tags"][Tag.RUN_ID] for run in finished}) == len(finished), "each run once"
-    return {run["tags"][Tag.RUN_ID]: run["metrics"][Metric.TEST_NLL] for run in finished}
+    finished = [run for run in runs(folder, "final") if run.mlflow_status == "FINISHED"]
+    assert len({run.tags[Tag.RUN_ID] for run in finished}) == len(finished), "each run once"
+    return {run.tags[Tag.RUN_ID]: run.metrics[Metric.TEST_NLL] for run in finished}
 
 
 @pytest.fixture(scope="module")
@@ -47,15 +47,15 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_tuned_study_searches_and_then_runs_what_was_chosen(finished: Path) -> None:
     assert len(runs(finished, "trial")) == 4 and len(runs(finished, "tuning")) == 1
     hyperparameters = json.loads(chosen(finished))
-    tuned = [run for run in runs(finished, "final") if run["tags"][Tag.SETTING] == "tuned"]
+    tuned = [run for run in runs(finished, "final") if run.tags[Tag.SETTING] == "tuned"]
     assert len(tuned) == 2
-    both = [run for run in runs(finished, "final") if run["tags"][Tag.SETTING] == "both"]
-    assert {run["tags"][Tag.STRATEGY] for run in both} == {"logreg"} and len(both) == 2
+    both = [run for run in runs(finished, "final") if run.tags[Tag.SETTING] == "both"]
+    assert {run.tags[Tag.STRATEGY] for run in both} == {"logreg"} and len(both) == 2
     for run in tuned:
-        assert {k: float(run["params"][f"hyperparameter.{k}"]) for k in hyperparameters} == pytest.approx(
+        assert {k: float(run.params[f"hyperparameter.{k}"]) for k in hyperparameters} == pytest.approx(
             hyperparameters
         )
-        assert run["params"]["train.fit"] == "train+val" and Metric.VAL_ACCURACY not in run["metrics"]
+        assert run.params["train.fit"] == "train+val" and Metric.VAL_ACCURACY not in run.metrics
     rows = json.loads(bench(finished, "runs", "tuned", "--json").stdout)
     settings = sorted((row["strategy"], row["setting"], row["status"]) for row in rows)
     assert settings == [
@@ -73,7 +73,7 @@ def test_a_second_call_does_nothing_and_more_trials_go_on(finished: Path) -> Non
     more = bench(finished, "run", "tuned.yaml", "--set", "tune.trials=6", "--workers", "0", "--no-report")
     assert more.returncode == 0, more.stdout + more.stderr
     trials = runs(finished, "trial")
-    assert sorted(int(run["tags"][Tag.TRIAL]) for run in trials) == list(range(6))
+    assert sorted(int(run.tags[Tag.TRIAL]) for run in trials) == list(range(6))
     assert len(runs(finished, "tuning")) == 1
 
 
@@ -95,8 +95,8 @@ def test_a_killed_search_ends_as_if_it_had_not_been_killed(finished: Path, tmp_p
     assert len(runs(tmp_path, "trial")) < 4 and not runs(tmp_path, "final"), "it was killed in the search"
     again = bench(tmp_path, "run", "tuned.yaml", "--workers", "2")
     assert again.returncode == 0, again.stdout + again.stderr
-    done = [run for run in runs(tmp_path, "trial") if run["tags"][Tag.STATUS] == "finished"]
-    assert len(done) == 4 and not [r for r in runs(tmp_path, "trial") if r["status"] == "RUNNING"]
+    done = [run for run in runs(tmp_path, "trial") if run.tags[Tag.STATUS] == "finished"]
+    assert len(done) == 4 and not [r for r in runs(tmp_path, "trial") if r.mlflow_status == "RUNNING"]
     fresh = numbers(finished)
     assert numbers(tmp_path).items() <= fresh.items() and len(numbers(tmp_path)) == 6
 

@@ -76,7 +76,7 @@ def advise(
     )
     similar = None if similarity is None else similarity == "similar"
     question = advising.Question(folder, spec, n_per_class or "all", similar, image_size, probe, options)
-    found = advising.ask(question, known, Path.cwd(), cache_dir(), console.ConsoleView(err).say)
+    found = advising.ask(question, known, Path.cwd(), cache_dir(), console.ConsoleDisplay(err).say)
     if as_json:
         print_json(found)
         return

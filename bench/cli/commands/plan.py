@@ -49,6 +49,6 @@ def plan(
             "left_out": planned.left_out,
             "remarks": {b.label: remarks(b, planned.base) for b in (*planned.backbones, *planned.teachers)},
             "precision": {label: choice and choice.dtype for label, choice in planned.precision.items()},
-            "runs": [{**run.row(), "done": run.run_id in done} for run in now.plan.runs],
+            "runs": [{**vars(run.row()), "done": run.run_id in done} for run in now.plan.runs],
         }
     )

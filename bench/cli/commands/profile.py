@@ -47,7 +47,7 @@ def profile(
     count = devices.default_workers() if workers is None else workers
     executor = local_pool(count, processes=1) if count else Request(Kind.INLINE).make(planned.cache, uri)
     try:
-        found = profiling.of_run(planned, chosen, executor, console.ConsoleView(err), top)
+        found = profiling.of_run(planned, chosen, executor, console.ConsoleDisplay(err), top)
     finally:
         executor.close()
     if as_json:

@@ -49,7 +49,7 @@ def run(
     from bench.execution.driver import run_study
 
     summary = run_study(
-        plan, uri, lambda: wanted.make(plan.cache, uri), console.ConsoleView(out), OUT if report else None
+        plan, uri, lambda: wanted.make(plan.cache, uri), console.ConsoleDisplay(out), OUT if report else None
     )
     if summary.counts:
         counts = ", ".join(f"{n} {status}" for status, n in sorted(summary.counts.items()))

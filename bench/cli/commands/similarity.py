@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from rich.markup import escape
 
 from bench.cli import console
@@ -18,11 +20,11 @@ def similarity(study_file: StudyFile, as_json: Json = False, sets: Sets = None) 
     plan, _ = planned_study(study_file, sets, None)
     executor = local_pool(devices.default_workers())
     try:
-        entries = measuring.of_study(plan, executor, console.ConsoleView(err))
+        entries = measuring.measure_study(plan, executor, console.ConsoleDisplay(err))
     finally:
         executor.close()
     if as_json:
-        print_json(entries)
+        print_json([{"dataset": dataset, **asdict(entry)} for dataset, entry in entries])
         return
     for title, rows, missing in measuring.tables(entries):
         out.print(f"[bold]{escape(title)}[/]", highlight=False)

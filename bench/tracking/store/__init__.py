@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from bench.core.errors import UserError, nearest
+from bench.core.records.runs import MetricValue, RunRecord
+from bench.core.records.study import StudyRecord
 from bench.core.schema import ARTIFACT_STUDY, Purpose, Tag
 from bench.core.secrets import redacted as redacted  # what tells of a store takes it from here
-from bench.tracking.store import postgres, sql, sqlite
+from bench.tracking.store import former_names, postgres, sql, sqlite
 from bench.tracking.store.patience import patient, patiently
+from bench.tracking.store.refusals import translated as translated
 from bench.tracking.store.sql import Select, Wanted
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 PAGE = 1000  # runs per request
 EVERYTHING = Wanted()
-ENDS = '"))'  # of the cause within MLflow's message
+T = TypeVar("T")
 
 
 def experiments(uri: str) -> list[str]:
@@ -42,9 +44,9 @@ def experiments(uri: str) -> list[str]:
 def experiment_ids(uri: str) -> dict[str, str]:
     """MLflow's id of each active experiment, by name. Raises `UserError` where the store cannot be read."""
     if _is_sql(uri):
-        with _database(uri) as select:
+        with _open_database(uri) as select:
             return sql.experiment_ids(select)
-    with _client(uri) as client:
+    with _open_client(uri) as client:
         found: dict[str, str] = {}
         page = client.search_experiments()
         while True:
@@ -61,9 +63,9 @@ def deleted_experiment(uri: str, name: str) -> str | None:
     Raises `UserError` where the store cannot be read.
     """
     if _is_sql(uri):
-        with _database(uri) as select:
+        with _open_database(uri) as select:
             return sql.experiment_ids(select, "deleted").get(name)
-    with _client(uri) as client:
+    with _open_client(uri) as client:
         found = client.get_experiment_by_name(name)
         return found.experiment_id if found and found.lifecycle_stage == "deleted" else None
 
@@ -83,58 +85,86 @@ def read_runs(
     metrics: Sequence[str] | None = None,
     tagged: Mapping[str, Sequence[str]] | None = None,
     status: str | None = None,
-) -> list[dict[str, Any]]:
+) -> list[RunRecord]:
     """The experiment's active runs, oldest first; [] where the database file or the experiment is missing.
 
-    Keys: mlflow_run_id, name, status (MLflow's), start_time and end_time (ms since 1970 or None),
-    artifact_uri, tags, params, metrics (last values, may be nan).
-    `tags`, `params`, `metrics`: only these keys of them, by default all: most of the time of reading a large store goes
-    into them. `tagged`: only runs that have, for each of these keys, one of these values. `status`: only these, MLflow's.
-    Raises `UserError` where the store cannot be read.
+    Args:
+        tags, params, metrics: Only these keys of them, by default all: most of the time of reading a large store goes
+            into them.
+        tagged: Only runs that have, for each of these keys, one of these values.
+        status: Only these, MLflow's.
+
+    Raises:
+        UserError: The store cannot be read, or a run was stored under former names.
     """
     wanted = Wanted(tags, params, metrics, tagged or {}, status)
     if _is_sql(uri):
-        with _database(uri) as select:
-            return _in_order(sql.runs(select, experiment, wanted))
-    with _client(uri) as client:
-        return _in_order(_from_entity(run, wanted) for run in _search(client, experiment, wanted))
+        with _open_database(uri) as select:
+            runs = sql.runs(select, experiment, wanted)
+    else:
+        with _open_client(uri) as client:
+            runs = [_from_entity(run, wanted) for run in _search(client, experiment, wanted)]
+    former_names.refuse_runs(uri, experiment, runs)
+    return sorted(runs, key=lambda run: (run.start_time or 0, run.mlflow_run_id))
 
 
 @patient
-def metric_history(uri: str, experiment: str, keys: Sequence[str]) -> list[dict[str, Any]]:
-    """All logged values of `keys`, for learning curves: mlflow_run_id, key, step, value, in that order.
+def metric_history(uri: str, experiment: str, keys: Sequence[str]) -> list[MetricValue]:
+    """All logged values of `keys`, for learning curves, by run, key and step.
 
     Over a server this is one request per run and key.
     """
     if _is_sql(uri):
-        with _database(uri) as select:
+        with _open_database(uri) as select:
             values = sql.history(select, experiment, keys)
     else:
-        with _client(uri) as client:
+        with _open_client(uri) as client:
             values = _client_history(client, experiment, keys)
-    return sorted(values, key=lambda value: (value["mlflow_run_id"], value["key"], value["step"]))
+    return sorted(values, key=lambda value: value[:3])
 
 
-def study_document(uri: str, experiment: str, runs: Sequence[dict[str, Any]] | None = None) -> dict[str, Any]:
-    """`study.json` of the experiment's latest study run. `runs`: what `read_runs` gave, where it is at hand.
+def read_study(uri: str, experiment: str, runs: Sequence[RunRecord] | None = None) -> StudyRecord:
+    """The study document of the experiment's latest study run.
 
-    Raises `UserError` where the study, or its document, is not in the store.
+    Args:
+        runs: What `read_runs` gave, where it has been called.
+
+    Raises:
+        UserError: The store holds no such study, or its document is not one.
     """
+    run = _study_run(uri, experiment, runs)
+    document = read_document(uri, experiment, [run])
+    try:
+        return StudyRecord.from_json(document)
+    except UserError as error:
+        where = f"{ARTIFACT_STUDY} of MLflow run {run.mlflow_run_id}"
+        raise UserError(
+            f"study {experiment!r}: {where} is not a study document of this version: {error}"
+        ) from None
+
+
+def read_document(uri: str, experiment: str, runs: Sequence[RunRecord] | None = None) -> dict[str, Any]:
+    """The same as the JSON that is stored."""
+    run = _study_run(uri, experiment, runs)
+    try:
+        document: dict[str, Any] = json.loads(_read_artifact(uri, run.artifact_uri, ARTIFACT_STUDY))
+    except (OSError, ValueError) as error:
+        where = f"{ARTIFACT_STUDY} of MLflow run {run.mlflow_run_id}"
+        raise UserError(f"study {experiment!r}: {where} is unreadable: {error}") from error
+    former_names.refuse_document(uri, experiment, document)
+    return document
+
+
+def _study_run(uri: str, experiment: str, runs: Sequence[RunRecord] | None) -> RunRecord:
     if runs is None:
         runs = read_runs(uri, experiment, params=(), metrics=(), tagged={Tag.PURPOSE: [Purpose.STUDY]})
-    studies = [run for run in runs if run["tags"].get(Tag.PURPOSE) == Purpose.STUDY]
+    studies = [run for run in runs if run.purpose == Purpose.STUDY]
     if not studies:
         known = experiments(uri)
         others = [name for name in known if name not in (experiment, "Default")]
         why = _why_no_study(uri, experiment, known) or f"is unknown in store {redacted(uri)}"
         raise UserError(f"study {experiment!r} {why}{nearest(experiment, others)}")
-    latest = max(studies, key=lambda run: run["start_time"] or 0)
-    try:
-        document: dict[str, Any] = json.loads(_artifact(uri, latest["artifact_uri"], ARTIFACT_STUDY))
-        return document
-    except (OSError, ValueError) as error:
-        where = f"{ARTIFACT_STUDY} of MLflow run {latest['mlflow_run_id']}"
-        raise UserError(f"study {experiment!r}: {where} is unreadable: {error}") from error
+    return max(studies, key=lambda run: run.start_time or 0)
 
 
 def _why_no_study(uri: str, experiment: str, known: Sequence[str]) -> str:
@@ -152,44 +182,6 @@ def _why_no_study(uri: str, experiment: str, known: Sequence[str]) -> str:
     )
 
 
-@contextmanager
-def translated(uri: str) -> Iterator[None]:
-    """What MLflow, its database or a driver that is not installed refuse, as a `UserError` that names the store."""
-    try:
-        yield
-    except Exception as error:
-        reason = _refusal(uri, error)
-        if reason is None:
-            raise
-        raise UserError(f"store {redacted(uri)} cannot be used: {redacted(reason, uri)}") from error
-
-
-OTHER_VERSION = (
-    "its tables are of another version of MLflow than this one; where this one is the newer, `mlflow db upgrade` "
-    "adapts them, once you have a copy"
-)
-
-
-def _refusal(uri: str, error: Exception) -> str | None:
-    """The reason in one line; None for an error of another kind. Imports neither: who raised it has been imported."""
-    if isinstance(error, ModuleNotFoundError):
-        hint = "; pip install 'finetune-bench[postgres]'" if uri.startswith("postgres") else ""
-        return f"the Python package {error.name} is not installed{hint}"
-    mlflow, sqlalchemy, alembic = map(
-        sys.modules.get, ("mlflow.exceptions", "sqlalchemy.exc", "alembic.util")
-    )
-    if alembic and isinstance(error, alembic.CommandError):
-        return OTHER_VERSION
-    if mlflow and isinstance(error, mlflow.MlflowException):
-        if "out-of-date database schema" in str(error.message):
-            return OTHER_VERSION
-        message, unreached, cause = str(error.message).partition("(Caused by ")
-        return f"it does not answer: {cause.removesuffix(ENDS).rpartition(': ')[2]}" if unreached else message
-    if sqlalchemy and isinstance(error, sqlalchemy.SQLAlchemyError):
-        return str(error).splitlines()[0]
-    return None
-
-
 def sqlite_path(uri: str) -> Path | None:
     """The file of `sqlite:///relative` or `sqlite:////absolute`; None for every other kind of store."""
     prefix = "sqlite:///"
@@ -201,7 +193,7 @@ def _is_sql(uri: str) -> bool:
 
 
 @contextmanager
-def _database(uri: str) -> Iterator[Select]:
+def _open_database(uri: str) -> Iterator[Select]:
     """The SQL database `uri`, its errors turned into a `UserError` that names the store."""
     path = sqlite_path(uri)
     if path is not None:
@@ -212,12 +204,8 @@ def _database(uri: str) -> Iterator[Select]:
         yield select
 
 
-def _in_order(runs: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    return sorted(runs, key=lambda run: (run["start_time"] or 0, run["mlflow_run_id"]))
-
-
 @contextmanager
-def _client(uri: str) -> Iterator[MlflowClient]:
+def _open_client(uri: str) -> Iterator[MlflowClient]:
     """MLflow's client, its errors turned into a `UserError` that names the store."""
     with translated(uri):
         from bench.tracking.store.client import MlflowClient
@@ -248,28 +236,28 @@ def _filters(wanted: Wanted) -> Iterator[str]:
         yield " AND ".join([*status, *tags])
 
 
-def _from_entity(run: Run, wanted: Wanted) -> dict[str, Any]:
+def _from_entity(run: Run, wanted: Wanted) -> RunRecord:
     info, data = run.info, run.data
-    return {
-        "mlflow_run_id": info.run_id,
-        "name": info.run_name,
-        "status": info.status,
-        "start_time": info.start_time,
-        "end_time": info.end_time,
-        "artifact_uri": info.artifact_uri,
-        "tags": _only(data.tags, wanted.tags),
-        "params": _only(data.params, wanted.params),
-        "metrics": _only(data.metrics, wanted.metrics),
-    }
+    return RunRecord(
+        info.run_id,
+        info.run_name,
+        info.status,
+        info.start_time,
+        info.end_time,
+        info.artifact_uri,
+        _only(data.tags, wanted.tags),
+        _only(data.params, wanted.params),
+        _only(data.metrics, wanted.metrics),
+    )
 
 
-def _only(content: Mapping[str, Any], keys: Sequence[str] | None) -> dict[str, Any]:
+def _only(content: Mapping[str, T], keys: Sequence[str] | None) -> dict[str, T]:
     return dict(content) if keys is None else {key: content[key] for key in keys if key in content}
 
 
-def _client_history(client: MlflowClient, experiment: str, keys: Sequence[str]) -> list[dict[str, Any]]:
+def _client_history(client: MlflowClient, experiment: str, keys: Sequence[str]) -> list[MetricValue]:
     return [
-        {"mlflow_run_id": run.info.run_id, "key": key, "step": value.step, "value": value.value}
+        MetricValue(run.info.run_id, key, value.step, value.value)
         for run in _search(client, experiment)
         for key in keys
         if key in run.data.metrics
@@ -277,14 +265,14 @@ def _client_history(client: MlflowClient, experiment: str, keys: Sequence[str]) 
     ]
 
 
-def _artifact(uri: str, artifact_uri: str, name: str) -> str:
+def _read_artifact(uri: str, artifact_uri: str, name: str) -> str:
     """Text of a run's artifact: from disk where it lies there, else through MLflow."""
     parts = urlsplit(artifact_uri)
     if parts.scheme in ("", "file"):
         folder = Path(unquote(parts.path) if parts.scheme else artifact_uri)
         return (_local(uri, folder) / name).read_text(encoding="utf-8")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one small file needs no bar
-    with _client(uri):
+    with _open_client(uri):
         from mlflow.artifacts import download_artifacts
 
         address = f"{artifact_uri}/{name}"

@@ -21,13 +21,9 @@ for noisy in ("mlflow", "alembic"):
     logging.getLogger(noisy).setLevel(logging.ERROR)
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # a traceback of what it raises anyway
 
-logging.getLogger("mlflow.store.db.utils").setLevel(
-    logging.CRITICAL
-)  # a traceback of what it raises all the same
-
 __all__ = ["MlflowClient"]
 
-TWICE_IS_ONCE = (
+IDEMPOTENT = (
     "get_experiment_by_name",
     "search_experiments",
     "search_runs",
@@ -59,7 +55,7 @@ class MlflowClient(_MlflowClient):
         super().__init__(uri)
 
 
-for name in TWICE_IS_ONCE:
+for name in IDEMPOTENT:
     setattr(MlflowClient, name, patient(getattr(_MlflowClient, name)))
 
 

@@ -36,7 +36,7 @@ UNNOTICED = 2.0
 """Seconds that a store may be away before the user is told."""
 
 STOPPING = 5.0
-"""Patience, in seconds, of what says goodbye to the store after Ctrl-C: less than a stopped worker is given."""
+"""Patience, in seconds, of best-effort writes at shutdown, after Ctrl-C: less than a stopped worker is given."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -167,8 +167,8 @@ def limited(seconds: float) -> Iterator[None]:
 
 
 @contextmanager
-def farewell() -> Iterator[None]:
-    """Within, the store is told of an end that is coming anyway: for a moment, and where it is away, not at all."""
+def best_effort() -> Iterator[None]:
+    """Within, writes at shutdown: the store is tried for a moment, and where it is away, they are dropped."""
     with limited(STOPPING), suppress(StoreAway):
         yield
 

@@ -12,9 +12,12 @@ from dataclasses import dataclass, field
 from sys import intern
 from typing import Any
 
+from bench.core.records.runs import MetricValue, RunRecord
+
 Select = Callable[[str, Sequence[Any]], Sequence[Any]]
 """Query with `?` for each value -> rows; all calls within one transaction, so that all tables are of one moment."""
 
+# in the order of `RunRecord`'s fields
 RUN_COLUMNS = ("run_uuid", "name", "status", "start_time", "end_time", "artifact_uri")
 ACTIVE = "e.name = ? AND e.lifecycle_stage = 'active' AND r.lifecycle_stage = 'active'"
 VALUE = "CASE WHEN is_nan THEN NULL ELSE value END"  # nan is stored as 0 with a flag
@@ -42,24 +45,24 @@ def experiment_ids(select: Select, stage: str = "active") -> dict[str, str]:
     return {name: str(number) for name, number in found}
 
 
-def runs(select: Select, experiment: str, wanted: Wanted) -> list[dict[str, Any]]:
+def runs(select: Select, experiment: str, wanted: Wanted) -> list[RunRecord]:
     """The active runs, in any order."""
     which, values = _which(experiment, wanted)
     columns = ", ".join(RUN_COLUMNS)
-    found = {
-        row[0]: _run(row) for row in select(f"SELECT {columns} FROM runs WHERE run_uuid IN ({which})", values)
-    }
+    rows = select(f"SELECT {columns} FROM runs WHERE run_uuid IN ({which})", values)
+    found = {row[0]: _run(*row) for row in rows}
     for name, table, value in OF_RUNS:
         keys = getattr(wanted, name)
         if found and (keys is None or keys):
             only = "" if keys is None else f" AND key IN ({_marks(keys)})"
             query = f"SELECT run_uuid, key, {value} FROM {table} WHERE run_uuid IN ({which}){only}"
+            contents = {run_id: getattr(run, name) for run_id, run in found.items()}
             for run_id, key, content in select(query, [*values, *(keys or [])]):
-                found[run_id][name][intern(key)] = _or_nan(content) if name == "metrics" else content
+                contents[run_id][intern(key)] = _or_nan(content) if name == "metrics" else content
     return list(found.values())
 
 
-def history(select: Select, experiment: str, keys: Sequence[str]) -> list[dict[str, Any]]:
+def history(select: Select, experiment: str, keys: Sequence[str]) -> list[MetricValue]:
     """All values of `keys` in the order they were logged."""
     if not keys:
         return []
@@ -69,9 +72,15 @@ def history(select: Select, experiment: str, keys: Sequence[str]) -> list[dict[s
         f" AND run_uuid IN ({which}) ORDER BY timestamp"
     )
     return [
-        {"mlflow_run_id": run_id, "key": key, "step": step, "value": _or_nan(value)}
+        MetricValue(run_id, key, step, _or_nan(value))
         for run_id, key, step, value in select(query, [*keys, *values])
     ]
+
+
+def _run(
+    run_id: str, name: str, status: str, start: int | None, end: int | None, artifacts: str
+) -> RunRecord:
+    return RunRecord(run_id, name, status, start, end, artifacts, {}, {}, {})
 
 
 def _which(experiment: str, wanted: Wanted) -> tuple[str, list[Any]]:
@@ -91,11 +100,6 @@ def _which(experiment: str, wanted: Wanted) -> tuple[str, list[Any]]:
 
 def _marks(values: Sequence[Any]) -> str:
     return ", ".join("?" * len(values)) or "NULL"  # PostgreSQL takes no empty list
-
-
-def _run(row: Sequence[Any]) -> dict[str, Any]:
-    keys = ("mlflow_run_id", *RUN_COLUMNS[1:])
-    return dict(zip(keys, row, strict=True)) | {"tags": {}, "params": {}, "metrics": {}}
 
 
 def _or_nan(value: float | None) -> float:

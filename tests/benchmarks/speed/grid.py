@@ -95,7 +95,7 @@ def _bench(seeds: int) -> Done:
             )
         )
         runs = store.read_runs(f"sqlite:///{folder / 'mlflow.db'}", "quickstart")
-        found = [r["metrics"][Metric.TEST_ACCURACY] for r in runs if r["tags"].get(Tag.PURPOSE) == "final"]
+        found = [r.metrics[Metric.TEST_ACCURACY] for r in runs if r.tags.get(Tag.PURPOSE) == "final"]
     return Done(spent, statistics.mean(found))
 
 

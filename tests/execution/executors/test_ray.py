@@ -18,6 +18,7 @@ pytest.importorskip("ray", reason="Ray is an extra: pip install 'finetune-bench[
 
 from bench.core import devices
 from bench.core.errors import UserError
+from bench.core.records.runs import RunRecord
 from bench.core.schema import Tag
 from bench.execution.executors.choose import Request
 from tests.support.commands import BENCH, bench, environment
@@ -48,12 +49,12 @@ def start(folder: Path, *options: str, epochs: int = EPOCHS) -> subprocess.Popen
         )  # fmt: skip
 
 
-def running_on(folder: Path, cache: Path) -> list[dict[str, Any]]:
+def running_on(folder: Path, cache: Path) -> list[RunRecord]:
     """Runs under way whose process is on the node with this cache."""
     found = []
     for run in final_runs(folder):
-        pid = int(run["tags"].get(Tag.PID, "0").partition(":")[0])
-        if run["status"] == "RUNNING" and _cache_of(pid) == str(cache):
+        pid = int(run.tags.get(Tag.PID, "0").partition(":")[0])
+        if run.mlflow_status == "RUNNING" and _cache_of(pid) == str(cache):
             found.append(run)
     return found
 
@@ -81,7 +82,7 @@ def test_a_node_is_lost_and_the_study_ends_with_the_numbers_of_the_local_pool(cl
     assert driver.wait(300) == 0, (folder / "log.txt").read_text()
     assert "lost  " in (folder / "log.txt").read_text()
 
-    states = Counter((run["tags"][Tag.RUN_ID], run["status"]) for run in final_runs(folder))
+    states = Counter((run.tags[Tag.RUN_ID], run.mlflow_status) for run in final_runs(folder))
     assert numbers(folder) == numbers(local)
     assert {n for (_, status), n in states.items() if status == "FINISHED"} == {1}
     assert {status for _, status in states} == {"FINISHED", "KILLED"}, "the lost attempt is marked"
@@ -91,17 +92,17 @@ def test_a_node_is_lost_and_the_study_ends_with_the_numbers_of_the_local_pool(cl
 def test_a_lost_worker_is_retried_and_sigterm_interrupts(cluster: Any) -> None:
     folder = study_in(cluster.folder / "interrupted")
     driver = start(folder, "--address", cluster.address, epochs=100_000)  # none of its runs ends by itself
-    on_head: list[dict[str, Any]] = []
+    on_head: list[RunRecord] = []
     head = cluster.folder / "head"
     wait_for(lambda: driver.poll() is not None or on_head.extend(running_on(folder, head)) or on_head, 200)
     assert on_head and driver.poll() is None, (folder / "log.txt").read_text()
-    os.kill(int(on_head[0]["tags"][Tag.PID].partition(":")[0]), signal.SIGKILL)
-    killed = lambda: [r for r in final_runs(folder) if r["status"] == "KILLED"]  # noqa: E731
+    os.kill(int(on_head[0].tags[Tag.PID].partition(":")[0]), signal.SIGKILL)
+    killed = lambda: [r for r in final_runs(folder) if r.mlflow_status == "KILLED"]  # noqa: E731
     assert wait_for(killed, 60), (folder / "log.txt").read_text()
     assert wait_for(lambda: running_on(folder, cluster.folder / "head"), 60)
     driver.send_signal(signal.SIGTERM)
     assert driver.wait(60) == 130, (folder / "log.txt").read_text()
-    assert not [r for r in final_runs(folder) if r["status"] == "RUNNING"]
+    assert not [r for r in final_runs(folder) if r.mlflow_status == "RUNNING"]
 
 
 def test_a_node_that_is_lost_unnoticed_does_not_end_the_driver(

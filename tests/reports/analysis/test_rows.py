@@ -9,8 +9,8 @@ import pytest
 
 import reports
 from bench.core.errors import UserError
+from bench.core.records.runs import RunRecord
 from bench.core.schema import Status
-from bench.tracking.store.outcome import status
 from reports.analysis.rows import COLUMNS, join
 from tests.support import report_samples as samples
 from tests.support.report_samples import Store
@@ -66,7 +66,8 @@ def test_unknown_study_names_the_nearest(store: Store) -> None:
     ],
 )
 def test_status(own: str | None, mlflow: str, expected: Status) -> None:
-    assert status({"status": mlflow, "tags": {"bench.status": own} if own else {}}) == expected
+    tags = {"bench.status": own} if own else {}
+    assert RunRecord("0f", "r", mlflow, 1, 2, "", tags, {}, {}).status == expected
 
 
 def test_runs_outside_the_plan_and_empty_stores() -> None:

@@ -6,6 +6,7 @@ import itertools
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ import reports
 from bench.advice import advise
 from bench.cli import main as cli
 from bench.core.errors import UserError
+from bench.core.records.runs import RunRecord
+from bench.core.records.study import StudyRecord
 from bench.core.schema import Metric, Purpose, Status, Tag
 from bench.execution import driver, state, worker
 from bench.execution.executors.inline import InlineExecutor
@@ -26,16 +29,17 @@ from bench.execution.preparation import Remarks
 from bench.planning import load, plan
 from bench.planning.plan import Plan
 from bench.storage.places import Places
-from bench.tracking import experiment, leftovers, store
+from bench.tracking import experiment, stale_runs, store
 from bench.tracking.plain import Tracking
 from bench.tracking.store import outcome
+from bench.tracking.store import rows as rows
 from bench.tracking.views import COUNTED
 from reports.analysis.rows import join
 from reports.analysis.searches import Search
 from reports.analysis.study import Analysis
+from tests.support.displays import Says
 from tests.support.faults import STUDY as SMALL
 from tests.support.servers import mlflow_server, postgres
-from tests.support.views import Says
 
 TAGS = [None, "garbage", *map(str, Status)]
 MLFLOW = ["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
@@ -83,12 +87,10 @@ def planned(folder: Path, text: str, name: str) -> Plan:
     return plan.make(load.load(path, []), path, folder / "cache")
 
 
-def document(study: Plan) -> dict[str, Any]:
+def document(study: Plan) -> StudyRecord:
     """As the driver writes it, with nothing to remark on."""
-    written = study.document() | {"command": "bench run", "store": "", "git_commit": None}
-    Remarks().enter(written)
-    Measures.of(study, Places(study.base, study.cache)).enter(written)
-    return written
+    written = Remarks().entered(replace(study.document(), command="bench run"))
+    return Measures.of(study, Places(study.base, study.cache)).entered(written)
 
 
 class Written:
@@ -171,18 +173,18 @@ def test_what_a_report_counts_as_finished_is_what_it_says(uri: str, left: Plan, 
 def test_leftovers_keep_the_end_that_they_have_told(uri: str, left: Plan) -> None:
     """Marked killed are those alone that had not said how they ended; nothing that counted is lost."""
     before = {run.run_id for run in state.read(left, uri).done}
-    killed = leftovers.reap(uri, "left", alone=True)
+    killed = stale_runs.mark_killed(uri, "left", alone=True)
     untold = [tag for tag, mlflow in COMBINATIONS if mlflow == "RUNNING" and right(tag, mlflow) == "running"]
     assert killed == len(untold)
     assert {run.run_id for run in state.read(left, uri).done} == before
     ends = {"finished": "FINISHED", "failed": "FAILED", "diverged": "FAILED", "pruned": "KILLED", "killed": "KILLED"}  # fmt: skip
     own = [
-        (run["tags"][Tag.STATUS], run["status"])
+        (run.tags[Tag.STATUS], run.mlflow_status)
         for run in store.read_runs(uri, "left", tagged={Tag.PURPOSE: [Purpose.FINAL]})
-        if COMBINATIONS[run["start_time"] - 1][1] == "RUNNING" and run["metrics"]["test_accuracy"] == 0.25
+        if COMBINATIONS[run.start_time - 1][1] == "RUNNING" and run.metrics["test_accuracy"] == 0.25
     ]
     assert len(own) == len(TAGS) and all(ends[tag] == mlflow for tag, mlflow in own)
-    assert leftovers.reap(uri, "left", alone=True) == 0
+    assert stale_runs.mark_killed(uri, "left", alone=True) == 0
 
 
 TUNED = """
@@ -204,8 +206,8 @@ def search_tags(identity: str, tag: str | None, budget: str = "2 trials", rate: 
 
 def found_searches(study: Plan, uri: str) -> list[Search]:
     """Those that a report rests on, of the study as the plan has it now."""
-    document = state.read(study, uri).plan.document()
-    return Analysis(join(document, store.read_runs(uri, study.study.name)), study.study.name).searches
+    document = state.read(study, uri).plan.document().to_json()
+    return Analysis(join(document, rows.read_runs(uri, study.study.name)), study.study.name).searches
 
 
 def test_plan_and_report_agree_on_searches_in_every_state(tmp_path: Path) -> None:
@@ -229,7 +231,7 @@ def test_plan_and_report_agree_on_searches_in_every_state(tmp_path: Path) -> Non
         assert len(found_searches(study, uri)) == len(over) == 5
 
     agreed()
-    leftovers.reap(uri, "tuned", alone=True)
+    stale_runs.mark_killed(uri, "tuned", alone=True)
     agreed()
 
 
@@ -285,10 +287,12 @@ def test_duplicates_are_chosen_alike_by_plan_and_report(tmp_path: Path) -> None:
 
 def test_the_order_of_what_is_stored_does_not_matter() -> None:
     made = [
-        {"mlflow_run_id": f"{i}", "status": mlflow, "start_time": start, "tags": {} if tag is None else {Tag.STATUS: tag}}
+        RunRecord(f"{i}", "", mlflow, start, None, "", {} if tag is None else {Tag.STATUS: tag}, {}, {})
         for i, ((tag, mlflow), start) in enumerate(zip(COMBINATIONS[10:16], (3, 3, 2, None, 5, 1), strict=True))
     ]  # fmt: skip
-    chosen = {outcome.choose(order)["mlflow_run_id"] for order in itertools.permutations(made)}  # type: ignore[index]
+    chosen = {
+        chosen.mlflow_run_id for order in itertools.permutations(made) if (chosen := outcome.choose(order))
+    }
     assert len(chosen) == 1 and outcome.choose([]) is None and outcome.status(None) == "missing"
 
 
@@ -299,28 +303,28 @@ def test_a_run_cut_off_after_its_last_word_is_not_done_again(tmp_path: Path) -> 
     assert driver.run_study(study, uri, InlineExecutor, Says(), None).exit_code == 0  # type: ignore[arg-type]
     first, *_ = before = store.read_runs(uri, "faulty", tagged={Tag.PURPOSE: [Purpose.FINAL]})
     client = MlflowClient(uri)
-    client.update_run(first["mlflow_run_id"], status="RUNNING")
-    client.set_tag(first["mlflow_run_id"], Tag.PID, "1:0.00")
+    client.update_run(first.mlflow_run_id, status="RUNNING")
+    client.set_tag(first.mlflow_run_id, Tag.PID, "1:0.00")
     assert not state.read(study, uri).missing
     says = Says()
     assert driver.run_study(study, uri, InlineExecutor, says, None).exit_code == 0  # type: ignore[arg-type]
     after = store.read_runs(uri, "faulty", tagged={Tag.PURPOSE: [Purpose.FINAL]})
-    assert [(r["mlflow_run_id"], r["status"]) for r in after] == [(r["mlflow_run_id"], "FINISHED") for r in before]  # fmt: skip
+    assert [(r.mlflow_run_id, r.mlflow_status) for r in after] == [(r.mlflow_run_id, "FINISHED") for r in before]  # fmt: skip
     assert not [line for line in says.said if "killed" in line]
 
     # a worker that died at that moment: its job comes again, and finds the result
-    client.update_run(first["mlflow_run_id"], status="RUNNING")
+    client.update_run(first.mlflow_run_id, status="RUNNING")
     number = store.experiment_ids(uri)["faulty"]
     tracking = Tracking(uri, number, False, "none", study="faulty")
-    identity = first["tags"][Tag.RUN_ID]
-    leftovers.abandon(tracking, [identity], "signal SIGKILL")
+    identity = first.tags[Tag.RUN_ID]
+    stale_runs.mark_lost_killed(tracking, [identity], "signal SIGKILL")
     (run,) = [run for run in study.runs if run.run_id == identity]
     start = time.monotonic()
     again = worker.run(
         lambda *args: None, run.spec, run.row(), Places(tmp_path, tmp_path / "cache"), tracking
     )
-    assert again["status"] == "finished" and time.monotonic() - start < 5
-    assert again["metrics"][Metric.TEST_ACCURACY] == first["metrics"][Metric.TEST_ACCURACY]
+    assert again.status == "finished" and time.monotonic() - start < 5
+    assert again.metrics[Metric.TEST_ACCURACY] == first.metrics[Metric.TEST_ACCURACY]
     assert len(store.read_runs(uri, "faulty", tagged={Tag.PURPOSE: [Purpose.FINAL]})) == len(before)
 
 
@@ -349,5 +353,5 @@ def test_a_deleted_experiment_begins_anew_on_every_store(uri: str, tmp_path: Pat
     with pytest.raises(UserError, match="'gone' holds no study run"):
         reports.rows("gone", uri)
     written.client.restore_experiment(written.number)
-    assert first in {run["mlflow_run_id"] for run in store.read_runs(uri, aside.name)}
+    assert first in {run.mlflow_run_id for run in store.read_runs(uri, aside.name)}
     assert not state.read(study, uri).done

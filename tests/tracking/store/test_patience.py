@@ -190,7 +190,7 @@ def test_a_limit_reaches_whoever_waits_already() -> None:
 def test_a_farewell_takes_a_moment_and_fails_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "STOPPING", 0.2)
     started = time.monotonic()
-    with patience.granted(lambda message: None), patience.farewell():
+    with patience.granted(lambda message: None), patience.best_effort():
         patience.patiently(failing(10_000))
     assert 0.2 <= time.monotonic() - started < 3
 

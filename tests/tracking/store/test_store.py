@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,6 @@ from bench.core.errors import UserError
 from bench.core.schema import ARTIFACT_STUDY, Purpose, Tag
 from bench.tracking import store
 from tests.support.servers import postgres
-
-KEYS = [
-    "mlflow_run_id",
-    "name",
-    "status",
-    "start_time",
-    "end_time",
-    "artifact_uri",
-    "tags",
-    "params",
-    "metrics",
-]
 
 
 def fill(uri: str, artifacts: Path) -> None:
@@ -82,7 +71,7 @@ def through_client(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def comparable(content: Any) -> str:
     """nan differs from itself; its text does not."""
-    return json.dumps(content, sort_keys=True)
+    return json.dumps(content, sort_keys=True, default=asdict)
 
 
 PARTS: list[dict[str, Any]] = [
@@ -102,7 +91,7 @@ def test_both_paths_agree(kind: str, request: pytest.FixtureRequest, monkeypatch
         runs = store.read_runs(uri, "exp")
         history = store.metric_history(uri, "exp", ["loss", "never finite", "unknown"])
         parts = [store.read_runs(uri, "exp", **part) for part in PARTS]
-        return [store.experiments(uri), runs, history, store.study_document(uri, "exp"), *parts]
+        return [store.experiments(uri), runs, history, store.read_document(uri, "exp"), *parts]
 
     direct = read()
     request.getfixturevalue("through_client")
@@ -114,9 +103,9 @@ def test_parts_of_runs(uri: str) -> None:
     found = [store.read_runs(uri, "exp", **part) for part in PARTS]
     assert [len(runs) for runs in found] == [5, 1, 2, 1, 0]
     last, killed, named = found[0][-1], found[1][0], found[3][0]
-    assert (last["tags"], last["params"], list(last["metrics"])) == ({"a": "1"}, {}, ["loss"])
-    assert killed["name"] == "r20" and killed["params"] == {"lr": "0.1"} and killed["metrics"]
-    assert named["name"] == "r20" and named["metrics"] == {} and named["params"]
+    assert (last.tags, last.params, list(last.metrics)) == ({"a": "1"}, {}, ["loss"])
+    assert killed.name == "r20" and killed.params == {"lr": "0.1"} and killed.metrics
+    assert named.name == "r20" and named.metrics == {} and named.params
 
 
 def test_postgresql_without_mlflows_tables_is_empty_and_stays_so(on_postgres: str) -> None:
@@ -136,19 +125,19 @@ def test_postgresql_that_is_away_or_refuses(on_postgres: str) -> None:
 
 def test_runs(uri: str) -> None:
     runs = store.read_runs(uri, "exp")
-    assert [list(run) for run in runs] == [KEYS] * 5
-    assert [run["start_time"] for run in runs] == [5, 9, 10, 20, 30]
-    assert [run["status"] for run in runs[2:]] == ["RUNNING", "KILLED", "FINISHED"]
-    assert [run["end_time"] for run in runs[2:]] == [None, 100, 100]
+    assert len(runs) == 5
+    assert [run.start_time for run in runs] == [5, 9, 10, 20, 30]
+    assert [run.mlflow_status for run in runs[2:]] == ["RUNNING", "KILLED", "FINISHED"]
+    assert [run.end_time for run in runs[2:]] == [None, 100, 100]
     last = runs[-1]
-    assert (last["name"], last["tags"]["a"], last["params"]) == ("r30", "1", {"lr": "0.1"})
-    assert last["metrics"]["loss"] > 1e308, "MLflow stores infinity as the largest float"
-    assert math.isnan(last["metrics"]["never finite"]) and math.isnan(runs[2]["metrics"]["loss"])
+    assert (last.name, last.tags["a"], last.params) == ("r30", "1", {"lr": "0.1"})
+    assert last.metrics["loss"] > 1e308, "MLflow stores infinity as the largest float"
+    assert math.isnan(last.metrics["never finite"]) and math.isnan(runs[2].metrics["loss"])
 
 
 def test_history(uri: str) -> None:
     found = store.metric_history(uri, "exp", ["loss"])
-    assert [value["step"] for value in found[:2]] == [0, 1] and math.isnan(found[1]["value"])
+    assert [value.step for value in found[:2]] == [0, 1] and math.isnan(found[1].value)
     assert len(found) == 2 + 3 + 4
     assert store.metric_history(uri, "exp", []) == []
 
@@ -188,9 +177,9 @@ def test_reads_while_another_writes(folder: Path, tmp_path: Path, mode: str) -> 
     writer.execute("BEGIN IMMEDIATE")
     writer.execute("UPDATE tags SET value = 'uncommitted' WHERE key = 'a'")
     runs = store.read_runs(f"sqlite:///{copy}", "exp")
-    assert [run["tags"].get("a") for run in runs] == [None, None, "1", "1", "1"]
+    assert [run.tags.get("a") for run in runs] == [None, None, "1", "1", "1"]
     writer.execute("COMMIT")
-    assert store.read_runs(f"sqlite:///{copy}", "exp")[-1]["tags"]["a"] == "uncommitted"
+    assert store.read_runs(f"sqlite:///{copy}", "exp")[-1].tags["a"] == "uncommitted"
     writer.close()
 
 
@@ -211,7 +200,7 @@ def test_reads_after_a_writer_was_killed_in_a_transaction(folder: Path, tmp_path
     subprocess.run([sys.executable, "-c", DIES_IN_A_TRANSACTION, str(copy)], check=False)
     assert copy.with_name("killed.db-journal").stat().st_size, "a hot journal is left"
     runs = store.read_runs(f"sqlite:///{copy}", "exp")
-    assert [run["tags"].get("a") for run in runs] == [None, None, "1", "1", "1"]
+    assert [run.tags.get("a") for run in runs] == [None, None, "1", "1", "1"]
 
 
 def test_a_write_protected_store_is_read(folder: Path, tmp_path: Path) -> None:
@@ -225,14 +214,14 @@ def test_a_write_protected_store_is_read(folder: Path, tmp_path: Path) -> None:
 
 
 def test_latest_study_document(uri: str) -> None:
-    assert store.study_document(uri, "exp") == {"plan": ["ü"]}
+    assert store.read_document(uri, "exp") == {"plan": ["ü"]}
 
 
 def test_unknown_study(uri: str) -> None:
     with pytest.raises(UserError, match=r"study 'expp' is unknown in store .*; did you mean exp\?"):
-        store.study_document(uri, "expp")
+        store.read_document(uri, "expp")
     with pytest.raises(UserError, match=r"study 'Default' holds no study run"):
-        store.study_document(uri, "Default")
+        store.read_document(uri, "Default")
 
 
 def test_a_store_that_was_moved(folder: Path, tmp_path: Path) -> None:
@@ -242,7 +231,7 @@ def test_a_store_that_was_moved(folder: Path, tmp_path: Path) -> None:
             "UPDATE runs SET artifact_uri = replace(artifact_uri, 'file://', 'file:///no/longer')"
         )
     database.close()
-    assert store.study_document(f"sqlite:///{moved}/mlflow.db", "exp") == {"plan": ["ü"]}
+    assert store.read_document(f"sqlite:///{moved}/mlflow.db", "exp") == {"plan": ["ü"]}
 
 
 def test_a_lost_document(folder: Path, tmp_path: Path) -> None:
@@ -251,7 +240,7 @@ def test_a_lost_document(folder: Path, tmp_path: Path) -> None:
         database.execute("UPDATE runs SET artifact_uri = '/no/longer'")
     database.close()
     with pytest.raises(UserError, match=r"study 'exp': study.json of MLflow run .* is unreadable"):
-        store.study_document(f"sqlite:///{tmp_path}/mlflow.db", "exp")
+        store.read_document(f"sqlite:///{tmp_path}/mlflow.db", "exp")
 
 
 @pytest.mark.parametrize(

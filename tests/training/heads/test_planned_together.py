@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from bench.core.jobs import Stopped
+from bench.core.records.planned import PlannedRow
+from bench.core.records.runs import RunRecord
 from bench.core.schema import Metric, Tag
 from bench.core.spec import RunSpec, TrainSpec
 from bench.execution import worker
@@ -45,13 +47,13 @@ system_metrics: false
 """
 
 
-def planned() -> list[tuple[RunSpec, dict[str, Any]]]:
+def planned() -> list[tuple[RunSpec, PlannedRow]]:
     found = []
     for lr in LRS:
         spec = replace(
             make_spec(train=TRAIN), strategy=compose.parse("linear_probe", {"linear_probe": {"lr": lr}})
         )
-        found.append((spec, {**ROW, "run_id": spec.run_id, "strategy": f"probe {lr}"}))
+        found.append((spec, replace(ROW, run_id=spec.run_id, strategy=f"probe {lr}")))
     return found
 
 
@@ -75,10 +77,10 @@ def ignore(*args: Any) -> None:
     return None
 
 
-def stored(tracking: Tracking) -> dict[str, dict[str, Any]]:
+def stored(tracking: Tracking) -> dict[str, RunRecord]:
     runs = store.read_runs(tracking.uri, "s")
-    assert len({run["tags"][Tag.RUN_ID] for run in runs}) == len(runs)
-    return {run["tags"][Tag.RUN_ID]: run for run in runs}
+    assert len({run.tags[Tag.RUN_ID] for run in runs}) == len(runs)
+    return {run.tags[Tag.RUN_ID]: run for run in runs}
 
 
 def test_runs_trained_as_one_are_those_run_alone(places: Places, tracking: Tracking, tmp_path: Path) -> None:
@@ -86,20 +88,20 @@ def test_runs_trained_as_one_are_those_run_alone(places: Places, tracking: Track
     found = worker.run_together(ignore, planned(), places, tracking)
     other = make_tracking(tmp_path / "other.db")
     expected = [worker.run(ignore, spec, row, places, other) for spec, row in planned()]
-    assert [r["status"] for r in found] == ["finished", "finished", "diverged", "finished"]
+    assert [r.status for r in found] == ["finished", "finished", "diverged", "finished"]
     for ours, theirs in zip(found, expected, strict=True):
-        assert ours["status"] == theirs["status"] and bool(ours["error"]) == bool(theirs["error"])
-        for key in EXACT if theirs["metrics"] else ():
-            assert ours["metrics"][key] == pytest.approx(theirs["metrics"][key], rel=1e-3, abs=1e-5)
+        assert ours.status == theirs.status and bool(ours.error) == bool(theirs.error)
+        for key in EXACT if theirs.metrics else ():
+            assert ours.metrics[key] == pytest.approx(theirs.metrics[key], rel=1e-3, abs=1e-5)
     a, b = stored(tracking), stored(other)
     assert a.keys() == b.keys()
     for key, run in a.items():
-        assert run["params"] == b[key]["params"] and run["status"] == b[key]["status"]
-        assert run["metrics"].keys() - {Metric.VECTORIZED_RUNS} == b[key]["metrics"].keys()
+        assert run.params == b[key].params and run.mlflow_status == b[key].mlflow_status
+        assert run.metrics.keys() - {Metric.VECTORIZED_RUNS} == b[key].metrics.keys()
     again = worker.run_together(ignore, planned(), places, tracking)
-    assert [r["status"] for r in again] == [r["status"] for r in found]
-    assert {k: r["mlflow_run_id"] for k, r in stored(tracking).items()} == {
-        k: r["mlflow_run_id"] for k, r in a.items()
+    assert [r.status for r in again] == [r.status for r in found]
+    assert {k: r.mlflow_run_id for k, r in stored(tracking).items()} == {
+        k: r.mlflow_run_id for k, r in a.items()
     }
 
 
@@ -113,7 +115,7 @@ def test_each_pays_for_what_it_would_have_done_alone_and_its_share_of_the_rest(
     places: Places, tracking: Tracking
 ) -> None:
     fresh = Places(places.base, places.cache.parent / "fresh")
-    costs = [r["metrics"] for r in worker.run_together(ignore, planned(), fresh, tracking) if r["metrics"]]
+    costs = [r.metrics for r in worker.run_together(ignore, planned(), fresh, tracking) if r.metrics]
     assert len(costs) == 3 and len({c[Metric.TRAIN_SECONDS] for c in costs}) == 1
     cost = costs[0]
     assert cost[Metric.VECTORIZED_RUNS] == 4 and cost[Metric.CACHED_FEATURE_SECONDS] == 0
@@ -131,7 +133,7 @@ def test_runs_that_are_stopped_are_all_killed(
     monkeypatch.setattr("bench.training.heads.vectorized.HeadTrainer.evaluate", stop)
     with pytest.raises(Stopped):
         worker.run_together(ignore, planned(), places, tracking)
-    assert [(r["status"], r["tags"][Tag.STATUS]) for r in stored(tracking).values()] == [
+    assert [(r.mlflow_status, r.tags[Tag.STATUS]) for r in stored(tracking).values()] == [
         ("KILLED", "killed")
     ] * 4
 
@@ -141,9 +143,9 @@ def test_what_cannot_be_trained_as_one_is_run_one_by_one(
 ) -> None:
     monkeypatch.setenv("BENCH_CACHE_GIB", "0")
     found = worker.run_together(ignore, planned()[:2], places, tracking)
-    assert [r["status"] for r in found] == ["finished"] * 2
-    assert not any(Metric.VECTORIZED_RUNS in r["metrics"] for r in found)
-    why = {run["tags"][Tag.NOT_VECTORIZED] for run in stored(tracking).values()}
+    assert [r.status for r in found] == ["finished"] * 2
+    assert not any(Metric.VECTORIZED_RUNS in r.metrics for r in found)
+    why = {run.tags[Tag.NOT_VECTORIZED] for run in stored(tracking).values()}
     assert why == {"the classifier's input is not cached"}, "each says so"
 
 
@@ -155,9 +157,9 @@ def test_a_mistake_of_ours_fails_the_runs_with_its_traceback(
 
     monkeypatch.setattr("bench.training.heads.runs.update_rule_of", broken)
     found = worker.run_together(ignore, planned()[:2], places, tracking)
-    assert [r["status"] for r in found] == ["failed"] * 2
-    assert {r["error"] for r in found} == {"training 2 runs as one: TypeError: a bug"}
-    assert {run["tags"][Tag.STATUS] for run in stored(tracking).values()} == {"failed"}
+    assert [r.status for r in found] == ["failed"] * 2
+    assert {r.error for r in found} == {"training 2 runs as one: TypeError: a bug"}
+    assert {run.tags[Tag.STATUS] for run in stored(tracking).values()} == {"failed"}
 
 
 def test_only_runs_that_differ_in_hyperparameters_alone_are_grouped(tmp_path: Path) -> None:
@@ -187,8 +189,8 @@ def test_a_sweep_that_is_killed_goes_on_to_its_end(tmp_path: Path) -> None:
     driver.wait(10)
     assert start(folder).wait(120) == 0, (folder / "log.txt").read_text()
     runs = final_runs(folder)
-    finished = [run for run in runs if run["status"] == "FINISHED"]
-    assert len(finished) == len({run["tags"][Tag.RUN_ID] for run in finished}) == 6
-    assert {run["status"] for run in runs} <= {"FINISHED", "KILLED"}
-    assert Metric.VECTORIZED_RUNS in finished[-1]["metrics"]
+    finished = [run for run in runs if run.mlflow_status == "FINISHED"]
+    assert len(finished) == len({run.tags[Tag.RUN_ID] for run in finished}) == 6
+    assert {run.mlflow_status for run in runs} <= {"FINISHED", "KILLED"}
+    assert Metric.VECTORIZED_RUNS in finished[-1].metrics
     assert "probe 0.05" in (folder / "log.txt").read_text(), "each is told by its name"

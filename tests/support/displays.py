@@ -1,13 +1,15 @@
-"""Views for tests: one that shows nothing, and one that remembers."""
+"""Displays for tests: one that shows nothing, and one that remembers."""
 
 from __future__ import annotations
 
 from contextlib import nullcontext
 from typing import Any
 
+from bench.core.records.results import Result
+
 
 class Quiet:
-    """A view that shows nothing."""
+    """A display that shows nothing."""
 
     def say(self, message: str) -> None: ...
 
@@ -20,7 +22,7 @@ class Quiet:
 
 
 class Says:
-    """A view that remembers what it was told."""
+    """A display that remembers what it was told."""
 
     def __init__(self) -> None:
         self.said: list[str] = []
@@ -33,4 +35,4 @@ class Says:
 
     def event(self, event: Any) -> None: ...
 
-    def finished(self, name: str, result: dict[str, Any], remaining: float | None) -> None: ...
+    def finished(self, name: str, result: Result, remaining: float | None) -> None: ...

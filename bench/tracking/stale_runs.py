@@ -1,7 +1,7 @@
 """Runs that a dead process left RUNNING: found by the process that wrote them, and marked killed.
 
 One that had said how it ended, and was cut off before MLflow's own status followed, keeps its word
-(`bench.tracking.store.outcome`).
+(`bench.core.records.runs`).
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from collections.abc import Mapping, Sequence
 from mlflow.entities import RunTag
 
 from bench.core.processes import alive
+from bench.core.records.runs import OVER
 from bench.core.schema import Purpose, Status, Tag
 from bench.tracking import store
 from bench.tracking.log import MLFLOW_STATUS
 from bench.tracking.plain import Tracking
-from bench.tracking.store import outcome
 from bench.tracking.store.client import MlflowClient
 
 
-def reap(uri: str, study: str, alone: bool = False, patience: float = 10.0) -> int:
+def mark_killed(uri: str, study: str, alone: bool = False, patience: float = 10.0) -> int:
     """Mark as killed the runs that a dead process left RUNNING. Returns how many; those that had ended are not counted.
 
     alone: this driver holds the study and has no worker at the moment, so every such run is a leftover, whatever
@@ -35,10 +35,10 @@ def reap(uri: str, study: str, alone: bool = False, patience: float = 10.0) -> i
     client = MlflowClient(uri)
     count = 0
     for run in running:
-        if run["tags"].get(Tag.PURPOSE) == Purpose.DRIVER:
+        if run.purpose == Purpose.DRIVER:
             continue
-        if alone or _is_dead_here(run["tags"], patience):
-            count += _end(client, run["mlflow_run_id"], run["tags"], {})
+        if alone or _is_dead_here(run.tags, patience):
+            count += _end(client, run.mlflow_run_id, run.tags, {})
     return count
 
 
@@ -51,7 +51,7 @@ def _is_dead_here(tags: dict[str, str], patience: float) -> bool:
     return not alive(tags.get(Tag.PID, ""))
 
 
-def abandon(tracking: Tracking, run_ids: Sequence[str], cause: str) -> None:
+def mark_lost_killed(tracking: Tracking, run_ids: Sequence[str], cause: str) -> None:
     """Mark as killed what a lost worker left RUNNING of these planned runs: nothing of it runs any more."""
     client = MlflowClient(tracking.uri)
     for run_id in run_ids:
@@ -64,7 +64,7 @@ def abandon(tracking: Tracking, run_ids: Sequence[str], cause: str) -> None:
 def _end(client: MlflowClient, mlflow_run_id: str, told: Mapping[str, str], tags: dict[str, str]) -> bool:
     """End a run in MLflow: as its tags tell, or as killed, with these `tags`. -> whether it was killed"""
     status = told.get(Tag.STATUS, "")
-    killed = status not in outcome.OVER
+    killed = status not in OVER
     if killed:
         new = {Tag.STATUS: Status.KILLED, **tags}
         client.log_batch(mlflow_run_id, tags=[RunTag(key, str(value)) for key, value in new.items()])

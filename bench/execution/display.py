@@ -6,9 +6,10 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from bench.core.jobs import Event
+from bench.core.records.results import Result
 
 
-class View(Protocol):
+class Display(Protocol):
     def say(self, message: str) -> None:
         """One line (or table) that stays."""
         ...
@@ -19,6 +20,6 @@ class View(Protocol):
 
     def event(self, event: Event) -> None: ...
 
-    def finished(self, name: str, result: dict[str, object], remaining: float | None) -> None:
+    def finished(self, name: str, result: Result, remaining: float | None) -> None:
         """A run is over; `remaining` seconds are expected for the rest of the study."""
         ...
