@@ -36,7 +36,7 @@ from tests.support.specs import SPEC
 from tests.support.strategy_samples import TRAIN, composed, make_trainer
 
 AUTO = TINY_STUDY.replace("precision: fp32, ", "")
-OLD_ID = "d5ae21827680cca0"
+OLD_ID = "0bfb273882f71fbe"
 """Of SPEC before precision were measured, when "auto" was fp32 on a CPU."""
 
 BACKBONE = BackboneSpec("test_resnet", "random", label="net")

@@ -23,6 +23,7 @@ from bench.methods.api import Phase
 from bench.planning import compose, load, plan
 from bench.storage.places import Places
 from bench.training.batches import Batches
+from bench.training.cost import MemoryMeter
 from bench.training.device import choose
 from bench.training.run import execute, ingredients, preflight
 from bench.training.run.teacher import Teacher
@@ -331,9 +332,9 @@ def test_the_teachers_training_is_no_part_of_the_runs_costs(
 ) -> None:
     """Or the run that happens to come first would be the most expensive one."""
     events = []
-    train, start = Teacher._train, execute.MemoryMeter.start
+    train, start = Teacher._train, MemoryMeter.start
     monkeypatch.setattr(Teacher, "_train", lambda self, path: (events.append("teacher"), train(self, path)))
-    monkeypatch.setattr(execute.MemoryMeter, "start", lambda self: (events.append("meters"), start(self)))
+    monkeypatch.setattr(MemoryMeter, "start", lambda self: (events.append("meters"), start(self)))
     executed(one_run(tmp_path), tmp_path)
     assert events == ["teacher", "meters"]
 
