@@ -82,7 +82,7 @@ def document(
             "matrix": {"small_at_most": 50, "margin": 0.01},
         }
     )
-    made = plan.make(study, Path("sample.yaml"), Path("no cache")).document()
+    made = plan.make(study, Path("sample.yaml"), Path("no cache")).document().to_json()
     made["plan"] = [
         row for row in made["plan"] if row["strategy"] in accuracy[row["dataset"]][row["n_per_class"]]
     ]
