@@ -1,11 +1,11 @@
 # From nothing but git, make, Python 3.11..3.13 and pip:
 #   make quickstart   set up, run the quickstart study, write its report
-#   make test         set up, run the tests
+#   make test         set up, run the tests (make test-fast: a minute's choice of them)
 PYTHON ?= python3
 UV := .uv/bin/uv
 BENCH := .venv/bin/bench
 
-.PHONY: setup quickstart test test-long test-wheel benchmark lint audit schema docs constraints clean
+.PHONY: setup quickstart test test-fast test-long test-wheel benchmark lint audit schema docs constraints clean
 
 setup: .venv/.installed
 
@@ -23,7 +23,11 @@ quickstart: setup
 
 # Two processes; a file's tests share what they prepare, so they stay in one.
 test: setup
-	.venv/bin/python -m pytest -m "not long" -n 2 --dist loadfile
+	.venv/bin/python -m pytest -m "not long" -n 2 --dist loadfile --durations=10
+
+# The daily loop, under a minute: whole files without processes, servers, browsers or studies.
+test-fast: setup
+	.venv/bin/python -m pytest -m "not long" -n 2 --dist loadfile @tests/fast.txt
 
 # Minutes each: many real kills, studies run to the end.
 test-long: setup

@@ -1,11 +1,11 @@
-"""From the store to a report: rows, a DataFrame, statistics, figures, markdown and HTML. Never torch.
+"""From the store to a report: rows, statistics, figures, markdown and HTML. Never torch.
 
-    rows(name)   list of dicts, fast (no pandas)        load(name)   the same as a pandas.DataFrame
-    write(name)  OUT/NAME/report.md, report.html and figures
+    analysis/  numbers and enums: rows (plan joined with the store), statistics, verdicts
+    sections/  one file a section of the report: its table, caption, sentences, figures, and when it is shown
+    figures/   drawing only
+    render/    blocks to markdown and HTML
 
-Reading order: records (plan x store) -> stats -> verdict -> figure_data, figures* -> words, tables ->
-report, html.
-Importing this package is cheap; each function imports what it needs.
+`report.py` lists the sections in order. Importing this package is cheap; each function imports what it needs.
 """
 
 from __future__ import annotations
@@ -20,27 +20,57 @@ __all__ = ["load", "rows", "write"]
 
 
 def rows(name: str, store: str | None = None) -> list[dict[str, Any]]:
-    """One JSON-able dict per planned run of study `name`; None for what is not known. See `reports.records`.
+    """The planned runs of a study, a JSON-able dict each, as `bench runs` lists them. Fast: no pandas.
 
-    store: an MLflow tracking URI; by default MLFLOW_TRACKING_URI, else sqlite:///mlflow.db in this folder.
-    Raises `UserError` where the store has no such study.
+    Args:
+        name: of the study, as in its file.
+        store: an MLflow tracking URI; by default MLFLOW_TRACKING_URI, else sqlite:///mlflow.db in this folder.
+
+    Returns:
+        Rows in the plan's order, with the keys `reports.analysis.rows.COLUMNS`. Accuracies are fractions, times
+        seconds, memory bytes; None for what is not known.
+
+    Raises:
+        UserError: the store has no such study, or cannot be read.
     """
-    from reports.records import read
+    from reports.analysis.rows import read
 
     return read(name, store).rows
 
 
 def load(name: str, store: str | None = None) -> DataFrame:
-    """The rows of `rows` as a tidy DataFrame: one row per planned run, metrics as floats (nan: unknown)."""
-    from reports.frame import to_frame
+    """The planned runs of a study as a tidy DataFrame, to analyse them further.
+
+    Args:
+        name: of the study, as in its file.
+        store: an MLflow tracking URI; by default MLFLOW_TRACKING_URI, else sqlite:///mlflow.db in this folder.
+
+    Returns:
+        One row per planned run, columns as `rows` has keys; metrics are float64, nan where they are not known.
+
+    Raises:
+        UserError: the store has no such study, or cannot be read.
+    """
+    from reports.analysis.frame import to_frame
 
     return to_frame(rows(name, store))
 
 
 def write(name: str, store: str | None = None, out: Path = Path("reports/out")) -> Path:
-    """Write `out/name/report.md`, its figures and a self-contained report.html; return that folder.
+    """Write a study's report: report.md, its figures, and a report.html that needs no other file.
 
-    Works on unfinished studies. Raises `UserError` where the store has no such study.
+    The study may be unfinished. An earlier report of the same name is replaced.
+
+    Args:
+        name: of the study, as in its file.
+        store: an MLflow tracking URI; by default MLFLOW_TRACKING_URI, else sqlite:///mlflow.db in this folder.
+        out: the folder of reports.
+
+    Returns:
+        The report's folder, `out/name`, with characters replaced that no folder's name may have.
+
+    Raises:
+        UserError: the store has no such study, or cannot be read.
     """
     from reports.report import write as write_report
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.support import mlflow_tables
+
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 torch.set_num_threads(1)
 
@@ -43,9 +45,13 @@ system_metrics: false
 """
 
 
+def pytest_runtest_setup() -> None:
+    mlflow_tables.copy_from_now_on()
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """`REAL_DATA`, where it is at hand."""
+    """`REAL_DATA`; skips the test where it is not at hand. The only way to what lies outside this repository."""
     if not REAL_DATA.is_dir():
         pytest.skip(f"no real images and weights in {REAL_DATA}: BENCH_TEST_DATA names their folder")
     return REAL_DATA

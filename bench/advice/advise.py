@@ -1,6 +1,6 @@
 """`bench advise`: where a folder of images lies, what the store's evidence favours there, and what the rule says.
 
-Measures here, weighs in `reports.advice`. Torch is imported only once the folder and the backbone have been checked.
+Measures here, weighs in `reports.analysis.advice`. Torch is imported once the folder and the backbone have been checked.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import fmean, median, stdev
 from typing import Any
 
+from bench.advice.text import GROUPS
 from bench.core.errors import UserError
 from bench.core.records.measures import MeasuresRecord
 from bench.core.records.study import StudyRecord
@@ -26,10 +27,10 @@ from bench.planning.study import TEXTBOOK, BackboneEntry, Matrix
 from bench.storage.places import Places
 from bench.tracking import store as stores
 from bench.tracking.store.rows import row_of
-from reports import advice, left_out
-from reports import evidence as known
-from reports.evidence import Condition, Place
-from reports.records import join
+from reports.analysis import advice, leave_one_out
+from reports.analysis import evidence as known
+from reports.analysis.evidence import Condition, Place
+from reports.analysis.rows import join
 
 SHOTS = (2, 5, 10, 20, 50, 100, 200, 500)
 """Images per class at which probes are taken, as far as the classes go."""
@@ -176,7 +177,7 @@ def read_measures(path: Path) -> list[tuple[str, MeasuresRecord]]:
 def ask(
     question: Question, evidence: Evidence, base: Path, cache: Path, say: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Everything there is to say, as plain data; `reports.advice_text` puts it into words.
+    """Everything there is to say, as plain data; `bench.advice.text` puts it into words.
 
     Raises UserError for a folder, a backbone or a number of images that cannot work.
     """
@@ -289,7 +290,7 @@ def _summary(evidence: Evidence, found: advice.Advice | None, folder: Path) -> d
         "studies": sorted({c.study for c in evidence.conditions}),
         "runs": sum(c.runs for c in evidence.conditions),
         "notes": evidence.notes,
-        "distance_by": [advice.GROUPS[group] for group in found.used] if found else [],
+        "distance_by": [GROUPS[group] for group in found.used] if found else [],
         "nearest": [
             {
                 "study": n.condition.study,
@@ -306,9 +307,9 @@ def _summary(evidence: Evidence, found: advice.Advice | None, folder: Path) -> d
     }
 
 
-def _judged(found: advice.Advice | None, trials: Sequence[left_out.Trial]) -> dict[str, Any]:
+def _judged(found: advice.Advice | None, trials: Sequence[leave_one_out.HeldOut]) -> dict[str, Any]:
     """The strategies in order, and how the advice fared on datasets that it had not seen."""
-    margin = left_out.error_margin(trials) if found else None
+    margin = leave_one_out.error_margin(trials) if found else None
     return {
         "reference": found.reference if found else None,
         "strategies": [asdict(ranked) for ranked in found.ranked] if found else [],
@@ -318,12 +319,12 @@ def _judged(found: advice.Advice | None, trials: Sequence[left_out.Trial]) -> di
     }
 
 
-def _learn(evidence: Evidence, probed: bool) -> tuple[list[left_out.Trial], bool]:
+def _learn(evidence: Evidence, probed: bool) -> tuple[list[leave_one_out.HeldOut], bool]:
     """Left-out datasets are looked at as the asked one is: at one number of images, or along a curve."""
     if not evidence.reference:
         return [], True
     conditions = evidence.conditions if probed else known.without_curves(evidence.conditions)
-    return left_out.learn(conditions, evidence.reference)
+    return leave_one_out.learn(conditions, evidence.reference)
 
 
 def evaluate(evidence: Evidence, probed: bool = False) -> dict[str, Any]:
@@ -335,22 +336,22 @@ def evaluate(evidence: Evidence, probed: bool = False) -> dict[str, Any]:
     found, _ = _learn(evidence, probed)
     datasets = len({c.dataset for c in evidence.conditions})
     few = (
-        [f"{datasets} of the {left_out.LEAST} datasets that it takes to tell"]
-        if datasets < left_out.LEAST
+        [f"{datasets} of the {leave_one_out.LEAST} datasets that it takes to tell"]
+        if datasets < leave_one_out.LEAST
         else []
     )
     return trial(found) | {"reference": evidence.reference, "notes": [*few, *evidence.notes]}
 
 
-def trial(found: Sequence[left_out.Trial]) -> dict[str, Any]:
+def trial(found: Sequence[leave_one_out.HeldOut]) -> dict[str, Any]:
     """Left-out trials as plain data."""
-    scores = left_out.scores(found)
+    scores = leave_one_out.scores(found)
     return {
         "datasets": len({t.condition.dataset for t in found}),
         "conditions": len(found),
         "scores": [asdict(score) for score in scores],
-        "shown": left_out.shown(scores),
-        "covered": left_out.covered(found),
+        "shown": leave_one_out.shown(scores),
+        "covered": leave_one_out.covered(found),
         "left_out": [
             {
                 "study": t.condition.study,

@@ -20,6 +20,7 @@ from bench.core.secrets import redacted
 from bench.data.folders import sentences as about
 from bench.execution.estimate import words
 from bench.execution.state import State
+from bench.planning import cpu_kernels
 from bench.planning.backbones import remarks
 from bench.tracking.store import restoring
 
@@ -61,6 +62,9 @@ def show_plan(console: Console, now: State, workers: int, uri: str = "") -> None
     for label, choice in plan.precision.items():
         said = choice or "fp32 or bf16, to be measured once something is to be run"
         console.print(f"precision    {escape(label)}: {said}", highlight=False, soft_wrap=True)
+    kernels = cpu_kernels.state(plan.study.train)
+    if kernels not in (cpu_kernels.ON, plan.study.train.cpu_kernels):
+        console.print(f"CPU kernels {kernels}; torch's own are used", style="yellow", highlight=False)
     console.print(f"seeds       {', '.join(map(str, plan.study.seeds))}", highlight=False)
     if len(plan.study.seeds) == 1:
         console.print(

@@ -75,7 +75,11 @@ class Executor(Protocol):
         ...
 
     def run(self, jobs: Iterable[Job]) -> Iterator[Event]:
-        """Events until all jobs have ended. Jobs start in the given order."""
+        """Execute `jobs`, which start in the given order.
+
+        Yields:
+            What happens, until every job has had its one `Ended`.
+        """
         ...
 
     def close(self) -> None:

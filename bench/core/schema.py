@@ -58,6 +58,8 @@ class Tag:
     TRIAL = "trial"  # number of a trial
     PARENT = "mlflow.parentRunId"
     DEVICE = "device"
+    NOT_VECTORIZED = "not_vectorized"  # of a run that was not trained as one with those beside it: why
+    CPU_KERNELS = "cpu_kernels"  # bench.training.cpu_kernels: "on", "off", or why off; a GPU uses none
     PRECISION = "precision"  # what was computed in: "fp32" or "bf16"
     HOST = "bench.host"
     PID = "bench.pid"  # "pid:start" of the process that writes the run

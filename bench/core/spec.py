@@ -109,6 +109,7 @@ class TrainSpec:
     )
     image_size: Annotated[int, Ge(8), Le(4096)] | None = None  # None: the backbone's own
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # a plan resolves it: see bench.planning.precision
+    cpu_kernels: Literal["auto", "off"] = "auto"  # our own where they are faster; "off": torch's everywhere
     val_share: Annotated[float, Gt(0), Lt(1)] = 0.2  # of the n images per class, apart from training
     evaluate: Literal["last", "best"] = "last"  # "best": the epoch with the highest val accuracy
     fit: Literal["train", "train+val"] = (

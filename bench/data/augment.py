@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Generator, Tensor
 
+from bench.core.compat.torch import resize_uint8
 from bench.data.images import ImageSet, centre_crop
 
 Kind = Literal["none", "flip", "crop"]
@@ -165,7 +166,7 @@ def _resized_one_by_one(x: Tensor | list[Tensor], boxes: Boxes, mirrored: Tensor
         zip(x, boxed, mirrored.tolist(), strict=True)
     ):
         crop = image[None, :, top : top + height, left : left + width]
-        resized = torch.ops.aten._upsample_bilinear2d_aa(crop, [size, size], False, None, None)[0]
+        resized = resize_uint8(crop, size)[0]
         out[i] = resized.flip(-1) if flip else resized
     return out
 

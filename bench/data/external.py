@@ -150,9 +150,9 @@ EXTERNALS: list[Family] = [External(kind) for kind in _KINDS]
 
 
 def _check_torch_name(request: Request) -> None:
-    from timm.data import dataset_factory
+    from bench.core.compat.timm import torch_datasets
 
-    known = {*getattr(dataset_factory, "_TORCH_BASIC_DS", {}), *_MORE_TORCH_NAMES}
+    known = {*torch_datasets(), *_MORE_TORCH_NAMES}
     if request.argument.lower() not in known:
         raise UserError(f"unknown dataset {request.name!r}{nearest(request.argument, known)}")
 

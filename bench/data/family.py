@@ -22,8 +22,12 @@ if TYPE_CHECKING:
 class DatasetInfo:
     """What is known of a dataset before its images are read; None: only once it is downloaded.
 
-    pool_counts: images per class to draw training and validation from, duplicates still among them.
-    content: of a folder, a digest of its files, names and classes; "" where the name and options say it all.
+    Attributes:
+        classes: their names, in the order of labels.
+        pool_counts: images per class to draw training and validation from, duplicates still among them.
+        test_count: test images.
+        notes: remarks for the plan.
+        content: of a folder, a digest of its files, names and classes; "" where the name and options say it all.
     """
 
     classes: list[str] | None
@@ -41,10 +45,13 @@ LARGE = 1.5
 class Resolution:
     """How large images are kept, in pixels.
 
-    size: what the network sees. stored: the square side at which photographs are kept, whose centre the network sees;
-    sets that are rendered (synthetic, digits) are rendered at `size`. interpolation: Pillow's name of a filter. crops:
-    whether the pool is kept once more in more detail, to draw random crops from: a crop of an image that was made
-    smaller before is blurred, and what is learned from it is worse (docs/findings.md).
+    Attributes:
+        size: side of what the network sees.
+        stored: the square side at which photographs are kept, whose centre the network sees; sets that are rendered
+            (synthetic, digits) are rendered at `size`.
+        interpolation: Pillow's name of a filter.
+        crops: whether the pool is kept once more in more detail, to draw random crops from: a crop of an image that
+            was made smaller before is blurred, and what is learned from it is worse (docs/findings.md).
     """
 
     size: int
@@ -69,10 +76,15 @@ class Resolution:
 
 @dataclass(frozen=True)
 class Request:
-    """A dataset as asked for. argument: what follows the family's prefix. options: all of them, checked.
+    """A dataset as asked for.
 
-    cache: where digests of files are remembered, None: nowhere. content: what `DatasetInfo.content` was when the study
-    was planned, "" for whatever it is now.
+    Attributes:
+        name: as in the study.
+        argument: what follows the family's prefix.
+        options: all of them, checked.
+        base: the folder that relative paths start from.
+        cache: where digests of files are remembered; None: nowhere.
+        content: what `DatasetInfo.content` was when the study was planned, "" for whatever it is now.
     """
 
     name: str
@@ -84,9 +96,14 @@ class Request:
 
 
 class Chunk(NamedTuple):
-    """A few images: their names (for remarks), labels, and uint8 pixels [b, 3, S, S].
+    """A few images.
 
-    large: the same images [b, 3, R, R], R > S, for crops; None where they have no more pixels, or none were asked for.
+    Attributes:
+        names: of the images, for remarks.
+        labels: whole numbers from 0.
+        images: uint8 [b, 3, S, S].
+        large: the same images, uint8 [b, 3, R, R], R > S, for crops; None where they have no more pixels, or none were
+            asked for.
     """
 
     names: list[str]
@@ -99,8 +116,12 @@ class Chunk(NamedTuple):
 class Stream:
     """A dataset being read: first `test`, then `pool`, each once.
 
-    classes None: as many as the labels turn out to have. notes: what was known before. found: what reading them shows,
-    complete once both have been read.
+    Attributes:
+        classes: their names; None: as many as the labels turn out to have.
+        test: the test images.
+        pool: the images that training and validation are drawn from.
+        notes: what was known before.
+        found: what reading them shows, complete once both have been read.
     """
 
     classes: list[str] | None
@@ -119,10 +140,14 @@ def refuse_changed(request: Request, content: str) -> None:
 
 
 class Family(ABC):
-    """Datasets that share a way of reading. `name` is how `bench datasets` shows it, say "torch/NAME".
+    """Datasets that share a way of reading.
 
-    prefix: what their names begin with; the rest is the request's argument. A family of one dataset has its
-    whole name as the prefix, and no argument.
+    Attributes:
+        name: how `bench datasets` shows it, such as "torch/NAME".
+        prefix: what their names begin with; the rest is the request's argument. A family of one dataset has its whole
+            name as the prefix, and no argument.
+        summary: one line for `bench datasets`.
+        options: what a study may set, by name.
     """
 
     name: str
@@ -132,12 +157,29 @@ class Family(ABC):
 
     @abstractmethod
     def inspect(self, request: Request) -> DatasetInfo:
-        """Checks the request and counts, without torch and without decoding images. Raises UserError."""
+        """Check the request and count, without torch and without decoding images.
+
+        Raises:
+            UserError: naming the dataset, where it is not what was asked for.
+        """
 
     @abstractmethod
     def fingerprint(self, request: Request, resolution: Resolution) -> dict[str, Any]:
-        """JSON content that changes whenever the prepared images would. Raises as `inspect` does."""
+        """JSON content that changes whenever the prepared images would.
+
+        Raises:
+            UserError: as `inspect` does.
+        """
 
     @abstractmethod
     def open(self, request: Request, resolution: Resolution, cache: Path) -> Stream:
-        """Starts reading; `cache` is where downloads go. Raises UserError, also while the stream is read."""
+        """Start reading.
+
+        Args:
+            request: the dataset, as asked for.
+            resolution: how large images are kept.
+            cache: where downloads go.
+
+        Raises:
+            UserError: here or while the stream is read, where images cannot be had.
+        """

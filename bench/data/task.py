@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.core.errors import UserError
-from bench.data.augment import normalise
 from bench.data.batch import Batch
-from bench.data.images import ImageSet, centre_crop
+from bench.data.evaluation import evaluation_input
+from bench.data.images import ImageSet
 from bench.models.model import Model
 
 
@@ -95,8 +95,7 @@ class Task:
             yield self._as_they_are(images, index, model)
 
     def _as_they_are(self, images: ImageSet, index: Tensor, model: Model) -> Batch:
-        device = next(model.parameters()).device
-        y = images.y[index].to(device)
-        x = normalise(centre_crop(images.at(index), model.image_size).to(device), model.mean, model.std)
+        x = evaluation_input(images, index, model)
+        y, device = images.y[index].to(x.device), x.device
         target = F.one_hot(y, self.num_classes).float()
         return Batch(x, y, target, torch.ones(len(y), device=device), index.to(device))

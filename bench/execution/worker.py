@@ -33,13 +33,16 @@ from bench.tracking.plain import Tracking
 from bench.tracking.runs import Tracker
 from bench.tracking.store import outcome, patience
 from bench.training import precision_timing
-from bench.training.loop import Record
+from bench.training.epochs import Record
+from bench.training.heads.conditions import NotVectorizable
 from bench.training.run import execute as execution
-from bench.training.run.execute import Outcome, Together, execute, gather
+from bench.training.run.execute import execute
 from bench.training.run.ingredients import prepare_dataset
 from bench.training.run.preflight import preflight, usable_model
+from bench.training.run.prepared_run import Outcome
 from bench.training.run.pretrain import as_published, pretrain
 from bench.training.run.pretrain import prepare_source as decode_source
+from bench.training.run.together import Together, gather
 
 
 def ready(emit: Emit) -> None:
@@ -132,9 +135,12 @@ def _tracker(tracking: Tracking) -> Tracker:
 
 
 @patience.granted()
-def run(emit: Emit, spec: RunSpec, row: PlannedRow, places: Places, tracking: Tracking) -> Result:
+def run(
+    emit: Emit, spec: RunSpec, row: PlannedRow, places: Places, tracking: Tracking, alone: str = ""
+) -> Result:
     """Execute one planned run and log it.
 
+    alone: why it is not trained as one with others that differ from it in hyperparameters alone.
     Only a broken store raises; whatever happens to the run itself is its status.
     """
     if over := _done(
@@ -142,7 +148,7 @@ def run(emit: Emit, spec: RunSpec, row: PlannedRow, places: Places, tracking: Tr
     ):  # an attempt whose worker died when all but its end was written
         return over[spec.run_id]
     with _store_has_room(tracking):
-        log = _tracker(tracking).start(row, spec, tracking.system_metrics)
+        log = _tracker(tracking).start(row, spec, tracking.system_metrics, alone)
     with _killed_if_stopped([log]), _store_has_room(tracking):
         try:
             result: Outcome | Exception = execute(
@@ -167,13 +173,26 @@ def run_together(
     """
     done = _done(tracking, [spec.run_id for spec, _ in runs])
     missing = [(spec, row) for spec, row in runs if spec.run_id not in done]
-    together = gather([spec for spec, _ in missing], places) if len(missing) > 1 else None
-    if together:
-        results = _run_as_one(emit, together, missing, places, tracking)
-    else:
-        results = [run(emit, spec, row, places, tracking) for spec, row in missing]
+    results = _run_missing(emit, missing, places, tracking)
     done |= {spec.run_id: result for (spec, _), result in zip(missing, results, strict=True)}
     return [done[spec.run_id] for spec, _ in runs]
+
+
+def _run_missing(
+    emit: Emit, missing: Sequence[tuple[RunSpec, PlannedRow]], places: Places, tracking: Tracking
+) -> list[Result]:
+    alone = ""
+    if len(missing) > 1:
+        try:
+            together = gather([spec for spec, _ in missing], places)
+        except NotVectorizable as reason:
+            alone = str(reason)
+        except Exception as error:  # ours, or the machine's: not hidden by other ways to train them
+            message = f"training {len(missing)} runs as one: {type(error).__name__}: {error}"
+            return fail(emit, missing, message, traceback.format_exc(), tracking)
+        else:
+            return _run_as_one(emit, together, missing, places, tracking)
+    return [run(emit, spec, row, places, tracking, alone) for spec, row in missing]
 
 
 def _run_as_one(

@@ -42,7 +42,15 @@ Schedule = Callable[[float], float]
 
 
 def cross_entropy(model: Model, batch: Batch) -> dict[str, Tensor]:
-    """Weighted mean of -sum_k target_k log p_k, with torch's convention for weights: sum(w ce) / sum(w)."""
+    """Cross-entropy with soft targets and weights, as torch weighs classes: sum(w ce) / sum(w).
+
+    Args:
+        model: the network in training.
+        batch: B images with `target` [B, classes] and `weight` [B].
+
+    Returns:
+        One term, "ce": a scalar, the weighted mean of -sum_k target_k log p_k.
+    """
     log_p = batch.output(model).logits.float().log_softmax(dim=-1)
     ce = -(batch.target * log_p).sum(dim=-1)
     return {"ce": (batch.weight * ce).sum() / batch.weight.sum()}
@@ -52,16 +60,24 @@ def cross_entropy(model: Model, batch: Batch) -> dict[str, Tensor]:
 class Phase:
     """Train `train` for `epochs` epochs on `loss`; everything else is frozen.
 
-    norm_stats: "keep" runs trainable normalisation layers on their pretrained statistics (eval mode).
-    schedule: of the learning rates; None is the study's. span: the part of the schedule that this phase covers; one
-    that starts past 0 goes on with the optimiser state of the phase before it.
-    unlabeled: unlabelled images per labelled one in each batch.
-    preparation: measures something for later phases. Its epochs are none of the training budget, its time counts as
-    preparation, and transforms leave it alone.
-    batch_maps: change each batch before the loss, in order. backward_hooks, step_hooks: called after the gradients
-    are there, and after each optimiser step. eval_weights: state of `model.net` to evaluate, and to end the phase with
-    (an average, say); None is the trained one.
-    solve: replaces gradient steps: sets the parameters of `train` by itself.
+    Attributes:
+        name: for logs and messages.
+        epochs: passes over the training images.
+        train: the parameter groups that train, with their learning rates.
+        loss: named terms, summed.
+        norm_stats: "keep" runs trainable normalisation layers on their pretrained statistics (eval mode).
+        schedule: of the learning rates; None is the study's.
+        span: the part of the schedule that this phase covers; one that starts past 0 goes on with the optimiser state
+            of the phase before it.
+        unlabeled: unlabelled images per labelled one in each batch.
+        preparation: measures something for later phases. Its epochs are none of the training budget, its time counts
+            as preparation, and transforms leave it alone.
+        batch_maps: change each batch before the loss, in order.
+        backward_hooks: called after the gradients are computed.
+        step_hooks: called after each optimiser step.
+        eval_weights: state of `model.net` to evaluate, and to end the phase with (an average, say); None is the
+            trained one.
+        solve: replaces gradient steps: sets the parameters of `train` by itself.
     """
 
     name: str
@@ -94,13 +110,19 @@ class Phase:
         return replace(self, train=[change(group) for group in self.train])
 
     def add_group(self, name: str, params: Sequence[nn.Parameter], lr: float | None = None) -> Phase:
-        """The same phase training `params` too, at the head's rate unless `lr` is given."""
+        """The same phase with one more parameter group.
+
+        Args:
+            name: of the group, in logs.
+            params: what trains too.
+            lr: its learning rate; None is the head's.
+        """
         return replace(
             self, train=[*self.train, Group(params, self.head_lr if lr is None else lr, name=name)]
         )
 
     def add_term(self, name: str, term: Callable[[Model, Batch], Tensor]) -> Phase:
-        """The same phase with `term` added to its loss under `name`."""
+        """The same phase with `term`, a scalar, added to its loss under `name`."""
         base = self.loss
 
         def loss(model: Model, batch: Batch) -> dict[str, Tensor]:
@@ -146,7 +168,12 @@ def hyperparameter(
 ) -> Any:
     """A hyperparameter's default and its search range, on the one line that declares it.
 
-    Without a range it is not searched.
+    Args:
+        default: its value where a study says nothing.
+        low: smallest value that is searched; without a range it is not searched.
+        high: largest value that is searched.
+        log: whether the search is even in the logarithm.
+        choices: the values to search among, instead of a range.
     """
     searched = Range(low, high, log, tuple(choices) or None) if low is not None or choices else None
     return field(default=default, metadata={"range": searched})
@@ -165,18 +192,23 @@ class Hyperparameter:
 class Part(ABC):
     """Base of everything in the `strategies` table: a frozen dataclass of its hyperparameters, and a method card.
 
-    Card: the module's docstring says what the method does; `source` where it is from; `when` the documents or papers
-    recommend it; `against` what is known against it. Costs are measured (`bench strategies NAME`).
+    The module's docstring says what the method does. Costs are measured (`bench strategies NAME`).
+
+    Attributes:
+        family: the folder of `strategies/` that it lies in; a class that lies elsewhere sets it.
+        source: where the method is from.
+        when: where documents or papers recommend it.
+        against: what is known against it.
+        excludes: names of transforms that make no sense with this one, and why.
+        judges_by_val: whether it looks at validation images while it trains, so that they stay apart to the end.
     """
 
-    family: ClassVar[str]  # the folder of `strategies/` that it lies in; what lies elsewhere says it
+    family: ClassVar[str]
     source: ClassVar[str] = ""
     when: ClassVar[str] = ""
     against: ClassVar[str] = ""
-    excludes: ClassVar[Mapping[str, str]] = {}  # names of transforms that make no sense with this one -> why
-    judges_by_val: ClassVar[bool] = (
-        False  # looks at validation images while it trains: they stay apart to the end
-    )
+    excludes: ClassVar[Mapping[str, str]] = {}
+    judges_by_val: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -197,20 +229,32 @@ class Part(ABC):
 class Strategy(Part):
     """A freezing schedule, or a whole method: yields the phases of one run.
 
-    Convention: hyperparameters that do not fit the model are refused (`UserError`) before the first yield. The epochs of all
-    phases but preparations sum to `task.epochs`.
+    The epochs of all phases but preparations sum to `task.epochs`.
+
+    Attributes:
+        keeps_pretrained: False where all of the backbone starts from random weights.
+        trains_body: False where only the head ever trains.
+        moves_weights: False where the backbone's own weights stay, as under adapters.
+        by_gradient: False where there are no gradient steps, so no loss to add to.
     """
 
     family = "freezing"
-    keeps_pretrained: ClassVar[bool] = True  # False: all of the body starts from random weights
-    trains_body: ClassVar[bool] = True  # False: only the head ever trains
-    moves_weights: ClassVar[bool] = True  # False: the body's own weights stay (as under adapters)
-    by_gradient: ClassVar[bool] = True  # False: no gradient steps, so no loss to add to
+    keeps_pretrained: ClassVar[bool] = True
+    trains_body: ClassVar[bool] = True
+    moves_weights: ClassVar[bool] = True
+    by_gradient: ClassVar[bool] = True
 
     @abstractmethod
     def phases(self, model: Model, task: Task) -> Phases:
-        """The phases in order. Raises `UserError` where the hyperparameters do not fit the model (say, k above its
-        stages).
+        """The phases in order; between two yields, the strategy sees the trained model.
+
+        Args:
+            model: the network, its stages and its head.
+            task: the run's images, epochs and seeds.
+
+        Raises:
+            UserError: before the first yield, where the hyperparameters do not fit the model, such as k above its
+                number of stages.
         """
 
     def finish(self, model: Model) -> None:
@@ -229,8 +273,9 @@ NEEDS = {
 class Transform(Part):
     """A learning-rate policy, schedule, regulariser, teacher or change of structure: turns phases into others.
 
-    needs: what `Strategy` must promise for this to make sense, as names of its class variables.
-    last: it acts on what all others have made of a phase, wherever it stands in the expression.
+    Attributes:
+        needs: what `Strategy` must promise for this to make sense, as names of its attributes (keys of `NEEDS`).
+        last: whether it acts on what all others have made of a phase, wherever it stands in the expression.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("by_gradient",)

@@ -61,7 +61,7 @@ def build(
             f"backbone {spec.label or spec.name!r} cannot be used: {type(net).__name__} has no classifier"
         )
     shared = share_features(net, classifier_modules(net), config.image_size)
-    source_head = partial(_source_head, spec, config, checkpoint, report, shared)
+    source_head = partial(_load_source_head, spec, config, checkpoint, report, shared)
     size = config.image_size
     return Model(net, create, num_classes, config.mean, config.std, size, report, source_head, shared)
 
@@ -193,7 +193,7 @@ def _uneven(config: DataConfig) -> list[str]:
     ]
 
 
-def _source_head(
+def _load_source_head(
     spec: BackboneSpec, config: DataConfig, checkpoint: Path | None, report: LoadReport, shared: bool
 ) -> nn.Module:
     """The classifier that the weights were pretrained with. Raises `UserError` where there is none, or not all of it."""

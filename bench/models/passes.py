@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
+from bench.core.compat.torch import AnyBatchNorm
 from bench.models.types import Output
 
 Result = TypeVar("Result", Tensor, Output)
@@ -32,8 +33,8 @@ Forward = Callable[[Tensor, slice], Result]
 
 
 @dataclass
-class Room:
-    """What one run knows of its device's memory.
+class PassLimit:
+    """How many images one run may put through a network at once, as far as it knows its device's memory.
 
     at_once: images that go through a network at once; None: as many as come. in_step: whoever runs the training step does
     all of it again. largest: images of the largest pass since it was set to 0. parted: a training step ran in parts.
@@ -55,14 +56,14 @@ class Room:
     @contextmanager
     def entered(self) -> Iterator[None]:
         """All passes of `bench.models.model.Model` within keep to it, teachers' and references' too."""
-        token = _room.set(self)
+        token = _limit.set(self)
         try:
             yield
         finally:
-            _room.reset(token)
+            _limit.reset(token)
 
 
-_room: ContextVar[Room | None] = ContextVar("room", default=None)
+_limit: ContextVar[PassLimit | None] = ContextVar("pass_limit", default=None)
 
 
 def run(network: nn.Module, forward: Forward[Result], x: Tensor) -> Result:
@@ -71,23 +72,23 @@ def run(network: nn.Module, forward: Forward[Result], x: Tensor) -> Result:
     A pass that does not fit is done again in halves; but within a training step the error goes through, as that has to be
     done again from its start.
     """
-    room = _room.get()
-    if room is None:
+    limit = _limit.get()
+    if limit is None:
         return forward(x, slice(0, len(x)))
     while True:
-        if not room.in_step:
-            room.largest = 0
+        if not limit.in_step:
+            limit.largest = 0
         try:
-            return _in_parts(room, network, forward, x)
+            return _in_parts(limit, network, forward, x)
         except torch.OutOfMemoryError:
-            if room.in_step or not room.halve(least(network)):
+            if limit.in_step or not limit.halve(least(network)):
                 raise
         free(x.device)  # after the clause, which holds the frames of the attempt, and these its tensors
 
 
 def least(network: nn.Module) -> int:
     """Images that a part must have: a BatchNorm layer that trains needs two."""
-    norms = (m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm))
+    norms = (m for m in network.modules() if isinstance(m, AnyBatchNorm))
     return 2 if any(m.training for m in norms) else 1
 
 
@@ -98,20 +99,20 @@ def free(device: torch.device) -> None:
         torch.cuda.empty_cache()
 
 
-def _in_parts(room: Room, network: nn.Module, forward: Forward[Result], x: Tensor) -> Result:
+def _in_parts(limit: PassLimit, network: nn.Module, forward: Forward[Result], x: Tensor) -> Result:
     n = len(x)
-    if room.at_once is None or n <= room.at_once:
-        room.largest = max(room.largest, n)
+    if limit.at_once is None or n <= limit.at_once:
+        limit.largest = max(limit.largest, n)
         return forward(x, slice(0, n))
-    count = max(1, min(-(-n // room.at_once), n // least(network)))
+    count = max(1, min(-(-n // limit.at_once), n // least(network)))
     edges = [i * n // count for i in range(count + 1)]
-    room.largest = max(room.largest, -(-n // count))
+    limit.largest = max(limit.largest, -(-n // count))
     first, *others = [slice(a, b) for a, b in pairwise(edges)]
     found = _part(network, forward, x, first)
     if _rows(found) != first.stop:
         # a hook makes several rows of an image: parts would come out in another order
         return forward(x, slice(0, n))
-    room.parted |= room.in_step and bool(others)
+    limit.parted |= limit.in_step and bool(others)
     whole: Result = _joined([found, *(_part(network, forward, x, part) for part in others)])
     return whole
 

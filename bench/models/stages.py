@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from bench.core.compat.timm import group_with_matcher
 from bench.core.errors import UserError
 from bench.models.types import HEAD
 
@@ -133,8 +134,6 @@ def _order(net: nn.Module) -> Callable[[str], float]:
 
 def _timm_groups(net: nn.Module) -> Callable[[str], float] | None:
     """timm's coarse groups as ranks; None where the network has no usable matcher (PoolFormer, RDNet)."""
-    from timm.models._manipulate import group_with_matcher  # the public ones leave out buffers
-
     try:
         matcher = net.group_matcher(coarse=True)  # type: ignore[operator]
     except (AttributeError, AssertionError, NotImplementedError):

@@ -1,6 +1,6 @@
 """Which runs may be trained as one: a first look at their specs, without torch.
 
-`bench.training.heads.sweep` has the last word.
+`bench.training.heads.conditions` has the last word.
 """
 
 from __future__ import annotations

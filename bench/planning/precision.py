@@ -34,16 +34,28 @@ class Key:
     batch_size: int
     device: str
     torch: str
+    cpu_kernels: Literal["auto", "off"] = "auto"
 
     @classmethod
     def of(cls, backbone: BackboneSpec, train: TrainSpec) -> Key:
         """On the device that runs of this process would use."""
         own = [backbone.data_config.get("image_size"), backbone.content]
         size = train.image_size or own
-        return cls(backbone.name, backbone.kwargs, size, train.batch_size, _device(), version("torch"))
+        return cls(
+            backbone.name,
+            backbone.kwargs,
+            size,
+            train.batch_size,
+            _device(),
+            version("torch"),
+            train.cpu_kernels,
+        )
 
     def path(self, cache: Path) -> Path:
-        return cache / "precision" / f"{content_hash([VERSION, asdict(self)])}.json"
+        content = asdict(self)
+        if self.cpu_kernels == "auto":  # what was measured before one could say so is found
+            del content["cpu_kernels"]
+        return cache / "precision" / f"{content_hash([VERSION, content])}.json"
 
 
 @dataclass(frozen=True)

@@ -75,10 +75,13 @@ class _Loader(yaml.SafeLoader):
         return value
 
 
-_Loader.yaml_implicit_resolvers = {  # without dates: 2024-05-01 is a fine label
-    start: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+_Loader.yaml_implicit_resolvers = {  # without dates: 2024-05-01 is a fine label; and `off` is a word, as in YAML 1.2
+    start: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":timestamp", ":bool"))]
     for start, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
 # YAML 1.1 reads 1e-3 as text; people write learning rates that way
 _Loader.add_implicit_resolver(
     _FLOAT, re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")

@@ -25,11 +25,12 @@ from bench.storage.places import Places
 from bench.training import precision_timing
 from bench.training.cost import matmul_peak, step_flops
 from bench.training.device import Precision, choose
-from bench.training.loop import Record
+from bench.training.epochs import Record
 from bench.training.profile_marks import STEP, Parts, Timed
-from bench.training.run.execute import Outcome, execute
+from bench.training.run.execute import execute
 from bench.training.run.ingredients import make_task, prepare_for, train_teacher
 from bench.training.run.preflight import preflight
+from bench.training.run.prepared_run import Outcome
 
 STEPS = 20
 """Training steps of which torch's operators are recorded."""
@@ -107,7 +108,7 @@ def profile(emit: Emit, spec: RunSpec, places: Places, checkpoints: str, top: in
 def _warm_up(spec: RunSpec, precision: Precision, places: Places) -> None:
     random = replace(spec.backbone, weights="random", checkpoint=None, source=None)
     model = build(random, precision_timing.CLASSES, spec.train.image_size, places.base)
-    step = precision_timing.make_step(model, model.image_size, precision.device)
+    step = precision_timing.make_step(model, model.image_size, precision.device, spec.train)
     for _ in range(2):
         step(spec.train.dtype, WARM_UP)
 

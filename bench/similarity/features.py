@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.data.augment import normalise
+from bench.data.evaluation import evaluation_batches
 from bench.data.images import ImageSet
 from bench.models.model import Model
 
@@ -40,14 +40,11 @@ def sample(images: ImageSet, limit: int) -> ImageSet:
 @torch.no_grad()
 def extract(model: Model, images: ImageSet, head: Callable[[Tensor], Tensor] | None = None) -> Features:
     """The images as they are (centre crop), in eval mode. `head`: the source classifier, on features."""
-    chosen = images.centre(model.image_size)
-    device = next(model.parameters()).device
     stem: list[Tensor] = []
     top: list[Tensor] = []
     handle = _last_of_stem(model).register_forward_hook(lambda module, args, out: stem.append(_pooled(out)))
     try:
-        for i in range(0, len(chosen), 128):
-            x = normalise(chosen.at(slice(i, i + 128)).to(device), model.mean, model.std)
+        for x in evaluation_batches(images, model, 128):
             top.append(model.eval_output(x).features.float())
     finally:
         handle.remove()

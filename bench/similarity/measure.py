@@ -71,12 +71,12 @@ def _measure(
 ) -> dict[Any, dict[str, Any]]:
     """-> images, classes, values and missing, by size."""
     torch.manual_seed(0)
-    model = _made(backbone, image_size, places).eval()
+    model = _make_model(backbone, image_size, places).eval()
     limit = min(IMAGES, int(FLOPS / max(1, forward_flops(model))))
     images = prepare_dataset(dataset, backbone, image_size, places).pool
     subsets = {n: first_of_each_class(images, n, seed, limit) for n in sizes}
     union = np.unique(np.concatenate(list(subsets.values())))
-    head, why = _source_head(model)
+    head, why = _load_source_head(model)
     target = extract(model, images.subset(torch.from_numpy(union)), head)
     source = pool = None
     if backbone.source:
@@ -88,13 +88,13 @@ def _measure(
     }
 
 
-def _made(backbone: BackboneSpec, image_size: int | None, places: Places) -> Model:
+def _make_model(backbone: BackboneSpec, image_size: int | None, places: Places) -> Model:
     model = make_model(backbone, 2, image_size, places)
     usable.check(model, backbone.label)
     return placed(model, _device())
 
 
-def _source_head(model: Model) -> tuple[Any, str]:
+def _load_source_head(model: Model) -> tuple[Any, str]:
     """The classifier of the pretraining, or None and why there is none."""
     try:
         head = model.source_head()
@@ -125,7 +125,7 @@ def measure_similarity(spec: RunSpec, places: Places) -> float:
     """Distance of the run's dataset from the source of its backbone, measured on that backbone and recorded."""
     backbone, size = spec.backbone, spec.train.image_size
     assert backbone.source
-    model = _made(backbone, size, places)
+    model = _make_model(backbone, size, places)
     source, target = (
         prepare_dataset(d, backbone, size, places).pool for d in (backbone.source, spec.dataset)
     )

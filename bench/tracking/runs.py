@@ -16,6 +16,7 @@ from bench.core.records.planned import PlannedRow
 from bench.core.records.searches import SearchRecord
 from bench.core.schema import Metric, Purpose, Status, Tag
 from bench.core.spec import BackboneSpec, DatasetSpec, RunSpec
+from bench.planning import cpu_kernels
 from bench.planning.searches import Tuning
 from bench.tracking import provenance
 from bench.tracking.log import MLFLOW_STATUS, RunLog
@@ -33,14 +34,19 @@ class Tracker:
         self.client = MlflowClient(uri)
         self.experiment_id = experiment_id
 
-    def start(self, row: PlannedRow, spec: RunSpec, system_metrics: bool) -> RunLog:
-        """Create the MLflow run of a planned run, with every tag and parameter, in state RUNNING."""
-        tags = run_tags(row, spec) | {Tag.PURPOSE: Purpose.FINAL}
+    def start(self, row: PlannedRow, spec: RunSpec, system_metrics: bool, alone: str = "") -> RunLog:
+        """Create the MLflow run of a planned run, with every tag and parameter, in state RUNNING.
+
+        alone: why it is not trained as one with those beside it.
+        """
+        tags = run_tags(row, spec, alone) | {Tag.PURPOSE: Purpose.FINAL}
         return RunLog(self._opening(run_name(row), tags, flatten(spec)), system_metrics)
 
-    def start_trial(self, parent: str, row: PlannedRow, spec: RunSpec, number: int) -> RunLog:
+    def start_trial(
+        self, parent: str, row: PlannedRow, spec: RunSpec, number: int, alone: str = ""
+    ) -> RunLog:
         """The same of a trial, nested under the run of its search."""
-        tags = run_tags(row.under(spec.run_id), spec) | {
+        tags = run_tags(row.under(spec.run_id), spec, alone) | {
             Tag.PURPOSE: Purpose.TRIAL,
             Tag.PARENT: parent,
             Tag.TRIAL: str(number),
@@ -99,7 +105,7 @@ def _running() -> dict[str, str]:
     return {Tag.STATUS: Status.RUNNING, Tag.HOST: platform.node(), Tag.PID: process_mark()}
 
 
-def run_tags(row: PlannedRow, spec: RunSpec) -> dict[str, str]:
+def run_tags(row: PlannedRow, spec: RunSpec, alone: str = "") -> dict[str, str]:
     """What a person filters and groups by."""
     keys = (
         Tag.DATASET,
@@ -119,6 +125,8 @@ def run_tags(row: PlannedRow, spec: RunSpec) -> dict[str, str]:
         Tag.LR_POLICY: " + ".join(p.name for p in spec.strategy.lr),
         Tag.REGULARIZE: " + ".join(p.name for p in spec.strategy.regularize),
         Tag.PRECISION: spec.train.dtype,
+        Tag.CPU_KERNELS: cpu_kernels.state(spec.train),
+        **({Tag.NOT_VECTORIZED: alone} if alone else {}),
     }
 
 

@@ -20,8 +20,8 @@ from bench.methods.api import Batch, Output, Phase
 from bench.models.model import Model
 from bench.training.cached_features.cached import Cached
 from bench.training.cached_features.recall import Compute, Memory
+from bench.training.epoch_order import EpochOrder
 from bench.training.profile_marks import SILENT, Parts
-from bench.training.scoring import Draw
 
 
 @dataclass
@@ -109,7 +109,7 @@ class Batches:
         order = torch.randperm(len(self.y), generator=generator)[: self.steps * size]
         return tuple(order.split(size))
 
-    def draw(self, generator: Generator | None = None) -> Draw:
+    def epoch_order(self, generator: Generator | None = None) -> EpochOrder:
         """What `epoch` would go through, as numbers of views: only where there are views, and nothing unlabelled."""
         assert self.views
         generator = generator or self._generator
@@ -117,7 +117,7 @@ class Batches:
         numbers = torch.cat([self.views.choose(index, generator) for index in order])
         y = self.y[torch.cat(order).to(self.device)]
         weight = self.class_weight[y] if self.train.class_balance == "loss" else None
-        return Draw(numbers.to(self.device), y, weight=weight)
+        return EpochOrder(numbers.to(self.device), y, weight=weight)
 
     def _labelled(
         self, model: Model, index: Tensor, generator: Generator, cached: Cached | None, rows: Tensor | None

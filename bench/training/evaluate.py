@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.data.augment import normalise
+from bench.data.evaluation import evaluation_batches
 from bench.data.images import ImageSet
 from bench.models.model import Model
 from bench.training.device import Precision
@@ -26,13 +26,11 @@ class Scores:
 @torch.no_grad()
 def predict(model: Model, images: ImageSet, precision: Precision, batch_size: int = 64) -> Tensor:
     """Logits [N, K] in float32 on the CPU, the model in eval mode."""
-    centred = images.centre(model.image_size)
     logits = []
     with model.in_eval_mode():
-        for i in range(0, len(centred), batch_size):
-            x = centred.at(slice(i, i + batch_size)).to(precision.device)
+        for x in evaluation_batches(images, model, batch_size, precision.device):
             with precision.autocast():
-                logits.append(model(normalise(x, model.mean, model.std)).float().cpu())
+                logits.append(model(x).float().cpu())
     return torch.cat(logits)
 
 

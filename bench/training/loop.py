@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -10,36 +9,29 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, optim
 
-from bench.core.errors import Diverged
+from bench.core.errors import CutShort
 from bench.core.schema import Metric
 from bench.core.spec import TrainSpec
-from bench.data.augment import normalise
+from bench.data.evaluation import evaluation_input
 from bench.data.images import ImageSet
-from bench.data.task import Task, steps_per_epoch
+from bench.data.task import Task
 from bench.methods import freeze
 from bench.methods.api import Phase
 from bench.models.model import Model
-from bench.models.passes import Room
+from bench.models.passes import PassLimit
 from bench.planning.compose import Composed
 from bench.training.batches import Batches
-from bench.training.cached_features import prefix
+from bench.training.cached_features.border import find_prefix
 from bench.training.cached_features.cached import Cached
 from bench.training.cached_features.store import ActivationStore
 from bench.training.checkpoint import Snapshot, weights_of
 from bench.training.cost import Clock
-from bench.training.cpu_kernels.kernels import faster_on_cpu
+from bench.training.cpu_kernels.active import cpu_kernels_of
 from bench.training.device import Precision
+from bench.training.epochs import Epochs, Record, training_metrics
 from bench.training.evaluate import predict, score
 from bench.training.micro_batches import backpropagate, fitted
 from bench.training.optimizers import carry_over, make_optimizer, make_schedule, set_learning_rates, step
-
-Record = Callable[[int, int, dict[str, float]], None]
-"""(epoch from 1, epochs of the whole run, metrics of that epoch) -> None; must not block."""
-
-
-def epoch_budget(images: int, train: TrainSpec) -> int:
-    """`epochs`, or as many as `min_steps` optimisation steps need."""
-    return max(train.epochs, math.ceil(train.min_steps / steps_per_epoch(images, train.batch_size)))
 
 
 @dataclass
@@ -47,7 +39,7 @@ class Trainer:
     """Trains one model on one task, phase by phase. Best and last snapshots are taken where asked for.
 
     activations: where what frozen parts make of the images is kept; without it they run anew at every step.
-    room: what is known of the device's memory.
+    pass_limit: how many images go through the network at once, as far as the device's memory allows.
     """
 
     model: Model
@@ -61,15 +53,15 @@ class Trainer:
     activations: ActivationStore | None = None
     best: Snapshot | None = None
     last: Snapshot | None = None
-    epoch: int = 0
-    images_seen: int = 0
     trainable: int = 0
-    room: Room = field(default_factory=Room)
+    pass_limit: PassLimit = field(default_factory=PassLimit)
     _cached: Cached | None = None
     batches: Batches = field(init=False)
+    epochs: Epochs = field(init=False)
     _optimizer: optim.Optimizer | None = None
 
     def __post_init__(self) -> None:
+        self.epochs = Epochs(self.task)
         self.batches = Batches(self.task, self.train, self.precision.device, self.seed, self.clock.parts)
 
     def run(self, strategy: Composed) -> None:
@@ -77,8 +69,12 @@ class Trainer:
 
         What a strategy does between its phases counts as preparation. `UserError`: the device's memory is too small.
         """
-        with fitted(self.room, self.model, self.train, self.precision.device):
-            self._run(strategy)
+        with fitted(self.pass_limit, self.model, self.train, self.precision.device):
+            try:
+                self._run(strategy)
+            except CutShort as end:
+                end.samples_seen = self.epochs.samples_seen
+                raise
 
     def _run(self, strategy: Composed) -> None:
         phases = strategy.phases(self.model, self.task)
@@ -115,7 +111,7 @@ class Trainer:
             self._solve(phase)
         else:
             self._descend(phase)
-        self.clock.parts.phase_over(self.model, self.images_seen, self._skipped)
+        self.clock.parts.phase_over(self.model, self.epochs.samples_seen, self._skipped)
         if phase.eval_weights:
             self.model.net.load_state_dict(phase.eval_weights())
 
@@ -127,17 +123,16 @@ class Trainer:
         """Of the part of the network that the phase leaves frozen, if there is one, and looking at it twice."""
         if self.activations is None or phase.epochs < 2:
             return None
-        few = self.task.train.centre(self.model.image_size).at(slice(4))
-        x = normalise(few.to(self.precision.device), self.model.mean, self.model.std)
-        found = prefix.find(self.model, x, self.precision) if len(x) > 1 else None
+        x = evaluation_input(self.task.train, slice(4), self.model, self.precision.device)
+        found = find_prefix(self.model, x, self.precision) if len(x) > 1 else None
         return Cached(found, self.activations, self.clock.parts) if found else None
 
     def _solve(self, phase: Phase) -> None:
         assert phase.solve
         with self.clock("train"), self.clock.parts("solve"):
             phase.solve(self.model, replace(self.task, frozen_features=self._frozen_features))
-        self.images_seen += len(self.task.train)
-        self.epoch += phase.epochs
+        self.epochs.samples_seen += len(self.task.train)
+        self.epochs.done += phase.epochs
         self._evaluate(phase, None, {})
 
     def _descend(self, phase: Phase) -> None:
@@ -156,9 +151,8 @@ class Trainer:
             def factor(i: int, first: int = first) -> float:
                 return schedule(start + (end - start) * (first + i) / steps)
 
-            with self.clock("prepare" if phase.preparation else "train"), faster_on_cpu():
+            with self.epochs.training(self.clock, phase.preparation), cpu_kernels_of(self.train):
                 metrics = self._epoch(phase, optimizer, factor, generator)
-            self.epoch += not phase.preparation
             self._check_finite(metrics[Metric.TRAIN_LOSS], "the training loss", phase, metrics)
             if not phase.preparation:
                 self._evaluate(phase, optimizer, metrics)
@@ -172,13 +166,12 @@ class Trainer:
             logits = self.predict(self.task.val)
             self._check_finite(logits.abs().max().item(), "the largest output of the network", phase, metrics)
             scores = score(logits, self.task.val.y)
-            if self.task.apart is None:
-                metrics |= {Metric.VAL_ACCURACY_EPOCH: scores.accuracy, Metric.VAL_NLL_EPOCH: scores.nll}
+            metrics |= self.epochs.validation_metrics(scores.accuracy, scores.nll)
             with self.clock.parts("metrics"):
-                self.record(self.epoch, self.task.epochs, metrics)
+                self.epochs.record(self.record, metrics)
             if self.snapshots:
                 self.last = Snapshot.take(
-                    self.model, optimizer, self.epoch, phase.name, scores.accuracy, scores.nll
+                    self.model, optimizer, self.epochs.done, phase.name, scores.accuracy, scores.nll
                 )
                 self.best = self.last if self.last.better_than(self.best) else self.best
 
@@ -198,14 +191,14 @@ class Trainer:
     def predict(self, images: ImageSet) -> Tensor:
         """Logits [N, K], in batches no larger than the training's: evaluation must not set the memory peak."""
         size = self.train.batch_size
-        with fitted(self.room, self.model, self.train, self.precision.device):
+        with fitted(self.pass_limit, self.model, self.train, self.precision.device):
             logits = self._cached.logits(images, size) if self._cached else None
             return predict(self.model, images, self.precision, size) if logits is None else logits
 
     def _check_finite(self, value: float, what: str, phase: Phase, metrics: dict[str, float]) -> None:
-        if not math.isfinite(value):
-            self.record(self.epoch, self.task.epochs, metrics)
-            raise Diverged(f"{what} is {value} in epoch {self.epoch} ({phase.name})")
+        if end := self.epochs.divergence(what, value, phase.name):
+            self.epochs.record(self.record, metrics)
+            raise end
 
     def _epoch(
         self,
@@ -226,9 +219,9 @@ class Trainer:
         for batch in self.batches.epoch(self.model, phase, generator, self._cached):
             set_learning_rates(optimizer, factor(steps))
             for group in optimizer.param_groups:
-                name = f"lr/{group['name']}"
+                name = group["name"]
                 rates[name] = max(group["lr"], rates.get(name, 0.0))
-            losses = backpropagate(self.model, phase, batch, self.precision, self.room, part)
+            losses = backpropagate(self.model, phase, batch, self.precision, self.pass_limit, part)
             with part("optimiser"):
                 for hook in phase.backward_hooks:
                     hook(self.model)
@@ -241,14 +234,6 @@ class Trainer:
                     terms[name] = terms.get(name, 0) + value.detach().float()
                 correct += (batch.output(self.model).logits.detach().argmax(-1) == batch.y).sum()
             seen, steps = seen + len(batch.y), steps + 1
-        self.images_seen += seen * (not phase.preparation)
+        self.epochs.samples_seen += seen * (not phase.preparation)
         mean = {name: (value / steps).item() for name, value in terms.items()}
-        named = (
-            {f"{Metric.TRAIN_LOSS}_{name}": value for name, value in mean.items()} if len(mean) > 1 else {}
-        )
-        return {
-            Metric.TRAIN_LOSS: sum(mean.values()),
-            Metric.TRAIN_ACCURACY: correct.item() / seen,
-            **named,
-            **rates,
-        }
+        return training_metrics(mean, correct.item() / seen, rates)

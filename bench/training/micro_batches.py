@@ -12,13 +12,13 @@ from bench.core.errors import UserError
 from bench.core.spec import TrainSpec
 from bench.methods.api import Batch, Phase
 from bench.models.model import Model
-from bench.models.passes import Room, free, least
+from bench.models.passes import PassLimit, free, least
 from bench.training.device import Precision
 from bench.training.profile_marks import Parts
 
 
 def backpropagate(
-    model: Model, phase: Phase, batch: Batch, precision: Precision, room: Room, part: Parts
+    model: Model, phase: Phase, batch: Batch, precision: Precision, limit: PassLimit, part: Parts
 ) -> dict[str, Tensor]:
     """The terms of the loss, their gradients now in the parameters, which had none before.
 
@@ -29,11 +29,11 @@ def backpropagate(
     """
     random = _random_states(precision.device)
     while True:
-        room.largest = 0
+        limit.largest = 0
         try:
-            return _attempt(model, phase, batch, precision, room, part)
+            return _attempt(model, phase, batch, precision, limit, part)
         except torch.OutOfMemoryError:
-            if not room.halve(least(model)):
+            if not limit.halve(least(model)):
                 raise
         # after the clause, which holds the frames of the attempt, and these its tensors
         batch.forget()
@@ -45,9 +45,9 @@ def backpropagate(
 
 
 def _attempt(
-    model: Model, phase: Phase, batch: Batch, precision: Precision, room: Room, part: Parts
+    model: Model, phase: Phase, batch: Batch, precision: Precision, limit: PassLimit, part: Parts
 ) -> dict[str, Tensor]:
-    room.in_step = True
+    limit.in_step = True
     try:
         with part("forward"), precision.autocast():
             losses = phase.loss(model, batch)
@@ -55,7 +55,7 @@ def _attempt(
             sum(losses.values()).backward()  # type: ignore[union-attr]
         return losses
     finally:
-        room.in_step = False
+        limit.in_step = False
 
 
 def _random_states(device: torch.device) -> list[tuple[Generator, Tensor]]:
@@ -67,24 +67,24 @@ def _random_states(device: torch.device) -> list[tuple[Generator, Tensor]]:
 
 
 @contextmanager
-def fitted(room: Room, model: Model, train: TrainSpec, device: torch.device) -> Iterator[None]:
-    """Passes within go by the room that there is. Raises `UserError` where it is not enough for any."""
-    with room.entered():
+def fitted(limit: PassLimit, model: Model, train: TrainSpec, device: torch.device) -> Iterator[None]:
+    """Passes within keep to the limit. Raises `UserError` where the device's memory is too small for any."""
+    with limit.entered():
         try:
             yield
         except torch.OutOfMemoryError as error:
-            raise UserError(_too_little(room, model, train, device, error)) from error
+            raise UserError(_too_little(limit, model, train, device, error)) from error
 
 
 def _too_little(
-    room: Room, model: Model, train: TrainSpec, device: torch.device, error: torch.OutOfMemoryError
+    limit: PassLimit, model: Model, train: TrainSpec, device: torch.device, error: torch.OutOfMemoryError
 ) -> str:
     where, space = str(device), ""
     if device.type == "cuda":
         left, total = (b / 2**30 for b in torch.cuda.mem_get_info(device))
         where = torch.cuda.get_device_name(device)
         space = f" ({left:.1f} of {total:.1f} GiB are free now)"
-    tried = f"{room.at_once} at once" if room.at_once else "in whole batches"
+    tried = f"{limit.at_once} at once" if limit.at_once else "in whole batches"
     reason = str(error).strip().splitlines()[:1]
     return (
         f"out of memory on {where}{space} at batch_size {train.batch_size} on images of {model.image_size} px, passed "

@@ -11,11 +11,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from bench.core.spec import BackboneSpec
+from bench.core.spec import BackboneSpec, TrainSpec
 from bench.models.build import build, resolution
 from bench.planning.precision import MARGIN, Key, Timing, read, write
 from bench.storage.arrays import locked
-from bench.training.cpu_kernels.kernels import faster_on_cpu
+from bench.training.cpu_kernels.active import cpu_kernels_of
 from bench.training.device import Precision, placed
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -59,7 +59,8 @@ def measure(backbone: BackboneSpec, key: Key, base: Path = Path(".")) -> Timing:
     size = resolution(backbone, pixels, base)[0]
     random = dataclasses.replace(backbone, weights="random", checkpoint=None, source=None)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return compare(make_step(build(random, CLASSES, size), size, device), key.batch_size)
+    train = TrainSpec(cpu_kernels=key.cpu_kernels)
+    return compare(make_step(build(random, CLASSES, size), size, device, train), key.batch_size)
 
 
 def compare(step: Step, batch_size: int) -> Timing:
@@ -105,8 +106,8 @@ def _enough(seen: list[tuple[float, float]]) -> bool:
     return len(seen) >= LEAST and (min(ratios) > MARGIN * CLEAR or max(ratios) < MARGIN / CLEAR)
 
 
-def make_step(model: nn.Module, size: int, device: torch.device) -> Step:
-    """Forward, loss, backward and plain SGD on random images [images, 3, size, size], as the loop does it."""
+def make_step(model: nn.Module, size: int, device: torch.device, train: TrainSpec) -> Step:
+    """Forward, loss, backward and plain SGD on random images [images, 3, size, size], with the kernels of the loop."""
     model = placed(model, device).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-6)
 
@@ -116,7 +117,7 @@ def make_step(model: nn.Module, size: int, device: torch.device) -> Step:
         y = torch.arange(images, device=device) % CLASSES
         precision.synchronize()
         start = time.perf_counter()
-        with faster_on_cpu(), precision.autocast():
+        with cpu_kernels_of(train), precision.autocast():
             loss = F.cross_entropy(model(x), y)
         loss.backward()
         optimizer.step()

@@ -24,7 +24,9 @@ from bench.tracking.log import RunLog
 from bench.tracking.plain import Tracking, search_name
 from bench.tracking.runs import Tracker
 from bench.tracking.store import patience
-from bench.training.run.execute import Together, gather, try_out
+from bench.training.heads.conditions import NotVectorizable
+from bench.training.run.execute import try_out
+from bench.training.run.together import Together, gather
 from bench.tuning.engine import BY_SPLIT, PRUNERS, Search
 
 STATES = {
@@ -124,8 +126,8 @@ def run(
     search = Search(tuning, tracking.optuna, study_name(tracking.study, row, tuning), facts, parent)
     at_most = AT_MOST if alone and possible(tuning.spec) else 1
 
-    def begin(trial: Any, beside: int) -> Attempt:
-        log = tracker.start_trial(parent, row, tuning.trial(trial.params, 0), trial.number)
+    def begin(trial: Any, beside: int, alone: str = "") -> Attempt:
+        log = tracker.start_trial(parent, row, tuning.trial(trial.params, 0), trial.number, alone)
         return Attempt(tuning, trial, log, emit, beside)
 
     try:
@@ -150,19 +152,38 @@ def study_name(study: str, row: PlannedRow, tuning: Tuning) -> str:
     return f"{study}: {search_name(row)} [{tuning.tuning_id}]"
 
 
-def _try(search: Search, trials: Sequence[Any], begin: Callable[[Any, int], Attempt], places: Places) -> None:
+def _try(search: Search, trials: Sequence[Any], begin: Callable[..., Attempt], places: Places) -> None:
     """Trials from their MLflow runs to their ends in both stores, trained as one where they can be."""
-    together = gather([search.tuning.trial(t.params, 0) for t in trials], places) if len(trials) > 1 else None
-    if not together:
-        for trial in trials:
-            with _logging_ends(search, [begin(trial, 1)]) as (attempt,):
-                attempt.run(places)
-        return
+    specs, alone = [search.tuning.trial(trial.params, 0) for trial in trials], ""
+    if len(trials) > 1:
+        try:
+            first: Together | Exception = gather(specs, places)
+        except NotVectorizable as reason:
+            alone = str(reason)
+        except Exception as error:  # the trials fail with it
+            first = error
+        if not alone:
+            _try_together(search, trials, begin, first, places)
+            return
+    for trial in trials:
+        with _logging_ends(search, [begin(trial, 1, alone)]) as (attempt,):
+            attempt.run(places)
+
+
+def _try_together(
+    search: Search,
+    trials: Sequence[Any],
+    begin: Callable[..., Attempt],
+    first: Together | Exception,
+    places: Places,
+) -> None:
     with _logging_ends(search, []) as attempts:
         for trial in trials:
             attempts.append(begin(trial, len(trials)))
         try:
-            _run_together(attempts, together, places)
+            if isinstance(first, Exception):
+                raise first
+            _run_together(attempts, first, places)
         except Exception as error:
             for attempt in attempts:
                 attempt.error = attempt.error or error
@@ -174,8 +195,9 @@ def _run_together(attempts: list[Attempt], first: Together, places: Places) -> N
         going_on = [attempt for attempt in attempts if not attempt.error]
         if not going_on:
             return
-        together = gather([attempt.spec(split) for attempt in going_on], places) if split else first
-        if not together:
+        try:
+            together = gather([attempt.spec(split) for attempt in going_on], places) if split else first
+        except NotVectorizable:  # which is rare once their first split was
             for attempt in going_on:
                 attempt.run_split(split, places)
             continue

@@ -6,8 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bench.core.compat.torch import AnyBatchNorm
+
 if TYPE_CHECKING:
-    from torch.nn.modules.batchnorm import _BatchNorm as Base
+    Base = AnyBatchNorm
 else:
     Base = object
 
@@ -44,7 +46,7 @@ class StochNormMixin(Base):
 
 def convert(net: nn.Module, p: float) -> int:
     """Turns every affine BatchNorm of `net` into a stochastic one, in place. -> how many."""
-    found = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.affine]
+    found = [m for m in net.modules() if isinstance(m, AnyBatchNorm) and m.affine]
     for module in found:
         module.__class__ = type(f"Stoch{type(module).__name__}", (StochNormMixin, type(module)), {})
         assert isinstance(module, StochNormMixin)

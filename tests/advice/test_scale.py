@@ -6,12 +6,12 @@ import itertools
 
 import pytest
 
+from bench.advice import text as in_words
 from bench.core.schema import Measure
-from reports import advice_text
-from reports.advice import advise
-from reports.evidence import Condition, Place
-from reports.left_out import error_margin, trials
-from reports.scale import accuracy, log_odds
+from reports.analysis.advice import advise
+from reports.analysis.evidence import Condition, Place
+from reports.analysis.leave_one_out import error_margin, held_out
+from reports.analysis.log_odds import accuracy, log_odds
 
 LEVELS = [0.0, 0.004, 0.1, 0.5, 0.83, 0.99, 1.0]
 STRATEGIES = ["full", "linear_probe", "scratch"]
@@ -32,7 +32,7 @@ def test_what_is_expected_stays_inside(near: float, probe: float) -> None:
         place = Place("net", 10, 6, {Measure.PROBE: probe}, images=60)
         found = advise(place, evidence, "full")
         assert found and found.by_probe
-        margin = error_margin(trials(evidence, "full"))
+        margin = error_margin(held_out(evidence, "full"))
         assert margin
         for ranked in found.ranked:
             low, high = (accuracy(ranked.odds + way * margin[0]) for way in (-1, 1))
@@ -55,10 +55,10 @@ def printed(probe: float, levels: list[float]) -> str:
     evidence = [condition(d, 0.6, levels) for d in "abc"]
     evidence.append(condition("d", 0.6, [0.5 * level for level in levels]))
     found = advise(Place("net", 10, 6, {Measure.PROBE: probe}, images=10_000), evidence, "full")
-    margin = error_margin(trials(evidence, "full"))
+    margin = error_margin(held_out(evidence, "full"))
     assert found and margin
     first = vars(found.ranked[0])
-    return advice_text._expected(
+    return in_words._expected(
         first, {"margin": {"log_odds": margin[0], "datasets": margin[1]}, "by_probe": True}
     )
 
@@ -71,8 +71,8 @@ def test_no_certainty_is_printed(level: float, probe: float) -> None:
 
 
 def test_an_expectation_at_the_very_end_says_on_which_side() -> None:
-    assert advice_text._share(0.99999) == "above 99.9 %" and advice_text._share(1e-9) == "below 0.1 %"
-    assert advice_text._share(0.9994) == "99.9 %" and advice_text._share(0.5) == "50.0 %"
+    assert in_words._share(0.99999) == "above 99.9 %" and in_words._share(1e-9) == "below 0.1 %"
+    assert in_words._share(0.9994) == "99.9 %" and in_words._share(0.5) == "50.0 %"
 
 
 @pytest.mark.parametrize("images", [1, 60, 10_000])
@@ -86,6 +86,6 @@ def test_log_odds(images: int) -> None:
 
 
 def test_the_test_images_are_told_by_the_accuracies() -> None:
-    from reports.evidence import _test_images
+    from reports.analysis.evidence import _test_images
 
     assert _test_images(k / 120 for k in (30, 31, 80)) == 120 and _test_images([0.5, 0.5]) is None

@@ -56,26 +56,30 @@ class Stops(NoWork):
 
 def resume(study: str, uri: str, *sets: str) -> None:
     """`bench run` up to its first job, or up to the report where nothing is missing; data and networks are not prepared."""
+    from bench.output import out
+
     from bench.cli import console
-    from bench.cli import main as cli
+    from bench.cli.options import planned_study
     from bench.execution import driver, preparation, state
     from bench.execution.failures import Failures
 
     preparation.ready = lambda *_: None
     preparation.prepare = lambda *_: (preparation.Remarks(), Failures())
     driver._write_report = lambda *_: Path()
-    plan, uri = cli._plan(Path(study), list(sets), uri)
-    console.show_plan(cli.out, state.read(plan, uri), 2)
-    driver.run_study(plan, uri, Stops, console.ConsoleDisplay(cli.out), Path())
+    plan, uri = planned_study(Path(study), list(sets), uri)
+    console.show_plan(out, state.read(plan, uri), 2)
+    driver.run_study(plan, uri, Stops, console.ConsoleDisplay(out), Path())
 
 
 def data(study: str, uri: str) -> None:
     """A report but for its figures: rows, statistics, tables, the text."""
-    from reports import records, report
-    from reports.analysis import Analysis
+    from reports.analysis.rows import read
+    from reports.analysis.study import Analysis
+    from reports.render.markdown import to_markdown
+    from reports.report import compose
     from tests.benchmarks.growth_study import STUDY
 
-    report.render(Analysis(records.read(STUDY, uri), STUDY), {})
+    to_markdown(compose(Analysis(read(STUDY, uri), STUDY)))
 
 
 def schedule(study: str, uri: str, way: str) -> None:
@@ -83,7 +87,7 @@ def schedule(study: str, uri: str, way: str) -> None:
     from rich.console import Console
 
     from bench.cli import console
-    from bench.cli import main as cli
+    from bench.cli.options import planned_study
     from bench.execution.estimate import Estimator
     from bench.execution.executors.pool import LocalPool
     from bench.execution.queue import Queue
@@ -92,7 +96,7 @@ def schedule(study: str, uri: str, way: str) -> None:
     from bench.tracking import stale_runs  # noqa: F401, the driver's own import of MLflow is paid once
     from bench.tracking.plain import Tracking
 
-    plan, _ = cli._plan(Path(study), [], uri)
+    plan, _ = planned_study(Path(study), [], uri)
     executor = NoWork(LocalPool(2, 1, preload="torch") if way == "pool" else None)
     if executor.pool:  # its processes have started
         list(executor.run([Job(str(i), "", (None, {})) for i in range(8)]))

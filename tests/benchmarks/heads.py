@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.core.spec import TrainSpec
+from bench.training.epoch_order import EpochOrder
+from bench.training.heads.update_rules import update_rule_of
 from bench.training.heads.vectorized import Heads, HeadTrainer
-from bench.training.scoring import Draw
-from bench.training.update_rules import rule_of
 
 CLASSES, BATCH, EPOCHS = 10, 64, 20
 AT_MOST = 16  # heads that are really trained one after another
@@ -85,12 +85,14 @@ def alone(z: Tensor, y: Tensor, layer: nn.Linear, lr: float, decay: float) -> Te
 def at_once(z: Tensor, y: Tensor, k: int) -> Tensor:
     """-> [K] losses of the last epoch."""
     rates, decays = settings(k)
-    rule = rule_of(TrainSpec(optimizer="sgd"))
+    rule = update_rule_of(TrainSpec(optimizer="sgd"))
     assert rule
     trainer = HeadTrainer(Heads.of(fresh(k, z.shape[1])), rule, rates, decays)
     schedule, steps = factors(len(y)), len(y) // BATCH
     for epoch, order in enumerate(orders(len(y))):
-        scores = trainer.epoch(z, Draw(order, y[order]), BATCH, schedule[epoch * steps : (epoch + 1) * steps])
+        scores = trainer.epoch(
+            z, EpochOrder(order, y[order]), BATCH, schedule[epoch * steps : (epoch + 1) * steps]
+        )
     return scores.loss
 
 

@@ -16,8 +16,8 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import stdtr
 
-from reports.bootstrap import over_datasets, over_seeds
-from reports.stats import ALPHA, mean_of
+from reports.analysis.bootstrap import over_datasets, over_seeds
+from reports.analysis.stats import ALPHA, mean_of
 from tests.simulation.studies import Simulated, rates
 
 SEEDS, DATASETS = (3, 5, 10), (1, 2, 3)

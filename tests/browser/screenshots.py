@@ -20,7 +20,7 @@ from bench.tracking import store
 from bench.tracking.server import artifact_page, runs_page
 from tests.conftest import ROOT
 from tests.support import chromium
-from tests.support.commands import bench
+from tests.support.commands import bench_process
 from tests.support.servers import mlflow_server
 
 IMAGES = ROOT / "docs" / "images"
@@ -51,7 +51,7 @@ matrix: {small_at_most: 20}
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "tour.yaml").write_text(STUDY)
-    ran = bench(folder, "run", "tour.yaml", timeout=3600)
+    ran = bench_process(folder, "run", "tour.yaml", timeout=3600)
     if ran.returncode:
         sys.exit(ran.stdout + ran.stderr)
     path = chromium.find() or sys.exit("no browser")

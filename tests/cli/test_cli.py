@@ -120,17 +120,3 @@ def test_unknown_names_on_the_command_line(finished: Path) -> None:
     assert result.returncode == 2 and "tiny.yaml" in result.stderr
     result = bench(finished, "strategies", "l2sp")
     assert result.returncode == 2 and "l2_sp" in result.stderr
-
-
-def test_the_catalogues(finished: Path) -> None:
-    entries = json.loads(bench(finished, "strategies", "--json").stdout)
-    assert {"name", "family", "summary", "source", "hyperparameters"} <= set(entries[0])
-    assert {"scratch", "linear_probe", "last_stages", "freeze_first", "full", "staged", "l2_sp"} <= {
-        e["name"] for e in entries
-    }
-    assert "1802.01483" in bench(finished, "strategies", "l2_sp").stdout
-    assert any(
-        e["name"] == "sklearn/digits" for e in json.loads(bench(finished, "datasets", "--json").stdout)
-    )
-    assert json.loads(bench(finished, "schema").stdout)["title"] == "Study"
-    assert any(e["name"] == "resnet18" for e in json.loads(bench(finished, "backbones", "--json").stdout))

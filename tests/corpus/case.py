@@ -1,21 +1,18 @@
-"""What an entry of the corpus is, and how `bench` is run on it: the real command line, within this process."""
+"""What an entry of the corpus is, and how `bench` is run on it."""
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 import re
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from unittest import mock
+from subprocess import CompletedProcess
 
 import numpy as np
-import typer.main
 from PIL import Image
+
+from tests.support.commands import bench
 
 Maker = Callable[[Path], object]
 """Writes the input into an empty folder. A number that it returns stands for PORT in the command and the message."""
@@ -70,55 +67,10 @@ class Odd:
 
 
 @dataclass(frozen=True)
-class Result:
-    code: int
-    out: str
-    err: str
-
-
-def bench(folder: Path, *args: str) -> Result:
-    """`bench ARGS` in `folder`, in this process: what is imported is paid for once."""
-    from bench.cli import main as cli
-
-    out, err = io.StringIO(), io.StringIO()
-    with (
-        contextlib.chdir(folder),
-        _without(*PLACES),
-        mock.patch.object(sys, "argv", ["bench", *args]),
-        mock.patch("typer.main.get_command", _command),
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-    ):
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(end.code is not None)
-            if isinstance(end.code, str):  # as the interpreter does
-                err.write(end.code)
-    return Result(code, out.getvalue(), err.getvalue())
-
-
-_command = cache(
-    typer.main.get_command
-)  # typer would read all signatures anew each time, half of a case's time
-
-
-@contextlib.contextmanager
-def _without(*names: str) -> Iterator[None]:
-    """Unset in the environment; what is set meanwhile, as by modules that are imported, stays."""
-    before = {name: os.environ.pop(name) for name in names if name in os.environ}
-    try:
-        yield
-    finally:
-        os.environ.update(before)
-
-
-@dataclass(frozen=True)
 class Refused:
     """What `bench` said to an input, the message that it must give, and the files that there were before."""
 
-    result: Result
+    result: CompletedProcess[str]
     message: str
     before: dict[str, tuple[int, int]]
 
@@ -130,9 +82,6 @@ def refused(case: Bad, folder: Path) -> Refused:
     before = content(folder)
     result = bench(folder, *(arg.replace("PORT", port) for arg in case.args))
     return Refused(result, case.message.replace("PORT", port), before)
-
-
-PLACES = ("MLFLOW_TRACKING_URI", "OPTUNA_STORAGE", "BENCH_CACHE")
 
 
 def says(message: str, folder: Path, printed: str) -> bool:

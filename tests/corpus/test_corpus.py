@@ -31,9 +31,11 @@ def test_the_corpus_has_at_least_a_hundred_and_no_entry_twice() -> None:
 @cases
 def test_it_is_refused_with_its_message_and_nothing_is_written(case: Bad, tmp_path: Path) -> None:
     found = refused(case, tmp_path)
-    assert found.result.code == 2, found.result.err
-    assert "Traceback" not in found.result.err
-    assert says(found.message, tmp_path, found.result.err), f"{found.result.err}\nis not\n{found.message}"
+    assert found.result.returncode == 2, found.result.stderr
+    assert "Traceback" not in found.result.stderr
+    assert says(found.message, tmp_path, found.result.stderr), (
+        f"{found.result.stderr}\nis not\n{found.message}"
+    )
     assert content(tmp_path) == found.before
 
 
@@ -57,7 +59,7 @@ def test_so_it_is_from_outside_with_a_worker(case: Bad, tmp_path: Path) -> None:
     """As a user runs it: warnings of libraries and what workers print are on stderr too."""
     case.make(tmp_path)
     before = content(tmp_path)
-    command = [sys.executable, "-m", "bench.cli.main", *case.args, "--workers", "1"]
+    command = [sys.executable, "-m", "bench", *case.args, "--workers", "1"]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     env.pop("MLFLOW_TRACKING_URI", None)
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=240)

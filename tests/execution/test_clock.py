@@ -24,7 +24,7 @@ from bench.storage.places import Places
 from bench.tracking import store
 from bench.tracking.store import outcome
 from bench.training.run.execute import execute
-from reports import records
+from reports.analysis.rows import read
 from tests.conftest import ROOT
 from tests.support.displays import Says
 from tests.support.faults import STUDY, can_mount
@@ -75,7 +75,7 @@ def test_a_study_under_a_jumping_clock_is_done_once_and_reported(
         history = store.metric_history(uri, "faulty", [Metric.TRAIN_LOSS])
         own = [value.value for value in history if value.mlflow_run_id == run.mlflow_run_id]
         assert len(own) == 2 and run.metrics[Metric.TRAIN_LOSS] == own[-1]
-    assert {row["status"] for row in records.read("faulty", uri).rows} == {"finished"}
+    assert {row["status"] for row in read("faulty", uri).rows} == {"finished"}
 
 
 def tried(status: Status, start: int, mlflow_status: str = "FAILED") -> RunRecord:

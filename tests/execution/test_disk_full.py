@@ -42,7 +42,7 @@ torch.set_num_threads(1)
 from bench.training.cached_features.store import GIB, ActivationStore
 from bench.storage import weights as kept
 from bench.data.prepare import Resolution, prepare
-from bench.training.run.execute import Outcome
+from bench.training.run.prepared_run import Outcome
 from bench.storage.files import room_for, write_document
 from bench.core.spec import DatasetSpec
 from bench.tracking import experiment
@@ -257,7 +257,7 @@ def test_damaged_activations_are_computed_anew(damage: Damage, tmp_path: Path) -
         yield rows
 
     def get() -> Tensor:
-        entry = store.get({"name": "a"}, rows.nbytes, make, "train")
+        entry = store.get_or_make({"name": "a"}, rows.nbytes, make, "train")
         assert entry is not None
         return entry.rows
 

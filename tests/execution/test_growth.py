@@ -17,8 +17,10 @@ from bench.planning import load as loading
 from bench.planning import plan as planning
 from bench.tracking import experiment, stale_runs, store
 from bench.tracking.store.sql import Select
-from reports import records, report
-from reports.analysis import Analysis
+from reports.analysis.rows import read
+from reports.analysis.study import Analysis
+from reports.render.markdown import to_markdown
+from reports.report import compose
 from tests.benchmarks import growth_probes, growth_store
 from tests.benchmarks.growth_study import STUDY, study_file
 
@@ -59,14 +61,14 @@ def test_the_made_store_is_like_a_real_one(stores: dict[int, tuple[Path, str]]) 
     assert (len(now.done), len(now.missing)) == (FEW, 0)
     runs = store.read_runs(uri, STUDY, tagged={"purpose": ["final"]})
     assert {(len(run.params), len(run.metrics)) for run in runs} == {(50, 30)}
-    assert {row["status"] for row in records.read(STUDY, uri).rows} == {"finished"}
+    assert {row["status"] for row in read(STUDY, uri).rows} == {"finished"}
 
 
 PARTS: dict[str, Callable[[Path, str], object]] = {
     "plan": lambda path, uri: made(path),
     "state": lambda path, uri: state.read(PLANS[path], uri),
-    "rows": lambda path, uri: records.read(STUDY, uri),
-    "report": lambda path, uri: report.render(Analysis(records.read(STUDY, uri), STUDY), {}),
+    "rows": lambda path, uri: read(STUDY, uri),
+    "report": lambda path, uri: to_markdown(compose(Analysis(read(STUDY, uri), STUDY))),
 }
 PLANS: dict[Path, planning.Plan] = {}
 
@@ -85,7 +87,7 @@ def test_queries_do_not_grow_with_the_runs(
 ) -> None:
     """Also what a driver asks for while nothing is missing, and what a job asks for."""
     asked: list[str] = []
-    read = store.sql.runs
+    original = store.sql.runs
 
     def counted(select: Select, *args: Any) -> Any:
         def noted(query: str, values: Any) -> Any:
@@ -93,7 +95,7 @@ def test_queries_do_not_grow_with_the_runs(
             asked.append(f"{len(rows)} rows: {query}")
             return rows
 
-        return read(noted, *args)
+        return original(noted, *args)
 
     monkeypatch.setattr(store.sql, "runs", counted)
     counts = {}
@@ -104,7 +106,7 @@ def test_queries_do_not_grow_with_the_runs(
         stale_runs.mark_killed(uri, STUDY)
         study = replace(plan.document(), store=uri)
         experiment._tag_settings(None, uri, study)  # type: ignore[arg-type]  # nothing changed: no request
-        records.read(STUDY, uri)
+        read(STUDY, uri)
         counts[runs] = len(asked)
         asked.clear()
         few = store.read_runs(

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,8 +22,9 @@ from bench.planning import load, plan, precision
 from bench.planning.plan import Plan
 from bench.planning.precision import Key
 from bench.tracking import store
-from reports import records
-from tests.conftest import ROOT
+from reports.analysis.rows import read
+from tests.support import lethal
+from tests.support.commands import bench
 from tests.support.displays import Quiet
 
 STUDY = """
@@ -83,7 +81,7 @@ def call(planned: Plan, folder: Path) -> tuple[driver.Summary, Says, list[dict[s
     uri, view = f"sqlite:///{folder / 'mlflow.db'}", Says()
     summary = driver.run_study(planned, uri, InlineExecutor, view, None)
     assert not summary.interrupted
-    return summary, view, records.read("parts", uri).rows
+    return summary, view, read("parts", uri).rows
 
 
 def crash_if(concerned: Callable[..., bool], function: Any) -> Callable[..., Any]:
@@ -331,26 +329,15 @@ def test_a_network_that_fails_on_two_images_is_refused_by_name(
 
 
 def test_a_worker_that_is_killed_in_the_check_costs_its_network_alone(tmp_path: Path) -> None:
-    """As by the system, where memory is short: with real processes, and a pipe that says what was done."""
+    """As by the system, where memory is short: with a real worker, and all that `bench` prints."""
     written(tmp_path, "[{name: lethal, random: true}, {name: test_resnet, random: true}]")
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "BENCH_CACHE": str(tmp_path / "cache")}
-    env.pop("MLFLOW_TRACKING_URI", None)
-    command = [
-        sys.executable,
-        "-m",
-        "tests.support.lethal",
-        "run",
-        "parts.yaml",
-        "--workers",
-        "1",
-        "--no-report",
-    ]
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=280)
+    with lethal.known():
+        done = bench(tmp_path, "run", "parts.yaml", "--workers", "1", "--no-report", cache=tmp_path / "cache")
     assert done.returncode == 1, done.stdout + done.stderr
     assert "this call: 4 failed, 4 finished" in done.stdout
     cause = "its worker died 2 times (signal SIGKILL; out of memory?)"
     assert f"not run     backbone lethal: checking networks and strategies failed: {cause}" in done.stdout
-    rows = records.read("parts", f"sqlite:///{tmp_path / 'mlflow.db'}").rows
+    rows = read("parts", f"sqlite:///{tmp_path / 'mlflow.db'}").rows
     assert {(row["backbone"], row["status"]) for row in rows} == {
         ("lethal", "failed"),
         ("test_resnet", "finished"),

@@ -15,13 +15,16 @@ import psutil
 import pytest
 
 from bench.core.schema import Tag
-from tests.support.tiny_study import final_runs, numbers, start, study_in, wait_for
+from tests.support.commands import bench
+from tests.support.tiny_study import EPOCHS, final_runs, numbers, start, study_in, wait_for
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = study_in(tmp_path_factory.mktemp("kill") / "undisturbed")
-    assert start(folder).wait(300) == 0, (folder / "log.txt").read_text()
+    args = ("--workers", "2", "--no-report", "--set", f"train.epochs={EPOCHS}")
+    done = bench(folder, "run", "tiny.yaml", *args, cache=folder.parent / "cache")
+    assert done.returncode == 0, done.stderr
     assert not (folder / "reports").exists(), "--no-report"
     return folder
 
@@ -46,13 +49,19 @@ class Kills:
 
     def _once(self, folder: Path, driver: subprocess.Popen[bytes]) -> None:
         """One kill, once a run is under way: what an earlier driver left RUNNING does not count as one."""
+        self.wait_for_a_run(folder, driver)
+        time.sleep(self.rng.uniform(0, 1.5))
+        if driver.poll() is None:
+            whom = self.rng.choices(["worker", "driver", "both"], [16, 3, 1])[0]
+            self.hits[whom] += self.kill(whom, folder, driver)
+
+    def wait_for_a_run(self, folder: Path, driver: subprocess.Popen[bytes]) -> None:
         begun = wait_for(lambda: driver.poll() is not None or _busy(driver, folder), 120)
         assert begun, (folder / "log.txt").read_text()
-        time.sleep(self.rng.uniform(0, 1.5))
-        if driver.poll() is not None:
-            return
+
+    def kill(self, whom: str, folder: Path, driver: subprocess.Popen[bytes]) -> bool:
+        """-> whether there was somebody to kill."""
         children, workers = _children(driver), _busy(driver, folder) or _workers(driver)
-        whom = self.rng.choices(["worker", "driver", "both"], [16, 3, 1])[0]
         if whom != "driver" and workers:
             self.rng.choice(workers).kill()
         if whom != "worker":
@@ -60,7 +69,7 @@ class Kills:
             driver.wait(10)
             gone = wait_for(lambda: not any(_alive(p) for p in children), 30)
             assert gone, "orphan processes are left"
-        self.hits[whom] += whom != "worker" or bool(workers)
+        return whom != "worker" or bool(workers)
 
 
 def _running(folder: Path) -> bool:
@@ -113,9 +122,28 @@ def check(folder: Path, undisturbed: Path) -> None:
     assert numbers(folder) == numbers(undisturbed)
 
 
-def test_ten_kills(undisturbed: Path) -> None:
-    """Of workers, drivers and both, at random moments of one study after another."""
-    _kill(10, undisturbed, random.Random(20))
+@pytest.mark.timeout(900)
+def test_a_study_that_is_killed_interrupted_and_killed_again_ends_as_if_undisturbed(
+    undisturbed: Path,
+) -> None:
+    """One worker alone, then Ctrl-C, then a worker and the driver at once."""
+    folder = study_in(undisturbed.parent / "disturbed")
+    kills = Kills(random.Random(20))
+    first = start(folder)
+    kills.wait_for_a_run(folder, first)
+    assert kills.kill("worker", folder, first)
+    assert start(folder).wait(60) == 2
+    assert "being run by another process" in (folder / "log.txt").read_text()
+    first.send_signal(signal.SIGINT)
+    assert first.wait(60) == 130
+    log = (folder / "log.txt").read_text()
+    assert "Traceback" not in log and "stopping: the runs under way" in log
+    assert not _running(folder)
+
+    second = start(folder)
+    kills.wait_for_a_run(folder, second)
+    assert kills.kill("both", folder, second)
+    check(folder, undisturbed)
 
 
 @pytest.mark.long
@@ -132,17 +160,3 @@ def _kill(total: int, undisturbed: Path, rng: random.Random) -> None:
         check(folder, undisturbed)
         studies += 1
     print(f"{total} kills {dict(kills.hits)} in {studies} studies of {len(numbers(undisturbed))} runs")
-
-
-def test_a_second_driver_is_refused_and_ctrl_c_stops_the_first(undisturbed: Path) -> None:
-    folder = study_in(undisturbed.parent / "interrupted")
-    first = start(folder)
-    assert wait_for(lambda: len(final_runs(folder)) > 0, 120)
-    assert start(folder).wait(60) == 2
-    assert "being run by another process" in (folder / "log.txt").read_text()
-    first.send_signal(signal.SIGINT)
-    assert first.wait(60) == 130
-    log = (folder / "log.txt").read_text()
-    assert "Traceback" not in log and "stopping: the runs under way" in log
-    assert not _running(folder)
-    check(folder, undisturbed)

@@ -9,9 +9,7 @@ from safetensors.torch import save_file
 from bench.core.errors import UserError
 from bench.core.spec import BackboneSpec
 from bench.models.build import build, resolution
-from tests.conftest import REAL_DATA
 
-REAL = REAL_DATA / "weights"
 ARCHITECTURES = [
     "test_resnet",
     "test_efficientnet",
@@ -163,18 +161,15 @@ def test_pretrained_heads_are_never_kept(monkeypatch: pytest.MonkeyPatch, num_cl
     assert model.load_report.missing == ["fc.bias", "fc.weight"] and model.load_report.body_share == 1
 
 
-@pytest.mark.skipif(
-    not REAL.is_dir(), reason=f"no real checkpoints in {REAL}: BENCH_TEST_DATA names the folder above"
-)
 @pytest.mark.parametrize(("width", "kwargs"), [("100", {"pad_type": "same"}), ("035", {})])
-def test_real_checkpoints(width: str, kwargs: dict[str, Any]) -> None:
+def test_real_checkpoints(width: str, kwargs: dict[str, Any], real_data: Path) -> None:
     name = f"mobilenetv2_{width}"
     config = {"mean": [0.5] * 3, "std": [0.5] * 3}
     absent = ("^conv_head", "^bn2") if width == "035" else ()  # that file ends before the last layer
     spec = BackboneSpec(
         name, "checkpoint", f"{name}.pth", kwargs=kwargs, data_config=config, allow_missing=absent
     )
-    model = build(spec, 5, 96, base=REAL)
+    model = build(spec, 5, 96, base=real_data / "weights")
     assert model.load_report.body_share == 1 if width == "100" else 0.5 < model.load_report.body_share < 1
     assert model.mean == (0.5, 0.5, 0.5)
     assert model.observe(torch.zeros(2, 3, 96, 96)).features.shape == (2, 1280)

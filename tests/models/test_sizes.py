@@ -17,6 +17,7 @@ from bench.core.errors import UserError
 from bench.core.spec import BackboneSpec
 from bench.models.build import build
 from bench.models.model import Model
+from tests.support.families import LIGHT
 
 SIZES = (64, 96, 128, 160, 192, 256, 320, 384)
 
@@ -46,106 +47,6 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("levit_128s", {"depth": (1, 1, 1)}, "attention_biases"),
 ]
 """(name, arguments that make it small, what the message names) of families that timm does not resize."""
-
-FAMILIES = [
-    "beit_base_patch16_224",
-    "halonet_h1",
-    "test_byobnet",
-    "cait_xxs24_224",
-    "coat_tiny",
-    "convit_tiny",
-    "convmixer_768_32",
-    "test_convnext",
-    "cpubone_nano",
-    "crossvit_tiny_240",
-    "csatv2",
-    "cs3darknet_focus_s",
-    "cspnext_tiny",
-    "davit_tiny",
-    "deit_tiny_patch16_224",
-    "densenet121",
-    "dla46_c",
-    "dpn48b",
-    "edgenext_xx_small",
-    "efficientformer_l1",
-    "efficientformerv2_s0",
-    "test_efficientnet",
-    "efficientvim_m1",
-    "efficientvit_b0",
-    "efficientvit_m0",
-    "vit_tiny_patch16_dinov3_qkvb",
-    "fasternet_t0",
-    "fastvit_t8",
-    "focalnet_tiny_srf",
-    "gcvit_xxtiny",
-    "ghostnet_050",
-    "hardcorenas_b",
-    "hgnetv2_b0",
-    "hiera_tiny_224",
-    "sam2_hiera_tiny",
-    "hrnet_w18_small",
-    "iformer_t",
-    "inception_next_atto",
-    "inception_resnet_v2",
-    "inception_v3",
-    "inception_v4",
-    "lcnetv2_small",
-    "levit_128s",
-    "lowformer_b0",
-    "test_mambaout",
-    "test_coatnet",
-    "poolformer_s12",
-    "gmlp_ti16_224",
-    "mobilenetv3_small_050",
-    "mobilenetv5_base",
-    "mobilevit_xxs",
-    "mvitv2_tiny",
-    "naflexvit_base_patch16_gap",
-    "nasnetalarge",
-    "nest_tiny",
-    "nextvit_small",
-    "test_nfnet",
-    "pit_ti_224",
-    "pnasnet5large",
-    "pvt_v2_b0",
-    "qwen3_vit_88m",
-    "rdnet_tiny",
-    "regnetx_002",
-    "repghostnet_050",
-    "repvit_m1",
-    "res2next50",
-    "resnest14d",
-    "test_resnet",
-    "resnetv2_18",
-    "rexnet_100",
-    "selecsls42",
-    "legacy_seresnet18",
-    "sequencer2d_s",
-    "shvit_s1",
-    "skresnet18",
-    "starnet_s050",
-    "swiftformer_xs",
-    "swin_tiny_patch4_window7_224",
-    "swinv2_tiny_window8_256",
-    "swinv2_cr_tiny_224",
-    "tiny_vit_5m_224",
-    "tnt_s_legacy_patch16_224",
-    "tresnet_m",
-    "twins_svt_small",
-    "vgg11",
-    "visformer_tiny",
-    "test_vit",
-    "vit_tiny_r_s16_p8_224",
-    "test_vit_relpos",
-    "samvit_base_patch16_224",
-    "vitamin_small_224",
-    "volo_d1_224",
-    "ese_vovnet19b_slim_dw",
-    "legacy_xception",
-    "xception41p",
-    "xcit_nano_12_p8_224",
-]
-"""The smallest network of each of timm's families, without those of more than 150 million parameters."""
 
 
 def checkpoint(name: str, folder: Path, **kwargs: Any) -> str:
@@ -254,7 +155,7 @@ def outcomes() -> Iterator[list[str]]:
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", LIGHT)
 def test_every_family_is_whole_or_refused(name: str, tmp_path: Path, outcomes: list[str]) -> None:
     size = other_size(name)
     if size is None:

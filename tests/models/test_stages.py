@@ -1,5 +1,7 @@
 """Stem-to-head order, on the meta device: no weights are made."""
 
+from functools import cache
+
 import pytest
 import timm
 import torch
@@ -34,6 +36,7 @@ UNMATCHED = ["poolformer_s12", "rdnet_tiny"]
 UNORDERED = ["cait_xxs24_224"]  # timm interleaves its class-attention blocks with the last ones
 
 
+@cache
 def make(name: str) -> nn.Module:
     with torch.device("meta"):
         return timm.create_model(name, num_classes=7).eval()

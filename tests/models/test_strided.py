@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import subprocess
 import sys
 
@@ -12,19 +11,21 @@ import torch
 from torch import Tensor, nn
 
 from bench.core.spec import BackboneSpec
+from bench.models import strided
 from bench.models.build import build
 from bench.models.strided import BLOCK, without_strides
-from tests.conftest import ROOT
+from tests.support.commands import environment
 
 TRAINED = """
 import sys, torch
 from bench.models.build import build
 from bench.core.spec import BackboneSpec
-model = build(BackboneSpec(sys.argv[1], "random"), 4, 64).to(memory_format=torch.channels_last).train()
-for seed in range(6):
-    x = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(seed))
-    model(x.to(memory_format=torch.channels_last)).square().mean().backward()
-print("alive")
+for name in sys.argv[1:]:
+    model = build(BackboneSpec(name, "random"), 4, 64).to(memory_format=torch.channels_last).train()
+    for seed in range(6):
+        x = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(seed))
+        model(x.to(memory_format=torch.channels_last)).square().mean().backward()
+    print(name, "lives", flush=True)
 """
 
 
@@ -63,11 +64,23 @@ def test_nothing_else_is_touched() -> None:
     assert [layer.stride for layer in others] == before and not any(m._forward_pre_hooks for m in others)
 
 
-@pytest.mark.parametrize("name", ["mobileone_s0", "repvgg_a0"])
-def test_networks_that_have_one_survive_training(name: str) -> None:
+def test_the_mend_ends_with_the_torch_that_has_the_correction(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert strided.is_needed("99.0"), "while no torch is known to have it"
+    monkeypatch.setattr(strided, "FIXED_IN", "2.15")
+    assert strided.is_needed("2.14.1+cpu") and not strided.is_needed("2.15.0a0")
+    monkeypatch.setattr(strided, "FIXED_IN", "2.0")
+    without_strides(net := nn.Sequential(nn.Conv2d(3, 8, 1, 2)))
+    assert net[0].stride == (2, 2)
+
+
+STRIDED = ("mobileone_s0", "repvgg_a0")
+
+
+def test_networks_that_have_one_survive_training() -> None:
     """In a process of its own: without the mend it is killed by its damaged heap, on most machines."""
-    net = build(BackboneSpec(name, "random"), 4, 64).net
-    assert any(m._forward_pre_hooks for m in net.modules() if isinstance(m, nn.Conv2d))
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MALLOC_CHECK_": "3"}
-    done = subprocess.run([sys.executable, "-c", TRAINED, name], env=env, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (0, "alive\n"), done.stderr
+    for name in STRIDED:
+        net = build(BackboneSpec(name, "random"), 4, 64).net
+        assert any(m._forward_pre_hooks for m in net.modules() if isinstance(m, nn.Conv2d))
+    env = environment(OMP_NUM_THREADS="1", MALLOC_CHECK_="3")
+    done = subprocess.run([sys.executable, "-c", TRAINED, *STRIDED], env=env, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.splitlines()) == (0, [f"{n} lives" for n in STRIDED]), done.stderr

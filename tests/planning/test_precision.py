@@ -29,7 +29,7 @@ from bench.training import precision_timing
 from bench.training.device import choose
 from bench.training.precision_timing import HOPELESS, PILOT, SECONDS, compare
 from bench.training.run.ingredients import prepare_dataset
-from reports import words
+from reports.sections import protocol
 from tests.conftest import TINY_STUDY
 from tests.support.displays import Says
 from tests.support.specs import SPEC
@@ -273,7 +273,7 @@ def test_a_study_measures_once_and_its_runs_say_what_they_used(
 
 def test_reports_of_older_studies_show_what_they_asked_for() -> None:
     document = {"train": {"epochs": 3, "fit": "train", "precision": "auto"}, "backbones": [{"label": "net"}]}
-    assert words.settings(document) == [("epochs", "`3`"), ("precision", "`auto`")]
+    assert protocol.settings(document) == [("epochs", "`3`"), ("precision", "`auto`")]
 
 
 @pytest.fixture(scope="module")

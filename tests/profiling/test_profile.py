@@ -12,23 +12,15 @@ import pytest
 import torch
 
 from bench import profiling
-from bench.core.errors import UserError
 from bench.execution.executors.inline import InlineExecutor
-from bench.planning import load
-from bench.planning import plan as planning
-from bench.planning.plan import Plan
 from bench.profiling import measure
 from bench.training.cost import Clock, forward_flops, matmul_peak, step_flops
 from bench.training.device import choose
 from bench.training.profile_marks import SILENT, Timed
 from tests.conftest import TINY_STUDY
 from tests.support.commands import bench
+from tests.support.profiled_study import planned
 from tests.support.strategy_samples import NETWORKS, TRAIN, make_model
-
-ONE_CELL = ["datasets=[{name: sklearn/digits, similarity: dissimilar, n_per_class: [10]}]", "seeds=1"]
-STRATEGIES = [
-    "strategies=[{use: linear_probe}, {use: last_stages}, {use: full}, {use: logreg}, {use: full + mixup}]"
-]
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +28,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("profiled")
     (folder / "tiny.yaml").write_text(TINY_STUDY)
     return folder
-
-
-def planned(folder: Path, *sets: str) -> Plan:
-    path = folder / "tiny.yaml"
-    text = [*ONE_CELL, *STRATEGIES, "hyperparameters={}", "train.epochs=4", *sets]
-    return planning.make(load.load(path, text), path, folder / ".bench-cache")
 
 
 @pytest.fixture(autouse=True)
@@ -67,26 +53,6 @@ def profile(folder: Path, strategy: str, *sets: str, top: int = 0) -> dict[str, 
 
 def seconds(found: dict[str, Any]) -> dict[str, float]:
     return {p["part"]: p["seconds"] for p in found["parts"]}
-
-
-def test_a_moment_counts_for_the_innermost_part() -> None:
-    parts = Timed(lambda: None)
-    start = time.perf_counter()
-    with parts("total"):
-        time.sleep(0.02)
-        with parts("forward"):
-            time.sleep(0.04)
-            with parts("read"):
-                time.sleep(0.06)
-        with parts.paused():
-            time.sleep(0.05)
-        with pytest.raises(KeyError), parts("forward"):
-            raise KeyError
-    elapsed = time.perf_counter() - start
-    found = parts.within("total")
-    assert found["total"] >= 0.02 and found["forward"] >= 0.04 and found["read"] >= 0.06
-    assert sum(found.values()) == pytest.approx(elapsed - 0.05, abs=0.02)
-    assert parts.within("total", "forward").keys() == {"forward", "read"}
 
 
 def test_marks_cost_nothing_when_nobody_measures() -> None:
@@ -196,42 +162,6 @@ def test_profiling_does_not_change_the_run(folder: Path, tmp_path: Path) -> None
     measured = execute(spec, places, lambda epoch, epochs, metrics: None, parts=timed).metrics
     assert measured["test_nll"] == plain["test_nll"]
     assert sum(timed.within("total").values()) == pytest.approx(measured["total_seconds"], rel=0.02)
-
-
-def test_which_run_is_meant(folder: Path) -> None:
-    plan = planned(folder, "seeds=2")
-    by_id = {run.run_id: run for run in plan.runs}
-    assert profiling.pick(plan).spec.strategy.label == "full" == plan.baseline
-    assert profiling.pick(plan) is next(r for r in plan.runs if r.spec.strategy.label == "full")
-    for run_id, run in by_id.items():
-        assert profiling.pick(plan, run_id) is run
-        shortest = next(run_id[:i] for i in range(1, 17) if sum(k.startswith(run_id[:i]) for k in by_id) == 1)
-        assert profiling.pick(plan, shortest) is run
-    some = plan.runs[-1].run_id
-    with pytest.raises(UserError, match=f"begins with '{some[:-1]}_'; did you mean {some}"):
-        profiling.pick(plan, f"{some[:-1]}_")
-    twice = next(k[0] for k in by_id if sum(o[0] == k[0] for o in by_id) > 1 or k is list(by_id)[-1])
-    if sum(k[0] == twice for k in by_id) > 1:
-        with pytest.raises(UserError, match="is the beginning of"):
-            profiling.pick(plan, twice)
-    with pytest.raises(
-        UserError, match="'linear_prob' is no strategy of this study; did you mean linear_probe"
-    ):
-        profiling.pick(plan, strategy="linear_prob")
-    with pytest.raises(UserError, match="not both"):
-        profiling.pick(plan, some, "full")
-
-
-def test_a_study_without_full_fine_tuning_has_a_first_run(folder: Path) -> None:
-    plan = planned(folder, "strategies=[{use: logreg}, {use: linear_probe}]")
-    assert plan.baseline is None and profiling.pick(plan) is plan.runs[0]
-
-
-def test_nothing_is_planned(folder: Path) -> None:
-    from dataclasses import replace
-
-    with pytest.raises(UserError, match="nothing to profile"):
-        profiling.pick(replace(planned(folder), runs=[]))
 
 
 def test_the_command_prints_a_table_or_json_and_leaves_no_trace(folder: Path) -> None:

@@ -134,8 +134,11 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Any:
         for variable in ("MLFLOW_TRACKING_URI", "OPTUNA_STORAGE"):
             patch.delenv(variable, raising=False)
         patch.setenv("BENCH_CACHE", str(folder / "cache"))
-        patch.setattr(cli, "local_pool", lambda *args, **kwargs: InlineExecutor())
-        patch.setattr(cli.os, "execve", lambda *args: None)  # `bench ui` becomes MLflow's server
+        for command in ("profile", "similarity"):
+            patch.setattr(
+                f"bench.cli.commands.{command}.local_pool", lambda *args, **kwargs: InlineExecutor()
+            )
+        patch.setattr("os.execve", lambda *args: None)  # `bench ui` becomes MLflow's server
         made = Workspace(folder)
         made.bench("run", "studies/quickstart.yaml", "--workers", "0", "--no-report")
         yield made

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import importlib.util
 import re
 import resource
@@ -17,6 +16,7 @@ import pytest
 
 import strategies
 from tests.conftest import ROOT
+from tests.repository.imports import imports
 
 if TYPE_CHECKING:
     from bench.planning.study import Study
@@ -41,17 +41,6 @@ LAYERS = [
     "bench.cli",
 ]
 """From the bottom up: a package imports packages above it in this list, never one below."""
-
-
-def imports(path: Path) -> set[str]:
-    """Every module that a file imports, anywhere in it: in functions and for type-checking too."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
 
 
 def layer(module: str) -> str | None:
@@ -93,11 +82,18 @@ def test_only_final_runs_open_test_images() -> None:
         if "bench.data.prepare.load_test" in imports(path)
     }
     assert found == {"bench/training/run/execute.py", "bench/training/run/pretrain.py"}
-    source = (ROOT / "bench/training/run/execute.py").read_text()
-    assert source.count("load_test(") == 1 and source.count("def try_out") == 2
-    for trial in source.split("def try_out")[1:]:
-        body = trial.split("def ")[0]
-        assert "_val_scores" in body and "_test" not in body
+    execute, together = (
+        (ROOT / f"bench/training/run/{name}.py").read_text() for name in ("execute", "together")
+    )
+    assert execute.count("load_test(") == 1 and "load_test" not in together
+    users_of_it = {
+        str(p.relative_to(ROOT)) for p in files("bench") if re.search(r"\bopen_test_images\b", p.read_text())
+    }
+    assert users_of_it == {"bench/training/run/execute.py", "bench/training/run/together.py"}
+    for source in (execute, together):
+        assert source.count("def try_out") == 1
+        body = source.split("def try_out")[1].split("def ")[0]
+        assert "score_validation" in body and "_test" not in body
 
 
 def test_under_bench_are_packages_only() -> None:
@@ -136,7 +132,34 @@ def parents(name: str) -> set[str]:
 
 def test_only_figures_draw() -> None:
     drawing = users("seaborn") | users("matplotlib")
-    assert drawing and all(Path(name).name.startswith("figures") for name in drawing)
+    assert drawing and all(name.startswith("reports/figures/") for name in drawing)
+
+
+def test_a_report_is_analysed_put_into_words_and_drawn_apart() -> None:
+    """Numbers know no words, drawing knows no section, and no section knows more of another than its words."""
+    below = {
+        "analysis": {"analysis"},
+        "render": {"analysis", "render"},
+        "figures": {"analysis", "render", "figures"},
+        "sections": {"analysis", "render", "figures", "sections"},
+    }
+    for folder, known in below.items():
+        for path in files(f"reports/{folder}"):
+            used = {name.split(".")[1] for name in imports(path) if name.startswith("reports.")}
+            assert used <= known, f"{path.relative_to(ROOT)}: {used - known}"
+
+
+def test_every_section_is_in_the_report_once() -> None:
+    from reports.report import SECTIONS
+
+    there = {f"reports.sections.{path.stem}" for path in files("reports/sections") if path.stem != "__init__"}
+    listed = [section.__module__ for section in SECTIONS]
+    assert sorted(listed) == sorted(there)
+
+
+def test_files_of_the_reports_are_short() -> None:
+    for path in files("reports"):
+        assert len(path.read_text().splitlines()) <= 215, f"{path.relative_to(ROOT)} is long for one thing"
 
 
 def test_reports_know_the_store_and_no_torch() -> None:

@@ -126,7 +126,7 @@ def test_arguments_of_a_network_name_no_files(key: str) -> None:
 
 
 def test_templates_do_not_run_what_a_study_says() -> None:
-    from reports import text
+    from reports.render import text
 
     assert (
         text.escape("{{ 7 * 7 }}") == r"\{\{ 7 \* 7 \}\}"

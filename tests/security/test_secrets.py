@@ -208,7 +208,7 @@ def test_so_in_markdown_where_html_would_be_allowed(finished: Finished) -> None:
 
 
 def test_an_image_outside_the_report_is_not_embedded(tmp_path: Path) -> None:
-    from reports.html import to_html
+    from reports.render.html import to_html
 
     (tmp_path / "report").mkdir()
     (tmp_path / "private.png").write_bytes(b"x")

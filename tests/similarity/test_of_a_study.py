@@ -90,7 +90,7 @@ def test_what_does_not_allow_it_is_final_and_what_crashes_is_tried_again(
 
 def test_the_command_prints_tables_and_json(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCH_CACHE", str(folder / "cache"))
-    monkeypatch.setattr(cli, "local_pool", lambda workers: InlineExecutor())
+    monkeypatch.setattr("bench.cli.commands.similarity.local_pool", lambda workers: InlineExecutor())
     command = [
         "similarity",
         str(folder / "tiny.yaml"),

@@ -9,7 +9,7 @@ The accuracy of strategy j on dataset d at condition c (images per class, backbo
 - own: what a strategy makes of a split, shared by sizes and backbones of the seed; the rule's is in every difference.
 - run: all else.
 
-All noise is in accuracy points and has mean 0. Everything goes through `reports.verdict.judge_study`.
+All noise is in accuracy points and has mean 0. Everything goes through `reports.analysis.verdict.judge_study`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from bench.core.schema import CELLS, Metric, Status
-from reports.verdict import Cell, Verdict, judge_study
+from reports.analysis.verdict import Cell, Verdict, judge_study
 from tests.support import report_samples as samples
 
 MARGIN = 0.01

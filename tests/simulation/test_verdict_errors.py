@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from scipy.stats import binomtest
 
-from reports.stats import ALPHA
+from reports.analysis.stats import ALPHA
 from tests.simulation.studies import Simulated, rates
 
 STUDIES = 300  # of four cells

@@ -16,7 +16,7 @@ from bench.models.model import Model
 from bench.planning import compose
 from bench.similarity.features import extract
 from bench.storage.places import Places
-from bench.training.run.execute import _init_head_bias
+from bench.training.run.head_bias import init_head_bias
 from bench.training.run.preflight import preflight
 from tests.support.strategy_samples import (
     CLASSES,
@@ -115,7 +115,7 @@ def test_the_head_starts_at_the_prior(network: str) -> None:
     y = torch.arange(classes).repeat(2)
     task = make_task()
     task = type(task)(type(task.train)(task.train.stored[torch.zeros_like(y)], y), task.val, classes, 1, 12)
-    _init_head_bias(model, task, TrainSpec(head_bias="prior"))
+    init_head_bias(model, task, TrainSpec(head_bias="prior"))
     changed = {name for name, before in widths.items() if not torch.equal(model.get_parameter(name), before)}
     ends = {
         DISTILLED: ["head", "head_dist"],
@@ -130,7 +130,7 @@ def test_the_head_starts_at_the_prior(network: str) -> None:
 
 def test_an_auxiliary_classifier_adds_nothing_to_the_prior() -> None:
     model = build(BackboneSpec("volo_d1_224", "random"), CLASSES, 64)
-    _init_head_bias(model, make_task(), TrainSpec(head_bias="prior"))
+    init_head_bias(model, make_task(), TrainSpec(head_bias="prior"))
     assert model.net.head.bias.detach().exp().sum() == pytest.approx(1, rel=1e-5)
     assert (model.net.aux_head.bias == 0).all()
 

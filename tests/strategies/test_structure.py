@@ -20,7 +20,7 @@ from bench.methods import freeze
 from bench.models.model import Model
 from bench.planning import compose
 from bench.training.cost import forward_flops
-from bench.training.run import execute
+from bench.training.run.head_bias import init_head_bias
 from strategies.layers import channels, cutting, filters
 from strategies.layers.blocks import block_names
 from strategies.layers.spot_tune import Policy, gumbel
@@ -193,7 +193,7 @@ def test_mlp_head_knows_its_limits() -> None:
 def test_the_prior_goes_into_the_last_bias_of_a_deeper_head() -> None:
     model, task = make_model("test_resnet"), make_task()
     few = replace(task, train=task.train.subset(torch.tensor([0, 3, 6, 1, 4, 2])))
-    prior = partial(execute._init_head_bias, task=few, train=replace(TRAIN, head_bias="prior"))
+    prior = partial(init_head_bias, task=few, train=replace(TRAIN, head_bias="prior"))
     model.on_new_head = prior
     first_phase("full + mlp_head", model)
     torch.testing.assert_close(model.classifier[3].bias.detach(), torch.tensor([3.0, 2.0, 1.0]).div(6).log())

@@ -123,3 +123,15 @@ LARGE = {
     "naflexvit_so150m2_patch16_reg1_map": 128,
 }
 """Pixels, where the native size is large."""
+
+HEAVY = {
+    "deepseek_vit_412m",
+    "gemma4_vit_167m",
+    "mobilenetv5_300m",
+    "naflexvit_so150m2_patch16_reg1_gap",
+    "naflexvit_so150m2_patch16_reg1_map",
+}
+"""More than 150 million parameters."""
+
+LIGHT = sorted({*SMALLEST} - HEAVY | {"mobilenetv5_base", "naflexvit_base_patch16_gap"})
+"""Of the same files, for tests that build each network many times."""

@@ -1,23 +1,23 @@
-"""A network that kills the process it is built in, where that is a worker: for tests of what a lost worker takes with it.
-
-As a script: `bench` with workers that know this network.
-"""
+"""A network that kills the process it is built in, where that is a worker: for tests of what a lost worker takes with it."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 import timm
 from timm.models import register_model
+from timm.models._registry import _model_entrypoints
 from torch import nn
 
-from bench.core.imports import uncollected
+from bench.execution.executors import pool
 
-with uncollected():
-    import bench.execution.worker  # noqa: F401
+_work = pool._work
 
 
 def lethal(pretrained: bool = False, **kwargs: Any) -> nn.Module:
@@ -27,15 +27,20 @@ def lethal(pretrained: bool = False, **kwargs: Any) -> nn.Module:
 
 
 lethal.__module__ = "timm.models.resnet"  # of which timm's table of networks tells the family
-register_model(lethal)
 
-if __name__ == "__main__":
-    from bench.cli import main as cli
-    from bench.execution.executors import choose
-    from bench.execution.executors.pool import LocalPool
 
-    def local_pool(workers: int) -> LocalPool:
-        return LocalPool(workers, threads=1, preload="tests.support.lethal")
+def work(*args: Any) -> None:
+    """The life of a worker that knows this network."""
+    register_model(lethal)
+    _work(*args)
 
-    choose.local_pool = local_pool  # type: ignore[assignment]
-    cli.main()
+
+@contextmanager
+def known() -> Iterator[None]:
+    """This process and workers that it starts know the network `lethal`."""
+    register_model(lethal)
+    try:
+        with mock.patch.object(pool, "_work", work):
+            yield
+    finally:
+        _model_entrypoints.pop("lethal", None)

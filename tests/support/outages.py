@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import time
@@ -18,8 +17,7 @@ from bench.core.spec import BackboneSpec, DatasetSpec, RunSpec
 from bench.planning import compose
 from bench.tracking import store
 from bench.tracking.store.client import MlflowClient
-from tests.conftest import ROOT
-from tests.support.commands import BENCH
+from tests.support.commands import BENCH, environment
 from tests.support.servers import Postgres, Server, mlflow_machine, postgres_machine
 from tests.support.tuning_samples import TRAIN
 
@@ -54,12 +52,10 @@ class Disturbed:
     def __init__(self, folder: Path, study: str, *args: str) -> None:
         self.folder = folder
         (folder / "study.yaml").write_text(study)
-        env = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
-        env.pop("MLFLOW_TRACKING_URI", None)
         with (folder / "log.txt").open("wb") as lines:
             self.process = subprocess.Popen(
                 [*BENCH, "run", "study.yaml", "--workers", "2", *args],
-                cwd=folder, env=env, stdout=lines, stderr=lines,
+                cwd=folder, env=environment(), stdout=lines, stderr=lines,
             )  # fmt: skip
 
     def __enter__(self) -> Disturbed:

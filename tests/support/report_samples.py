@@ -1,33 +1,47 @@
-"""Hand-made studies: documents and stored runs with numbers like those of the synthetic datasets, no training."""
+"""Studies with documents of real plans, and stored runs with hand-made numbers like those of the synthetic datasets."""
 
 from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.core.errors import UserError
 from bench.core.schema import Metric, Purpose, Status, Tag
+from bench.planning import compose, plan
+from bench.planning.study import Study
+from reports.analysis.rows import join
+from reports.analysis.study import Analysis
+from reports.render.blocks import Block
+from reports.render.markdown import to_markdown
 
 RULE = {
     "similar-small": "linear_probe",
     "similar-large": "full",
-    "dissimilar-small": "freeze_most",
+    "dissimilar-small": "last_stages",
     "dissimilar-large": "scratch",
 }
 ACCURACY = {  # dataset -> n -> strategy -> mean test accuracy
     "fine": {
-        10: {"linear_probe": 0.753, "freeze_most": 0.749, "full": 0.720, "scratch": 0.161},
-        200: {"linear_probe": 0.870, "freeze_most": 0.892, "full": 0.935, "scratch": 0.850},
+        10: {"linear_probe": 0.753, "last_stages": 0.749, "full": 0.720, "scratch": 0.161},
+        200: {"linear_probe": 0.870, "last_stages": 0.892, "full": 0.935, "scratch": 0.850},
     },
     "glyph": {
-        10: {"linear_probe": 0.268, "freeze_most": 0.284, "full": 0.302, "scratch": 0.267},
-        200: {"linear_probe": 0.428, "freeze_most": 0.473, "full": 0.780, "scratch": 0.779},
+        10: {"linear_probe": 0.268, "last_stages": 0.284, "full": 0.302, "scratch": 0.267},
+        200: {"linear_probe": 0.428, "last_stages": 0.473, "full": 0.780, "scratch": 0.779},
     },
 }
-SECONDS = {"linear_probe": 0.3, "freeze_most": 1.4, "full": 3.4, "scratch": 3.5}
+NETWORKS = ("test_resnet", "test_vit", "test_convnext", "test_efficientnet")
+SPARE = [
+    f"{freeze} + {policy}"
+    for freeze in ("full", "norm_only", "bitfit", "gradual", "staged", "surgical", "lp_ft")
+    for policy in ("head_x10", "llrd", "tenth")
+]
+"""Compositions for labels that are none."""
+SECONDS = {"linear_probe": 0.3, "last_stages": 1.4, "full": 3.4, "scratch": 3.5}
 MLFLOW_STATUS = {Status.FAILED: "FAILED", Status.KILLED: "KILLED", Status.RUNNING: "RUNNING"}
 
 
@@ -47,73 +61,81 @@ def document(
     rule: Mapping[str, str | None] = RULE,
     backbones: Sequence[str] = ("tiny",),
 ) -> dict[str, Any]:
-    """A study document as `bench` stores it; datasets named "glyph..." are dissimilar, n > 50 is large."""
-    strategies = list(
-        dict.fromkeys(s for by_n in accuracy.values() for found in by_n.values() for s in found)
+    """The document of a study, from its plan, as `bench` stores it.
+
+    accuracy: dataset -> images per class -> strategy; datasets named "glyph..." are dissimilar, n > 50 is large. Labels of
+    strategies that are compositions stand for these, others for some composition of their own.
+    """
+    labels = list(dict.fromkeys(s for by_n in accuracy.values() for found in by_n.values() for s in found))
+    study = Study.model_validate(
+        {
+            "name": "sample",
+            "question": "Does the textbook's decision matrix hold?",
+            "datasets": [_dataset(i, name, list(by_n)) for i, (name, by_n) in enumerate(accuracy.items())],
+            "backbones": [
+                {"name": name, "random": True, "label": label}
+                for name, label in zip(NETWORKS, backbones, strict=False)
+            ],
+            "strategies": [{"use": use, "label": label} for label, use in _compositions(labels).items()],
+            "seeds": list(seeds),
+            "train": {"epochs": 10, "precision": "fp32", "image_size": 32},
+            "matrix": {"small_at_most": 50, "margin": 0.01},
+        }
     )
-    plan = [
-        _planned(dataset, n, backbone, strategy, seed)
-        for dataset, by_n in accuracy.items()
-        for n, found in by_n.items()
-        for backbone in backbones
-        for strategy in found
-        for seed in seeds
+    made = plan.make(study, Path("sample.yaml"), Path("no cache")).document().to_json()
+    made["plan"] = [
+        row for row in made["plan"] if row["strategy"] in accuracy[row["dataset"]][row["n_per_class"]]
     ]
-    return {
-        "name": "sample",
-        "question": "Does the textbook's decision matrix hold?",
+    made["matrix"]["rule"] = dict(rule)  # a test may ask for what a study file cannot
+    made["left_out"] = [_meaningless("linear_probe + l2_sp")]
+    for entry in made["datasets"]:
+        entry["notes"] = ["3 duplicate images across splits"] if entry["label"] == "glyph" else []
+    for entry in made["backbones"]:
+        entry["notes"] = ["pretrained here"]
+    made |= {
         "command": "bench run studies/sample.yaml",
         "store": "sqlite:///mlflow.db",
         "git_commit": "0123abc",
-        "matrix": {"small_at_most": 50, "margin": 0.01, "rule": dict(rule)},
-        "datasets": [
-            {
-                "label": name,
-                "name": f"synthetic/{name}",
-                "options": {},
-                "similarity": _similarity(name),
-                "n_per_class": list(by_n),
-                "notes": ["3 duplicate images across splits"] if name == "glyph" else [],
-            }
-            for name, by_n in accuracy.items()
-        ],
-        "backbones": [
-            {"label": label, "name": "test_resnet", "weights": "source", "notes": ["pretrained here"]}
-            for label in backbones
-        ],
-        "strategies": [
-            {
-                "label": label,
-                "freeze": {"name": label, "hyperparameters": {}},
-                "lr": [{"name": "constant", "hyperparameters": {"lr": 0.01}}],
-                "regularize": [],
-            }
-            for label in strategies
-        ],
-        "left_out": [{"label": "linear_probe + l2_sp", "reason": "the penalty acts on frozen weights only"}],
-        "seeds": list(seeds),
-        "train": {"epochs": 10, "batch_size": 32, "optimizer": "sgd", "val_share": 0.2, "evaluate": "last"},
-        "plan": plan,
     }
+    stored: dict[str, Any] = json.loads(json.dumps(made))
+    return stored
 
 
-def _similarity(dataset: str) -> str:
-    return "dissimilar" if dataset.startswith("glyph") else "similar"
-
-
-def _planned(dataset: str, n: int, backbone: str, strategy: str, seed: int) -> dict[str, Any]:
-    similarity, size = _similarity(dataset), "small" if n <= 50 else "large"
+def _dataset(i: int, label: str, sizes: list[int]) -> dict[str, Any]:
+    dissimilar = label.startswith("glyph")
     return {
-        "run_id": f"{dataset}-{n}-{backbone}-{strategy}-{seed}",
-        "dataset": dataset,
-        "similarity": similarity,
-        "size": size,
-        "cell": f"{similarity}-{size}",
-        "n_per_class": n,
-        "backbone": backbone,
-        "strategy": strategy,
-        "seed": seed,
+        "name": "synthetic/glyph" if dissimilar else "synthetic/fine",
+        "label": label,
+        "options": {"pool_per_class": max(sizes), "test_per_class": 5 + i},  # no two datasets are the same
+        "similarity": "dissimilar" if dissimilar else "similar",
+        "n_per_class": sizes,
     }
+
+
+def _compositions(labels: Sequence[str]) -> dict[str, str]:
+    spare = (use for use in SPARE if use not in labels)
+    return {label: label if _is_composition(label) else next(spare) for label in labels}
+
+
+def _is_composition(label: str) -> bool:
+    try:
+        compose.parse(label, {})
+    except UserError:
+        return False
+    return True
+
+
+def _meaningless(expression: str) -> dict[str, str]:
+    """As a grid's document has it."""
+    try:
+        compose.parse(expression, {})
+    except compose.Meaningless as refused:
+        return {"label": refused.label, "reason": refused.reason}
+    raise AssertionError(f"{expression} has become meaningful")
+
+
+NAMED = ("dataset", "n_per_class", "backbone", "strategy", "seed")
+"""What a stored run is named by."""
 
 
 def stored(
@@ -137,7 +159,7 @@ def stored(
     found = {Metric.TEST_ACCURACY: accuracy} if accuracy is not None else {}
     return {
         "mlflow_run_id": f"m-{planned['run_id']}-{start}",
-        "name": planned["run_id"],
+        "name": "-".join(str(planned[key]) for key in NAMED if key in planned),
         "status": MLFLOW_STATUS.get(status, "FINISHED"),
         "start_time": start,
         "end_time": start + 1000,
@@ -157,20 +179,36 @@ def all_stored(
     """One finished run per plan row: mean + the block's draw (sd `between`) + its own (sd `within`)."""
     draw = random.Random(0)
     block: dict[tuple[Any, ...], float] = {}
-    runs = []
-    for planned in study["plan"]:
+    values: dict[str, tuple[float, float]] = {}
+    for planned in sorted(study["plan"], key=lambda row: place(study, row)):
         dataset, n, strategy = planned["dataset"], planned["n_per_class"], planned["strategy"]
         shift = block.setdefault((dataset, n, planned["backbone"], planned["seed"]), draw.gauss(0, between))
         value = accuracy[dataset][n][strategy] + shift + draw.gauss(0, within)
-        cost = SECONDS.get(strategy, 2.0) * (1 + n / 100) * draw.uniform(0.9, 1.1)
-        metrics = {
-            Metric.VAL_ACCURACY: value - 0.01,
-            Metric.TRAIN_SECONDS: cost,
-            Metric.PEAK_MEMORY: 6e8 + 1e6 * n,
-            Metric.PARAMS_TRAINABLE: 650 if strategy == "linear_probe" else 4e5,
-        }
-        runs.append(stored(planned, min(max(value, 0.0), 1.0), start=len(runs), **metrics))
-    return runs
+        values[planned["run_id"]] = value, SECONDS.get(strategy, 2.0) * (1 + n / 100) * draw.uniform(0.9, 1.1)
+    return [_finished(planned, *values[planned["run_id"]], i) for i, planned in enumerate(study["plan"])]
+
+
+def place(study: Mapping[str, Any], row: Mapping[str, Any]) -> tuple[int, ...]:
+    """Of a planned run, with the seeds of a strategy side by side."""
+    labels = {kind: [one["label"] for one in study[f"{kind}s"]] for kind in ("dataset", "backbone")}
+    strategies = [one["label"] for one in study["strategies"]]
+    return (
+        labels["dataset"].index(row["dataset"]),
+        row["n_per_class"],
+        labels["backbone"].index(row["backbone"]),
+        strategies.index(row["strategy"]),
+        row["seed"],
+    )
+
+
+def _finished(planned: Mapping[str, Any], value: float, seconds: float, start: int) -> dict[str, Any]:
+    metrics = {
+        Metric.VAL_ACCURACY: value - 0.01,
+        Metric.TRAIN_SECONDS: seconds,
+        Metric.PEAK_MEMORY: 6e8 + 1e6 * planned["n_per_class"],
+        Metric.PARAMS_TRAINABLE: 650 if planned["strategy"] == "linear_probe" else 4e5,
+    }
+    return stored(planned, min(max(value, 0.0), 1.0), start=start, **metrics)
 
 
 def fill(
@@ -211,3 +249,13 @@ def untidy(study: dict[str, Any]) -> list[dict[str, Any]]:
         stored(third, float("nan"), Status.DIVERGED, start=902, error="loss is nan at step 7"),
         trial,
     ]
+
+
+def analysis(study: dict[str, Any], runs: Sequence[dict[str, Any]] | None = None) -> Analysis:
+    """What sections are made from; by default of a study that has finished."""
+    return Analysis(join(study, all_stored(study) if runs is None else runs), "sample")
+
+
+def text_of(section: Callable[[Analysis], list[Block]], study: Analysis) -> str:
+    """A section as markdown, its figures named and not drawn."""
+    return to_markdown(section(study))

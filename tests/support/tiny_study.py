@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import time
@@ -12,8 +11,8 @@ from typing import Any
 from bench.core.records.runs import RunRecord
 from bench.core.schema import Metric, Tag
 from bench.tracking import store
-from tests.conftest import ROOT, TINY_STUDY
-from tests.support.commands import BENCH
+from tests.conftest import TINY_STUDY
+from tests.support.commands import BENCH, environment
 
 EPOCHS = 20
 """Runs of a second or two, so that most kills hit one."""
@@ -23,13 +22,11 @@ EXACT = (Metric.TEST_NLL, Metric.TEST_ACCURACY, Metric.VAL_ACCURACY)
 
 
 def start(folder: Path) -> subprocess.Popen[bytes]:
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "BENCH_CACHE": str(folder.parent / "cache")}
-    env.pop("MLFLOW_TRACKING_URI", None)
     with (folder / "log.txt").open("ab") as log:
         return subprocess.Popen(
             [*BENCH, "run", "tiny.yaml", "--workers", "2", "--no-report", "--set", f"train.epochs={EPOCHS}"],
             cwd=folder,
-            env=env,
+            env=environment(BENCH_CACHE=str(folder.parent / "cache")),
             stdout=log,
             stderr=log,
             preexec_fn=_hear_ctrl_c,

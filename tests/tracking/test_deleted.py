@@ -25,8 +25,8 @@ from bench.execution.executors.inline import InlineExecutor
 from bench.planning import load, plan
 from bench.planning.plan import Plan
 from bench.tracking import store
-from reports.analysis import Analysis
-from reports.records import read
+from reports.analysis.rows import read
+from reports.analysis.study import Analysis
 from tests.support.displays import Says
 from tests.support.faults import STUDY
 

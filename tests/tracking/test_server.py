@@ -23,7 +23,7 @@ from bench.tracking.runs import Tracker
 from bench.tracking.store import patience
 from bench.tracking.store.client import MlflowClient
 from tests.conftest import TINY_STUDY
-from tests.support.commands import bench
+from tests.support.commands import bench, bench_process
 from tests.support.outages import ROW, SPEC, Disturbed, Machines, check_epochs, epochs_logged, final, numbers
 from tests.support.servers import losing_answers
 
@@ -79,7 +79,7 @@ def test_the_server_and_its_database_go_away_in_mid_study(machines: Machines, tm
     assert store.read_study(machines.url, "outage").name == "outage"
     report = {a.path for a in MlflowClient(machines.url).list_artifacts(study.mlflow_run_id, "report")}
     assert {"report/report.md", "report/report.html"} <= report
-    shown = bench(tmp_path, "ui", "--store", machines.url)
+    shown = bench_process(tmp_path, "ui", "--store", machines.url)
     address = f"{machines.url}/#/experiments/{store.experiment_ids(machines.url)['outage']}/runs"
     assert shown.returncode == 0 and f"outage  {address}" in shown.stdout
     assert not (tmp_path / "mlflow.db").exists(), "something went to the default store"
@@ -143,7 +143,7 @@ def test_bench_ui_serves_on_loopback_and_tells_where_each_study_is(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     started: list[tuple[list[str], dict[str, str]]] = []
-    monkeypatch.setattr(cli, "experiment_ids", lambda uri: {"photos": "7", "Default": "0"})
+    monkeypatch.setattr("bench.cli.commands.ui.experiment_ids", lambda uri: {"photos": "7", "Default": "0"})
     monkeypatch.setattr(os, "execve", lambda file, command, env: started.append((command, env)))
     result = CliRunner().invoke(cli.app, ["ui", "--store", f"sqlite:///{tmp_path}/a.db", "--port", "5005"])
     ((command, env),) = started

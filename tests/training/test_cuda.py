@@ -88,7 +88,11 @@ def test_memory_that_really_runs_out_is_met_by_parts() -> None:
     plain, expected = train_vit(None)
     needed = torch.cuda.max_memory_allocated() - before
     parted, log = train_vit(needed // 2)
-    assert not plain.room.parted and parted.room.parted and parted.room.at_once in (4, 8, 16, 32)
+    assert (
+        not plain.pass_limit.parted
+        and parted.pass_limit.parted
+        and parted.pass_limit.at_once in (4, 8, 16, 32)
+    )
     assert log[0] == pytest.approx(expected[0], rel=1e-2)
     with pytest.raises(UserError, match=r"out of memory on .* at batch_size 64 on images of 224 px"):
         train_vit(2**22)

@@ -18,10 +18,10 @@ from bench.core.spec import TrainSpec
 from bench.methods.api import Group, Phase
 from bench.training.batches import steps_per_epoch
 from bench.training.cost import forward_flops
+from bench.training.epochs import epoch_budget
 from bench.training.evaluate import score
-from bench.training.loop import epoch_budget
 from bench.training.optimizers import carry_over, make_optimizer, step
-from bench.training.run import execute
+from bench.training.run.head_bias import init_head_bias
 from tests.support.strategy_samples import CLASSES, TRAIN, composed, make_model, make_task, make_trainer
 
 
@@ -216,14 +216,14 @@ def test_class_balance_weighs_classes_by_rarity() -> None:
 @pytest.mark.parametrize(("choice", "expected"), [("zero", 0.0), ("prior", float(np.log(1 / CLASSES)))])
 def test_head_bias_initialisation(choice: str, expected: float) -> None:
     model, task = make_model("test_vit"), make_task()
-    execute._init_head_bias(model, task, replace(TRAIN, head_bias=choice))
+    init_head_bias(model, task, replace(TRAIN, head_bias=choice))
     assert model.get_parameter("net.head.bias").tolist() == pytest.approx([expected] * CLASSES)
 
 
 def test_a_head_that_is_drawn_anew_gets_its_bias_too() -> None:
     """Training from scratch re-initialises the head after the harness set its bias."""
     model, task = make_model("test_resnet"), make_task()
-    model.on_new_head = lambda m: execute._init_head_bias(m, task, replace(TRAIN, head_bias="prior"))
+    model.on_new_head = lambda m: init_head_bias(m, task, replace(TRAIN, head_bias="prior"))
     model.reinitialise()
     assert model.get_parameter("net.fc.bias").tolist() == pytest.approx(
         [float(np.log(1 / CLASSES))] * CLASSES

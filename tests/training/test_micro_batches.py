@@ -26,7 +26,7 @@ from bench.training.evaluate import predict
 from bench.training.loop import Trainer
 from bench.training.precision_timing import compare
 from bench.training.run import execute
-from reports import words
+from reports.sections import head
 from tests.support.specs import SPEC
 from tests.support.strategy_samples import (
     STRATEGIES,
@@ -124,9 +124,9 @@ def test_a_step_that_does_not_fit_is_done_again_in_parts(network: str, backward:
     plain = trained("full", network, None)
     parted = trained("full", network, up_to(FITS), backward=backward)
     assert_same(plain, parted)
-    assert not plain[0].room.parted and plain[0].room.at_once is None
-    assert parted[0].room.parted and parted[0].room.at_once == 3  # 12, 6, 3
-    assert parted[0].images_seen == plain[0].images_seen
+    assert not plain[0].pass_limit.parted and plain[0].pass_limit.at_once is None
+    assert parted[0].pass_limit.parted and parted[0].pass_limit.at_once == 3  # 12, 6, 3
+    assert parted[0].epochs.samples_seen == plain[0].epochs.samples_seen
 
 
 def test_memory_that_runs_out_later_keeps_what_was_done_and_stays_small() -> None:
@@ -161,7 +161,7 @@ def check(expression: str) -> None:
     parted = trained(expression, "test_vit", up_to(FITS), epochs)
     assert_same(plain, parted)
     solved = expression in ("logreg",)
-    assert parted[0].room.parted is not solved
+    assert parted[0].pass_limit.parted is not solved
 
 
 def test_class_weights_are_those_of_the_whole_batch() -> None:
@@ -185,7 +185,7 @@ def test_class_weights_are_those_of_the_whole_batch() -> None:
 def test_networks_with_batchnorm_run_with_two_images_at_least(expression: str) -> None:
     """Not equal, and said so: each part is normalised by itself."""
     trainer, log = trained(expression, "test_resnet", up_to(3), 1, TRAIN)
-    assert trainer.room.at_once in (2, 3)
+    assert trainer.pass_limit.at_once in (2, 3)
     assert all(torch.isfinite(torch.tensor(v)) for epoch in log for v in epoch.values())
 
 
@@ -214,7 +214,7 @@ def test_hooks_are_called_once_per_step_and_gradients_are_there_whole() -> None:
 
         groups = [Group([*model.net.parameters()], 0.01)]
         phase = Phase("p", 1, groups).after_backward(look).after_step(lambda model: called.append("step"))
-        with trainer.room.entered():
+        with trainer.pass_limit.entered():
             trainer.fit(phase)
         return called, gradients
 
@@ -237,7 +237,7 @@ def test_the_random_state_is_that_before_the_step(monkeypatch: pytest.MonkeyPatc
         drawn.append(torch.rand(()).item())
         return cross_entropy(model, batch)
 
-    with trainer.room.entered():
+    with trainer.pass_limit.entered():
         trainer.fit(Phase("p", 1, [Group([*model.net.parameters()], 0.01)], loss=noisy))
     first, again, once_more, *others = drawn
     assert first == again == once_more and len(others) == 2 and first not in others
@@ -264,7 +264,7 @@ def test_cached_activations_go_above_the_border_in_parts(tmp_path: Path) -> None
 
     plain, parted = run(None), run(up_to(FITS))
     assert_same(plain, parted)
-    assert parted[0].room.parted
+    assert parted[0].pass_limit.parted
 
 
 def test_evaluation_and_the_making_of_caches_are_halved_too(tmp_path: Path) -> None:
@@ -273,7 +273,7 @@ def test_evaluation_and_the_making_of_caches_are_halved_too(tmp_path: Path) -> N
     expected = predict(model, task.train, trainer.precision, 12)
     seen = small_device(model, up_to(4), always=True)
     torch.testing.assert_close(trainer.predict(task.train), expected, rtol=1e-4, atol=1e-6)
-    assert trainer.room.at_once == 3 and not trainer.room.parted, (
+    assert trainer.pass_limit.at_once == 3 and not trainer.pass_limit.parted, (
         "no training step was in parts: nothing to report"
     )
     assert seen.count(12) == 1
@@ -303,7 +303,7 @@ def test_nothing_of_a_failed_attempt_is_held() -> None:
     model.net.get_submodule("blocks.0.mlp").register_forward_hook(watch)  # no feature map: those are kept
     model.net.register_forward_pre_hook(lambda net, args: held.append(sum(r() is not None for r in alive)))
     small_device(model, up_to(FITS), backward=True)
-    with trainer.room.entered():
+    with trainer.pass_limit.entered():
         trainer.fit(Phase("p", 1, [Group([*model.net.parameters()], 0.01)]))
     assert len(alive) >= 2 and max(held) == 0
 
@@ -312,11 +312,13 @@ def test_parts_need_less_memory() -> None:
     def peak(at_once: int | None) -> int:
         model, task = make_model("test_convnext"), make_task(images=96, epochs=1)
         trainer, _ = make_trainer(model, task, replace(MOMENTUM, batch_size=96))
-        trainer.room.at_once = at_once
+        trainer.pass_limit.at_once = at_once
         phase = Phase("p", 1, [Group([*model.net.parameters()], 0.01)])
         batch = next(iter(trainer.batches.epoch(model, phase)))
-        with trainer.room.entered(), measured() as bytes_:
-            micro.backpropagate(model, phase, batch, trainer.precision, trainer.room, trainer.clock.parts)
+        with trainer.pass_limit.entered(), measured() as bytes_:
+            micro.backpropagate(
+                model, phase, batch, trainer.precision, trainer.pass_limit, trainer.clock.parts
+            )
         return bytes_["peak"]
 
     whole, halves, parts = peak(None), peak(48), peak(6)
@@ -366,10 +368,8 @@ def test_a_run_logs_it_and_the_report_says_it(tmp_path: Path, monkeypatch: pytes
     assert Metric.MICRO_BATCH not in plain.metrics
     assert parted.metrics[Metric.MICRO_BATCH] <= FITS
     rows = [{Metric.MICRO_BATCH: n} for n in (None, 8, parted.metrics[Metric.MICRO_BATCH])]
-    assert "**2 runs did not fit" in words.micro_batched(rows) and "4 to 8 images" in words.micro_batched(
-        rows
-    )
-    assert words.micro_batched(rows[:1]) == ""
+    assert "**2 runs did not fit" in head.micro_batched(rows) and "4 to 8 images" in head.micro_batched(rows)
+    assert head.micro_batched(rows[:1]) == ""
 
 
 def test_a_batch_that_cannot_be_timed_is_timed_smaller() -> None:

@@ -73,7 +73,7 @@ def test_preparation_is_none_of_the_budget_and_none_of_the_training_time() -> No
     model = make_model("test_vit")
     head = model.groups(1e-2, first=len(model.stages))
     trainer, log = run(model, Phase("measure", 3, head, preparation=True), Phase("train", 1, head), epochs=1)
-    assert trainer.epoch == 1 and len(log) == 1 and trainer.images_seen == 36
+    assert trainer.epochs.done == 1 and len(log) == 1 and trainer.epochs.samples_seen == 36
     assert trainer.clock.seconds["prepare"] > trainer.clock.seconds["train"]
 
 
@@ -142,7 +142,7 @@ def test_a_solved_phase_takes_no_gradient_steps() -> None:
             model.classifier.bias.fill_(2.0)
 
     trainer, log = run(model, Phase("solved", 4, model.groups(0.0, first=len(model.stages)), solve=solve))
-    assert (model.classifier.bias == 2).all() and trainer.epoch == 4 and len(log) == 1
+    assert (model.classifier.bias == 2).all() and trainer.epochs.done == 4 and len(log) == 1
     assert "val/accuracy" in log[0] and "train/loss" not in log[0]
 
 

@@ -20,8 +20,10 @@ from bench.planning.searches import Budget, Method, Tuning
 from bench.storage.places import Places
 from bench.tracking import experiment, store
 from bench.tracking.plain import Tracking
-from bench.training.run import execute
-from bench.training.run.execute import gather, try_out
+from bench.training.heads.conditions import NotVectorizable
+from bench.training.run.execute import try_out
+from bench.training.run.prepared_run import prepare_run
+from bench.training.run.together import gather
 from bench.tuning import engine, search
 from bench.tuning.engine import Search
 from tests.support.trained_searches import ignore, make_search, make_spec, run
@@ -93,12 +95,12 @@ def test_trials_trained_as_one_are_those_trained_alone(places: Places, train: di
 def test_the_order_and_the_views_are_those_of_the_loop(places: Places) -> None:
     for train in ({"augment": "flip"}, {"augment": "crop", "views": 3}, {"batch_size": 500}):
         (spec,) = specs(lrs=(0.1,), **train)
-        one, other = (execute._make(spec, places, ignore, "none").trainer for _ in range(2))
+        one, other = (prepare_run(spec, places, ignore, "none").trainer for _ in range(2))
         (phase,) = compose.build(spec.strategy).phases(one.model, one.task)
         for _ in range(2):
-            draw, batches = one.batches.draw(), list(other.batches.epoch(other.model, phase))
-            assert torch.equal(draw.rows, torch.cat([batch.images.numbers for batch in batches]))  # type: ignore[union-attr]
-            assert torch.equal(draw.y, torch.cat([batch.y for batch in batches]))
+            order, batches = one.batches.epoch_order(), list(other.batches.epoch(other.model, phase))
+            assert torch.equal(order.rows, torch.cat([batch.images.numbers for batch in batches]))  # type: ignore[union-attr]
+            assert torch.equal(order.y, torch.cat([batch.y for batch in batches]))
 
 
 def test_one_that_diverges_ends_as_alone_and_leaves_the_others_be(places: Places) -> None:
@@ -124,23 +126,23 @@ def test_where_all_diverge_all_say_so(places: Places) -> None:
 
 
 @pytest.mark.parametrize(
-    ("expression", "lrs", "train"),
+    ("expression", "lrs", "train", "why"),
     [
-        ("full", (0.1, 0.2), {}),
-        ("linear_probe + label_smoothing", (0.1, 0.2), {}),
-        ("linear_probe + mlp_head", (0.1, 0.2), {}),
-        ("linear_probe + ema", (0.1, 0.2), {}),
-        ("logreg", (0.1, 0.2), {}),
-        ("linear_probe", (0.1, 0.0), {}),
-        ("linear_probe", (0.1, 0.2), {"precision": "bf16"}),
-        ("linear_probe", (0.1, 0.2), {"augment": "crop"}),
-        ("linear_probe", (0.1, 0.2), {"evaluate": "best"}),
-        ("linear_probe", (0.1, 0.2), {"optimizer": "lamb"}),
-        ("linear_probe", (0.1, 0.2), {"epochs": 1}),
+        ("full", (0.1, 0.2), {}, "asks for more"),
+        ("linear_probe + label_smoothing", (0.1, 0.2), {}, "does more"),
+        ("linear_probe + mlp_head", (0.1, 0.2), {}, "does more"),
+        ("linear_probe + ema", (0.1, 0.2), {}, "does more"),
+        ("logreg", (0.1, 0.2), {}, "asks for more"),
+        ("linear_probe", (0.1, 0.0), {}, ""),
+        ("linear_probe", (0.1, 0.2), {"precision": "bf16"}, "asks for more"),
+        ("linear_probe", (0.1, 0.2), {"augment": "crop"}, "asks for more"),
+        ("linear_probe", (0.1, 0.2), {"evaluate": "best"}, "asks for more"),
+        ("linear_probe", (0.1, 0.2), {"optimizer": "lamb"}, "no vectorized lamb"),
+        ("linear_probe", (0.1, 0.2), {"epochs": 1}, "not cached"),
     ],
 )
 def test_what_is_more_than_heads_is_trained_alone(
-    places: Places, expression: str, lrs: tuple[float, ...], train: dict[str, Any]
+    places: Places, expression: str, lrs: tuple[float, ...], train: dict[str, Any], why: str
 ) -> None:
     base = make_spec(train=replace(TRAIN, **train))
     these = [
@@ -150,25 +152,56 @@ def test_what_is_more_than_heads_is_trained_alone(
         )
         for lr in lrs
     ]
-    assert gather(these, places) is None
+    with pytest.raises(NotVectorizable, match=why):
+        gather(these, places)
 
 
 def test_schedules_of_a_strategy_are_shared_where_they_are_the_same(places: Places) -> None:
     assert gather(specs("linear_probe + step"), places)
     two = [compose.parse("linear_probe + step", {"step": {"factor": f}}) for f in (0.1, 0.2)]
-    assert gather([replace(make_spec(train=TRAIN), strategy=s) for s in two], places) is None
+    with pytest.raises(NotVectorizable, match="schedules differ"):
+        gather([replace(make_spec(train=TRAIN), strategy=s) for s in two], places)
 
 
 def test_runs_on_other_images_are_not_one(places: Places) -> None:
     first, second, _ = specs()
-    assert gather([first, replace(second, seed=1)], places) is None
+    with pytest.raises(NotVectorizable, match="differ in more than their strategies"):
+        gather([first, replace(second, seed=1)], places)
 
 
 def test_a_cache_that_holds_nothing_leaves_each_alone(
     places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BENCH_CACHE_GIB", "0")
-    assert gather(specs(), places) is None
+    with pytest.raises(NotVectorizable, match="not cached"):
+        gather(specs(), places)
+
+
+def test_a_mistake_of_ours_is_not_taken_for_a_reason(
+    places: Places, tracking: Tracking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is wrong with the vectorized heads comes out, of `gather` and in the trials of a search."""
+
+    def broken(*args: Any) -> Any:
+        raise TypeError("a bug")
+
+    monkeypatch.setattr("bench.training.heads.runs.factors_of", broken)
+    with pytest.raises(TypeError, match="a bug"):
+        gather(specs(), places)
+    found = run(make_search(make_spec("linear_probe"), trials=3), places, tracking)
+    assert found.metrics[Metric.TRIALS_FAILED] == 3
+    assert {r.tags[Tag.ERROR] for r in trials_of(tracking.uri)} == {"TypeError: a bug"}
+
+
+def test_a_strategy_that_raises_is_left_to_its_own_run(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: Any) -> Any:
+        raise ValueError("mine")
+
+    monkeypatch.setattr("bench.planning.compose.Composed.finish", broken)
+    with pytest.raises(NotVectorizable, match="a strategy raises ValueError: mine"):
+        gather(specs(), places)
 
 
 def trials_of(uri: str) -> list[RunRecord]:

@@ -160,6 +160,7 @@ class RayExecutor:
     def close(self) -> None:
         """Interrupt what runs, as Ctrl-C would, and leave the cluster (or end the one that was started here)."""
         running = list(self._tasks)
+        self._tasks.clear()  # what is closed may be closed again
         for task in running:
             ray.cancel(task, force=False)
         if running:

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from torch import nn
-from torch.nn.modules.module import _IncompatibleKeys
 
+from bench.core.compat.torch import IncompatibleKeys
 from bench.models.checkpoints.keys import State
 
 
@@ -22,9 +22,9 @@ def withheld() -> Iterator[dict[nn.Module, State]]:
     seen: dict[nn.Module, State] = {}
     original = nn.Module.load_state_dict
 
-    def keep(self: nn.Module, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> _IncompatibleKeys:
+    def keep(self: nn.Module, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> IncompatibleKeys:
         seen[self] = dict(state_dict)
-        return _IncompatibleKeys([], [])
+        return IncompatibleKeys([], [])
 
     nn.Module.load_state_dict = keep  # type: ignore[method-assign]
     try:

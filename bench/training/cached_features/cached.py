@@ -94,7 +94,7 @@ class Cached:
             return None
         for _ in range(2):  # what does not agree is thrown away, and made once more
             size = len(images) * views.count * self.prefix.row_bytes
-            entry = self.store.get(key, size, lambda: self._make(images, views), kind)
+            entry = self.store.get_or_make(key, size, lambda: self._make(images, views), kind)
             if entry is None:
                 return None
             if self._agrees(entry.rows, images, views):

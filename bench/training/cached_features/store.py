@@ -47,7 +47,7 @@ class ActivationStore:
     def has(self, key: dict[str, Any]) -> bool:
         return (self.root / content_hash(key)).exists()
 
-    def get(
+    def get_or_make(
         self, key: dict[str, Any], size: int, make: Callable[[], Iterator[Tensor]], kind: str
     ) -> Entry | None:
         """The entry of `key`, made from the chunks [n, ...] of `make` unless it is there.
@@ -61,14 +61,14 @@ class ActivationStore:
         try:
             entry, made = _read(folder), False
             if entry is None:
-                entry, made = self._made(folder, key, size, make), True
+                entry, made = self._make(folder, key, size, make), True
         except OSError:  # a full disk, a folder without the right to write
             return None
         if entry:  # None: evicted by another process in this moment
             self.borrowed[kind].setdefault(folder.name, 0.0 if made else entry.seconds)
         return entry
 
-    def _made(
+    def _make(
         self, folder: Path, key: dict[str, Any], size: int, make: Callable[[], Iterator[Tensor]]
     ) -> Entry | None:
         with locked(self.root / ".locks" / folder.name) as alone:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from bench.core.compat.torch import CONVOLUTION
 from bench.training.cpu_kernels import whole_maps
 from bench.training.cpu_kernels.replaced import Function, Replaced
 from bench.training.cpu_kernels.whole_maps import lies_channels_last, reaches_all
@@ -18,7 +19,7 @@ Pair = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Rule:
+class Thresholds:
     """Which layers: their output has at most so many pixels (of a depthwise layer; of a dense one).
 
     depthwise: channels times images, at least: with fewer, the calls cost more than what they save. Its map must be smaller
@@ -35,13 +36,13 @@ class Rule:
 
 
 NEVER = 1 << 30
-AVX2 = Rule(49, 2048, NEVER, 49, 96, 192)
-AVX512 = Rule(49, 4096, NEVER, 4, 128, 192)
-BF16 = Rule(64, 1024, 5, 64, 128, 128)
+AVX2 = Thresholds(49, 2048, NEVER, 49, 96, 192)
+AVX512 = Thresholds(49, 4096, NEVER, 4, 128, 192)
+BF16 = Thresholds(64, 1024, 5, 64, 128, 128)
 DENSE_BATCH = 16
 
 
-def rule(dtype: torch.dtype) -> Rule:
+def thresholds(dtype: torch.dtype) -> Thresholds:
     """By the number format and what the processor has."""
     if dtype == torch.bfloat16:
         return BF16
@@ -82,7 +83,7 @@ def pays(
         96                              2.9     2.1      1.5     3.5     3.0
         576                              10     3.5       .9     3.6     4.2
     """
-    area, of = out[0] * out[1], rule(dtype)
+    area, of = out[0] * out[1], thresholds(dtype)
     smaller = size[0] < kernel[0]
     if depthwise:
         large = smaller or min(kernel) >= of.large
@@ -215,5 +216,5 @@ def _instead(former: Function) -> Function:
     return _conv_forward
 
 
-small_maps = Replaced(nn.Conv2d, "_conv_forward", _instead)
+small_maps = Replaced(*CONVOLUTION, _instead)
 """While active, every `nn.Conv2d` that `taken` accepts gets the gradient of its weight tap by tap."""

@@ -26,8 +26,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.training.scoring import Draw, Scores, cross_entropy, highest, of_class, right, shares
-from bench.training.update_rules import Rule
+from bench.training.epoch_order import EpochOrder
+from bench.training.heads.scoring import HeadScores, cross_entropy, highest, of_class, right, shares
+from bench.training.heads.update_rules import UpdateRule
 
 CHUNK = 1 << 20
 """Numbers in the features, and in the logits, that are held at once: a few MB each, whatever N and K are."""
@@ -59,7 +60,7 @@ class HeadTrainer:
     def __init__(
         self,
         heads: Heads,
-        rule: Rule,
+        rule: UpdateRule,
         lr: Sequence[float],
         weight_decay: Sequence[float],
         smoothing: Sequence[float] | None = None,
@@ -111,38 +112,40 @@ class HeadTrainer:
         self._decays = bool(self._decay.any())
 
     @torch.inference_mode()
-    def epoch(self, z: Tensor, draw: Draw, batch_size: int, factors: Sequence[float]) -> Scores:
+    def epoch(self, z: Tensor, order: EpochOrder, batch_size: int, factors: Sequence[float]) -> HeadScores:
         """One pass. z: [rows, D] features in any float format. factors: one for each step, on all learning rates.
 
-        A draw smaller than a batch is one batch. Scores are of each batch before its step, as a loop logs them.
-        Raises `ValueError` for a draw that is not as many whole batches as there are factors.
+        An order smaller than a batch is one batch. Scores are of each batch before its step, as a loop logs them.
+        Raises `ValueError` for an order that is not as many whole batches as there are factors.
         """
-        size = min(batch_size, len(draw))
-        if size * len(factors) != len(draw):
-            raise ValueError(f"{len(draw)} images are not {len(factors)} batches of {size}")
+        size = min(batch_size, len(order))
+        if size * len(factors) != len(order):
+            raise ValueError(f"{len(order)} images are not {len(factors)} batches of {size}")
         loss, hits = self._lr.new_zeros(2, len(self))
         held = self._steps_at_once(size) * size
-        for start in range(0, len(draw), held):
-            part = draw.part(start, start + held)
+        for start in range(0, len(order), held):
+            part = order.part(start, start + held)
             found = self._steps(z, part, size, factors[start // size : (start + len(part)) // size])
             loss, hits = loss + found[0], hits + found[1]
-        return Scores(loss / len(factors), hits / len(draw))
+        return HeadScores(loss / len(factors), hits / len(order))
 
     def _steps_at_once(self, size: int) -> int:
         numbers = size * max(self.features + 1, len(self) * self.classes)
         return max(1, CHUNK // numbers)
 
-    def _steps(self, z: Tensor, draw: Draw, size: int, factors: Sequence[float]) -> tuple[Tensor, Tensor]:
+    def _steps(
+        self, z: Tensor, order: EpochOrder, size: int, factors: Sequence[float]
+    ) -> tuple[Tensor, Tensor]:
         """Some steps, and the sums over them: of losses [K] and of right answers [K].
 
         What steps need is gathered for all of them, and what they leave is judged for all of them: many small
         operations become few large ones.
         """
-        x = self._gather(z, draw.rows)
-        share = shares(draw.weight, size)
+        x = self._gather(z, order.rows)
+        share = shares(order.weight, size)
         weighted = x if share is None else x * share[:, None]
         scale = 1 / size if share is None else 1.0
-        target = F.one_hot(draw.y, self.classes).float() if draw.target is None else draw.target.float()
+        target = F.one_hot(order.y, self.classes).float() if order.target is None else order.target.float()
         logits, p = x.new_empty(2, len(x), self.classes, len(self))
         residual = torch.empty_like(p[:size])
         flat = residual.view(size, -1)
@@ -153,9 +156,9 @@ class HeadTrainer:
             torch.addmm(self._gradient, weighted_b.t(), flat, beta=0, alpha=scale, out=self._gradient)
             self._descend(factor)
         top = highest(logits)
-        ce = cross_entropy(logits, top, highest(p), draw, self._smoothing)
+        ce = cross_entropy(logits, top, highest(p), order, self._smoothing)
         loss = ce.sum(dim=0) / size if share is None else share @ ce
-        return loss, right(logits, top, draw.y).sum(dim=0)
+        return loss, right(logits, top, order.y).sum(dim=0)
 
     def _gather(self, z: Tensor, rows: Tensor) -> Tensor:
         """[n, D+1] float32: the features of these rows, and a one for the bias."""
@@ -196,7 +199,7 @@ class HeadTrainer:
         parts = [logits.permute(2, 0, 1) for logits in self._predictions(z)]
         return torch.cat(parts, dim=1)
 
-    def evaluate(self, z: Tensor, y: Tensor) -> Scores:
+    def evaluate(self, z: Tensor, y: Tensor) -> HeadScores:
         """Accuracy and mean negative log-likelihood on features z [N, D] with labels y [N], in chunks.
 
         One output that is not finite makes the likelihood NaN, even where no image is of its class.
@@ -208,7 +211,7 @@ class HeadTrainer:
             loss = loss - of_class(logits.log_softmax(dim=1), part).sum(dim=0)
             loss = loss.where(logits.isfinite().all(dim=0).all(dim=0), torch.nan)
             hits = hits + right(logits, highest(logits), part).sum(dim=0)
-        return Scores(loss / len(y), hits / len(y))
+        return HeadScores(loss / len(y), hits / len(y))
 
     @torch.no_grad()
     def _predictions(self, z: Tensor) -> Iterator[Tensor]:

@@ -16,7 +16,7 @@ from bench.models.build import build, resolution
 from bench.models.model import Model
 from bench.storage.places import Places
 from bench.training.device import Precision
-from bench.training.loop import epoch_budget
+from bench.training.epochs import epoch_budget
 from bench.training.run.pretrain import pretrain
 from bench.training.run.teacher import Teacher
 
@@ -33,7 +33,7 @@ def prepare_dataset(
     crops: whether random crops will be drawn from them.
     """
     size, crop_pct, interpolation = resolution(
-        backbone, image_size, places.base, source_of(backbone, image_size, places)
+        backbone, image_size, places.base, ensure_source_weights(backbone, image_size, places)
     )
     stored = Resolution(size, max(size, round(size / crop_pct)), interpolation, crops)
     return load(prepare(dataset, stored, places.base, places.cache))
@@ -41,11 +41,17 @@ def prepare_dataset(
 
 def make_model(backbone: BackboneSpec, num_classes: int, image_size: int | None, places: Places) -> Model:
     """The backbone with its weights and a fresh head. The caller seeds torch."""
-    return build(backbone, num_classes, image_size, places.base, source_of(backbone, image_size, places))
+    return build(
+        backbone, num_classes, image_size, places.base, ensure_source_weights(backbone, image_size, places)
+    )
 
 
-def source_of(backbone: BackboneSpec, image_size: int | None, places: Places) -> Path | None:
-    """The file of the weights that the harness pretrains itself, trained now if no earlier study has."""
+def ensure_source_weights(backbone: BackboneSpec, image_size: int | None, places: Places) -> Path | None:
+    """Pretrains the backbone on its source dataset, which may take minutes, unless an earlier study has.
+
+    Returns:
+        The file of its weights; None for a backbone that is not pretrained here.
+    """
     return pretrain(backbone, image_size, places.base, places.cache).path if backbone.source else None
 
 
@@ -82,20 +88,17 @@ def prepare_for(spec: RunSpec, places: Places) -> Prepared:
 def train_teacher(spec: RunSpec, precision: Precision, places: Places) -> None:
     """Train the teacher of a run that has one, unless an earlier run did."""
     prepared = prepare_for(spec, places)
-    teacher = find_teacher(spec, make_task(prepared, spec), precision, places)
-    assert teacher
-    teacher.ready()
+    make_teacher(spec, make_task(prepared, spec), precision, places).ensure_trained()
 
 
-def find_teacher(spec: RunSpec, task: Task, precision: Precision, places: Places) -> Teacher | None:
-    """The teacher of a run, if its strategy has one; not trained yet, perhaps."""
-    if not spec.teacher:
-        return None
+def make_teacher(spec: RunSpec, task: Task, precision: Precision, places: Places) -> Teacher:
+    """The teacher of a run that has one: its network, to be trained when first asked for."""
+    assert spec.teacher
     size, crop_pct, interpolation = resolution(
         spec.backbone,
         spec.train.image_size,
         places.base,
-        source_of(spec.backbone, spec.train.image_size, places),
+        ensure_source_weights(spec.backbone, spec.train.image_size, places),
     )
     torch.manual_seed(derive(spec.seed, "teacher"))
     model = make_model(spec.teacher.backbone, task.num_classes, size, places)

@@ -13,7 +13,7 @@ from bench.models.model import Model
 from bench.models.stages import classifier_names
 from bench.storage.places import Places
 from bench.training.checkpoint import Snapshot
-from bench.training.run.ingredients import source_of
+from bench.training.run.ingredients import ensure_source_weights
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -23,7 +23,7 @@ def describe(
 ) -> dict[str, str]:
     """Metadata of the file. `changed` is among it where the weights are not those of the architecture any more."""
     size = spec.train.image_size
-    source = source_of(spec.backbone, size, places)
+    source = ensure_source_weights(spec.backbone, size, places)
     _, crop_pct, interpolation = resolution(spec.backbone, size, places.base, source)
     config = {
         "mean": model.mean,

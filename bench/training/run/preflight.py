@@ -16,7 +16,7 @@ from bench.models import usable
 from bench.models.model import Model
 from bench.planning import compose
 from bench.storage.places import Places
-from bench.training.loop import epoch_budget
+from bench.training.epochs import epoch_budget
 from bench.training.optimizers import make_optimizer
 from bench.training.run.ingredients import make_model
 

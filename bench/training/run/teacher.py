@@ -38,15 +38,15 @@ class Teacher:
 
     def __call__(self) -> Model:
         """Frozen and in eval mode, on the run's device."""
-        path = self.ready()
+        path = self.ensure_trained()
         model = placed(self.model, self.precision.device)
         with safe_open(path, framework="pt") as file:
             self.seconds = float(file.metadata()["seconds"])
         model.net.load_state_dict(load_file(path))
         return model.requires_grad_(False).eval()
 
-    def ready(self) -> Path:
-        """The file of its weights, trained now if no earlier run did; other processes wait for it."""
+    def ensure_trained(self) -> Path:
+        """Trains it unless an earlier run has; other processes wait for it. -> the file of its weights"""
         path = self.cache / "teachers" / f"{self.spec.run_id}.safetensors"
         with locked(path.parent / ".locks" / path.stem):
             if not kept.intact(path):

@@ -24,11 +24,11 @@ from torch.nn import functional as F
 from bench.core.schema import Metric
 from bench.core.seeds import derive
 from bench.core.spec import RunSpec, content_hash
-from bench.data.augment import normalise
+from bench.data.evaluation import evaluation_input
 from bench.data.images import ImageSet
 from bench.data.task import Task
 from bench.models.model import Model
-from bench.models.passes import Room
+from bench.models.passes import PassLimit
 from bench.storage.files import read_document, write_document
 from bench.storage.places import Places
 from bench.training.cached_features.cached import Cached
@@ -91,7 +91,7 @@ class Unchanged:
     def _accuracy(self, test: ImageSet) -> float:
         device, classes = self.precision.device, self.task.num_classes
         devices = [device.index or 0] if device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices), Room().entered():
+        with torch.random.fork_rng(devices=devices), PassLimit().entered():
             torch.manual_seed(derive(self.spec.seed, "model"))  # a random network is that of the run
             model = make_model(self.spec.backbone, classes, self.spec.train.image_size, self.places)
             task = self._looking(placed(model, device).eval())
@@ -108,8 +108,8 @@ class Unchanged:
         model.requires_grad_(False)
         for parameter in model.stage_parameters(model.head):
             parameter.requires_grad_(True)  # as a linear probe has it, whose activations these are
-        few = self.task.train.centre(model.image_size).at(slice(2)).to(self.precision.device)
-        prefix = Prefix(model, CLASSIFIER, self.precision, [], normalise(few, model.mean, model.std))
+        few = evaluation_input(self.task.train, slice(2), model, self.precision.device)
+        prefix = Prefix(model, CLASSIFIER, self.precision, [], few)
         cached = Cached(prefix, ActivationStore(self.places.cache / "activations", limit()))
         return replace(self.task, frozen_features=lambda images: cached.features(images, "eval"))
 

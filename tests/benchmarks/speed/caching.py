@@ -17,7 +17,7 @@ from bench.storage.places import Places
 from bench.training.cached_features.store import GIB, ActivationStore
 from bench.training.device import choose
 from bench.training.evaluate import predict, score
-from bench.training.heads.sweep import Sweep
+from bench.training.heads.runs import VectorizedHeads
 from bench.training.loop import Trainer
 from tests.benchmarks.heads import at_once, features, one_after_another, seconds
 from tests.benchmarks.speed import malloc
@@ -106,10 +106,9 @@ def _sweep(job: Job) -> Run:
         probes = [compose.build(compose.parse("linear_probe", {"linear_probe": {"lr": lr}})) for lr in RATES]
         spent = Spent()
         with spent.measured():
-            sweep = Sweep.of(trainer, probes)
-            assert sweep, "these probes can be trained as one"
-            sweep.run([_ignore] * len(RATES))
-        sweep.put(MIDDLE)
+            heads = VectorizedHeads.of(trainer, probes)
+            heads.run([_ignore] * len(RATES))
+        heads.put(MIDDLE)
         test = load_test(prepared.path)
         return Run(prepare, spent, score(predict(model, test, precision), test.y).accuracy)
 

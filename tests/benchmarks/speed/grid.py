@@ -83,7 +83,7 @@ def _bench(seeds: int) -> Done:
         command = [
             sys.executable,
             "-m",
-            "bench.cli.main",
+            "bench",
             "run",
             str(STUDY.absolute()),
             "--workers",

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import torch
 
-from bench.data.augment import normalise
+from bench.data.evaluation import evaluation_input
 from bench.data.images import ImageSet
 from bench.data.task import Task
 from bench.data.views import views_of
-from bench.training.cached_features import prefix
+from bench.training.cached_features.border import find_prefix
 from bench.training.cached_features.cached import Cached
 from bench.training.cached_features.store import GIB, ActivationStore
 from bench.training.device import choose
@@ -64,7 +64,7 @@ def _per_view(views: int, seed: int) -> float:
     job = Job(folder(200), "mobilenetv3_small_050", SIZE, 1, pretrained=False, seed=seed)
     precision, model = choose(settings_of(job, "fp32")), job.model().requires_grad_(False).eval()
     images = _noise(64)
-    frozen = prefix.find(model, normalise(images.centre(SIZE).at(slice(4)), model.mean, model.std), precision)
+    frozen = find_prefix(model, evaluation_input(images, slice(4), model), precision)
     assert frozen
     spent, repeats = Spent(), max(1, 10 // views)
     with tempfile.TemporaryDirectory(dir=home()) as root:

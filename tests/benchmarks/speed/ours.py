@@ -139,7 +139,7 @@ def faster(network: str, size: int, batch: int = Job.batch) -> Format:
     probe."""
     model = Job(Path("."), network, size, epochs=1, pretrained=False).model()
     malloc.ours()
-    return compare(make_step(model, size, choose(TrainSpec()).device), batch).choice().dtype
+    return compare(make_step(model, size, choose(TrainSpec()).device, TrainSpec()), batch).choice().dtype
 
 
 def in_format(precision: Format) -> Side:

@@ -17,8 +17,9 @@ from bench.core.spec import DatasetSpec
 from bench.data import registry
 from bench.data.decoding.damaged import HINT
 from bench.data.prepare import Resolution, load, load_test, prepare
-from tests.corpus.case import bench, study
+from tests.corpus.case import study
 from tests.corpus.images import png, text_bomb, wrong_checksum
+from tests.support.commands import bench
 from tests.support.image_samples import random_image
 
 HERE = Path(".")
@@ -197,20 +198,20 @@ def test_the_message_on_the_command_line_names_them_all_and_its_advice_works(tmp
         (tmp_path / "images" / name).write_bytes(b"none")
     more = ("run", "study.yaml", "--workers", "0", "--no-report")
     refused = bench(tmp_path, *more)
-    assert refused.code == 2 and re.findall(r"images/(\S+?): not", refused.err) == [
+    assert refused.returncode == 2 and re.findall(r"images/(\S+?): not", refused.stderr) == [
         "cat/3.png",
         "dog/1.png",
         "dog/5.png",
     ]
     assert not (tmp_path / "mlflow.db").exists()
     (way,) = ways()
-    assert way in refused.err
+    assert way in refused.stderr
     small = ("--set", "datasets.0.n_per_class=all")
     done = bench(tmp_path, *more, *small, "--set", way)
-    assert done.code == 0, done.err
+    assert done.returncode == 0, done.stderr
 
     text = yaml.safe_load((tmp_path / "study.yaml").read_text())
-    text["datasets"][0] |= yaml.safe_load(re.findall(r"`(options: .*?)`", refused.err)[0])
+    text["datasets"][0] |= yaml.safe_load(re.findall(r"`(options: .*?)`", refused.stderr)[0])
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(text))
     planned = bench(tmp_path, "plan", "study.yaml", *small)
-    assert "1 of 1 runs done" in planned.out, planned.out
+    assert "1 of 1 runs done" in planned.stdout, planned.stdout

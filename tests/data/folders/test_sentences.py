@@ -11,7 +11,8 @@ import pytest
 from bench.core.spec import DatasetSpec
 from bench.data import registry
 from bench.data.folders.sentences import sentences
-from tests.corpus.case import STUDY, bench, picture
+from tests.corpus.case import STUDY, picture
+from tests.support.commands import bench
 
 LINES = [
     "2 classes (cat, dog), 12 images of each to train and validate on; 12 images to test on",
@@ -40,14 +41,14 @@ def folder(tmp_path: Path) -> Path:
 
 def test_the_plan_says_it(folder: Path) -> None:
     done = bench(folder, "plan", "study.yaml")
-    assert done.code == 0
+    assert done.returncode == 0
     assert [
-        line[20:] for line in done.out.splitlines() if re.match("(data|    )        images: ", line)
+        line[20:] for line in done.stdout.splitlines() if re.match("(data|    )        images: ", line)
     ] == LINES
 
 
 def test_the_plan_says_it_in_json(folder: Path) -> None:
-    (found,) = json.loads(bench(folder, "plan", "study.yaml", "--json").out)["datasets"]
+    (found,) = json.loads(bench(folder, "plan", "study.yaml", "--json").stdout)["datasets"]
     assert found == {
         "label": "images",
         "name": "folder:images",
@@ -59,9 +60,9 @@ def test_the_plan_says_it_in_json(folder: Path) -> None:
 
 
 def test_the_report_says_it_from_the_store(folder: Path) -> None:
-    assert bench(folder, "run", "study.yaml", "--workers", "0", "--no-report").code == 0
+    assert bench(folder, "run", "study.yaml", "--workers", "0", "--no-report").returncode == 0
     (folder / "images").rename(folder / "gone")
-    assert bench(folder, "report", "corpus").code == 0
+    assert bench(folder, "report", "corpus").returncode == 0
     report = (folder / "reports/out/corpus/report.md").read_text()
     data = report.partition("## Data\n")[2].partition("\n## ")[0]
     assert [re.sub(r"\\", "", line) for line in re.findall("^  - (.*)", data, re.MULTILINE)] == LINES
@@ -84,7 +85,7 @@ def test_other_datasets_say_what_is_known(name: str, first: str) -> None:
 def test_markup_in_a_class_name_is_shown_as_it_is(folder: Path) -> None:
     for split in ("Training", "Testing"):
         (folder / "images" / split / "cat").rename(folder / "images" / split / "[red]cat")
-    assert "images: 2 classes ([red]cat, dog), 12 images" in bench(folder, "plan", "study.yaml").out
+    assert "images: 2 classes ([red]cat, dog), 12 images" in bench(folder, "plan", "study.yaml").stdout
 
 
 def test_the_report_counts_files_of_which_only_the_first_frame_is_read(folder: Path) -> None:
@@ -93,7 +94,7 @@ def test_the_report_counts_files_of_which_only_the_first_frame_is_read(folder: P
         frames = [picture(500 + 10 * len(format) + i) for i in range(3)]
         frames[0].save(place / name, format, save_all=True, append_images=frames[1:])
         frames[1].save(place / f"one-{name}", format)
-    assert bench(folder, "run", "study.yaml", "--workers", "0").code == 0
+    assert bench(folder, "run", "study.yaml", "--workers", "0").returncode == 0
     report = (folder / "reports/out/corpus/report.md").read_text()
     (line,) = [line for line in report.splitlines() if "several frames" in line]
     assert line.endswith("the first is read: 3 (Testing/dog/c.png, Training/cat/a.gif, Training/cat/b.tif)")

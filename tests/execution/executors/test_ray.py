@@ -1,4 +1,4 @@
-"""A real Ray of two nodes on this machine, each with a cache of its own; one of them is lost in mid-study."""
+"""Beyond the contract (test_contract.py): a real Ray of two nodes on this machine, each with a cache of its own; one of them is lost in mid-study."""
 
 from __future__ import annotations
 
@@ -18,13 +18,10 @@ pytest.importorskip("ray", reason="Ray is an extra: pip install 'finetune-bench[
 
 from bench.core import devices
 from bench.core.errors import UserError
-from bench.core.jobs import Ended, Event, Job, Lost
 from bench.core.records.runs import RunRecord
 from bench.core.schema import Tag
 from bench.execution.executors.choose import Request
-from bench.execution.executors.waiting import ATTEMPTS, PREEMPTIONS, Waiting
-from tests.conftest import ROOT
-from tests.support.commands import BENCH
+from tests.support.commands import BENCH, bench, environment
 from tests.support.tiny_study import EPOCHS, final_runs, numbers, study_in, wait_for
 
 
@@ -44,7 +41,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 def start(folder: Path, *options: str, epochs: int = EPOCHS) -> subprocess.Popen[bytes]:
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "BENCH_CACHE": str(folder.parent / "head")}
+    env = environment(BENCH_CACHE=str(folder.parent / "head"))
     with (folder / "log.txt").open("ab") as log:
         return subprocess.Popen(
             [*BENCH, "run", "tiny.yaml", "--no-report", "--set", f"train.epochs={epochs}", *options],
@@ -71,9 +68,9 @@ def _cache_of(pid: int) -> str | None:
 def test_a_node_is_lost_and_the_study_ends_with_the_numbers_of_the_local_pool(cluster: Any) -> None:
     local = study_in(cluster.folder / "local")
     one = ["--set", "seeds=1"]  # 6 runs
-    assert start(local, *one, "--workers", str(devices.cores())).wait(300) == 0, (
-        local / "log.txt"
-    ).read_text()
+    args = ("run", "tiny.yaml", "--no-report", "--set", f"train.epochs={EPOCHS}", *one)
+    done = bench(local, *args, "--workers", str(devices.cores()), cache=cluster.folder / "head")
+    assert done.returncode == 0, done.stderr
 
     folder = study_in(cluster.folder / "ray")
     driver = start(folder, *one, "--address", cluster.address)
@@ -91,6 +88,7 @@ def test_a_node_is_lost_and_the_study_ends_with_the_numbers_of_the_local_pool(cl
     assert {status for _, status in states} == {"FINISHED", "KILLED"}, "the lost attempt is marked"
 
 
+@pytest.mark.long
 def test_a_lost_worker_is_retried_and_sigterm_interrupts(cluster: Any) -> None:
     folder = study_in(cluster.folder / "interrupted")
     driver = start(folder, "--address", cluster.address, epochs=100_000)  # none of its runs ends by itself
@@ -130,30 +128,14 @@ def test_a_node_that_is_lost_unnoticed_does_not_end_the_driver(
 
 def test_a_cluster_that_is_not_there_is_said_plainly(tmp_path: Path) -> None:
     folder = study_in(tmp_path / "alone")
-    assert start(folder, "--address", "127.0.0.1:1").wait(120) == 2
-    log = (folder / "log.txt").read_text()
-    assert "the Ray cluster 127.0.0.1:1 cannot be reached" in log and "Traceback" not in log
+    refused = bench(folder, "run", "tiny.yaml", "--no-report", "--address", "127.0.0.1:1")
+    assert refused.returncode == 2 and "the Ray cluster 127.0.0.1:1 cannot be reached" in refused.stderr
+    assert "Traceback" not in refused.stderr
 
 
 def test_shares_are_for_ray() -> None:
     with pytest.raises(UserError, match="add --executor ray"):
         Request(gpus=0.5)
-
-
-def outcome(waiting: Waiting, how: str) -> list[Event]:
-    job = waiting.take()
-    return list(getattr(waiting, how)(job, 0, "why"))
-
-
-@pytest.mark.parametrize(("how", "limit"), [("died", ATTEMPTS), ("preempted", PREEMPTIONS)])
-def test_a_lost_job_goes_first_again_and_not_for_ever(how: str, limit: int) -> None:
-    waiting = Waiting([Job("a", "x:y"), Job("b", "x:y")])
-    for _ in range(limit - 1):
-        (lost,) = outcome(waiting, how)
-        assert isinstance(lost, Lost) and lost.job.key == "a"
-    lost, ended = outcome(waiting, how)
-    assert isinstance(ended, Ended) and ended.crash and f"{limit} times" in ended.crash
-    assert waiting.take().key == "b" and not waiting
 
 
 def test_fractions_of_a_gpu_fit(monkeypatch: pytest.MonkeyPatch) -> None:

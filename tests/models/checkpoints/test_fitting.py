@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -20,6 +19,7 @@ from bench.core.spec import BackboneSpec, DatasetSpec, PartSpec, RunSpec, Strate
 from bench.models.build import build
 from bench.models.checkpoints.load_report import LoadReport, percent, summarised
 from bench.models.checkpoints.loading import load_checkpoint
+from tests.support.commands import bench
 
 State = dict[str, Tensor]
 EVEN = {"mean": [0.5] * 3, "std": [0.25] * 3}
@@ -290,15 +290,14 @@ train: {epochs: 1, image_size: 32, precision: fp32, batch_size: 16}
 def test_it_is_refused_before_the_first_run_or_stands_in_the_report(tmp_path: Path) -> None:
     torch.save(without("running_")(state_of()), tmp_path / "w.pth")
 
-    def bench(allowed: str) -> subprocess.CompletedProcess[str]:
+    def run(allowed: str) -> CompletedProcess[str]:
         (tmp_path / "fit.yaml").write_text(STUDY.replace("ALLOWED", allowed))
-        command = [sys.executable, "-m", "bench.cli.main", "run", "fit.yaml", "--workers", "0"]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        return bench(tmp_path, "run", "fit.yaml", "--workers", "0")
 
-    refused = bench("kwargs: {}")
+    refused = run("kwargs: {}")
     assert refused.returncode == 2 and "error: backbone 'mine': checkpoint" in refused.stderr
     assert "finished  " not in refused.stdout
-    done = bench("allow_missing: ['running_(mean|var)$']")
+    done = run("allow_missing: ['running_(mean|var)$']")
     assert done.returncode == 0 and "mine: may lack running_(mean|var)$" in done.stdout
     reports = [path.read_text() for path in tmp_path.rglob("report*.md")]
     assert reports and all(

@@ -10,12 +10,6 @@ from bench.core.errors import UserError
 from bench.models.checkpoints.load_report import LoadReport
 from bench.models.checkpoints.loading import load_checkpoint
 from bench.models.checkpoints.preprocessing import read_data_config
-from tests.conftest import REAL_DATA
-
-REAL = REAL_DATA / "weights"
-real = pytest.mark.skipif(
-    not REAL.is_dir(), reason=f"no real checkpoints in {REAL}: BENCH_TEST_DATA names the folder above"
-)
 
 
 def net(name: str = "test_resnet", num_classes: int = 7, seed: int = 0, **kwargs: object) -> nn.Module:
@@ -146,18 +140,18 @@ def test_report() -> None:
     ]
 
 
-@real
-def test_real_weights_load_completely() -> None:
+def test_real_weights_load_completely(real_data: Path) -> None:
     target = net("mobilenetv2_100", num_classes=1000, pad_type="same")
-    report = load_checkpoint(target, REAL / "mobilenetv2_100.pth", keep_head=True)
+    report = load_checkpoint(target, real_data / "weights" / "mobilenetv2_100.pth", keep_head=True)
     assert (report.missing, report.unexpected, report.mismatched, report.head) == ([], [], [], [])
     assert report.body_share == 1
 
 
-@real
-def test_real_weights_load_partially() -> None:
+def test_real_weights_load_partially(real_data: Path) -> None:
     absent = ["^conv_head", "^bn2"]
-    report = load_checkpoint(net("mobilenetv2_035"), REAL / "mobilenetv2_035.pth", allow_missing=absent)
+    report = load_checkpoint(
+        net("mobilenetv2_035"), real_data / "weights" / "mobilenetv2_035.pth", allow_missing=absent
+    )
     assert report.missing[0] == "conv_head.weight" and {n.split(".")[0] for n in report.missing} == {
         "conv_head",
         "bn2",

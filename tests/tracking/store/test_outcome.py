@@ -34,9 +34,9 @@ from bench.tracking.plain import Tracking
 from bench.tracking.store import outcome
 from bench.tracking.store import rows as rows
 from bench.tracking.views import COUNTED
-from reports.analysis import Analysis
-from reports.records import join
-from reports.searches import Search
+from reports.analysis.rows import join
+from reports.analysis.searches import Search
+from reports.analysis.study import Analysis
 from tests.support.displays import Says
 from tests.support.faults import STUDY as SMALL
 from tests.support.servers import mlflow_server, postgres

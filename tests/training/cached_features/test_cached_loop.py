@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -48,14 +49,35 @@ def assert_same(
     return borders
 
 
-@pytest.mark.parametrize("expression", [*STRATEGIES, *(f"last_stages + {name}" for name in ON_TOP)])
+OF_EACH_KIND = {"head_x10", "cosine", "mlp_head", "l2_sp", "mixup", "ema", "bi_tuning", "distill", "fixmatch"}
+"""What changes rates, schedules, the head, the loss, the images, the weights, features; other images, other networks."""
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        *STRATEGIES,
+        *(
+            pytest.param(f"last_stages + {name}", marks=() if name in OF_EACH_KIND else pytest.mark.long)
+            for name in ON_TOP
+        ),
+    ],
+)
 def test_every_strategy_trains_the_same_on_cached_activations(expression: str, tmp_path: Path) -> None:
     assert_same(expression, "test_efficientnet", ActivationStore(tmp_path, GIB))
 
 
-@pytest.mark.parametrize("network", NETWORKS)
-@pytest.mark.parametrize("augment", ["none", "flip", "crop"])
-def test_what_is_frozen_is_cached_on_every_family(network: str, augment: str, tmp_path: Path) -> None:
+ORDINARY = {("none", "test_resnet"), ("crop", "test_resnet"), *(("flip", network) for network in NETWORKS)}
+
+
+@pytest.mark.parametrize(
+    ("augment", "network"),
+    [
+        pytest.param(*pair, marks=() if pair in ORDINARY else pytest.mark.long)
+        for pair in product(("none", "flip", "crop"), NETWORKS)
+    ],
+)
+def test_what_is_frozen_is_cached_on_every_family(augment: str, network: str, tmp_path: Path) -> None:
     store = ActivationStore(tmp_path, GIB)
     train = replace(TRAIN, augment=augment, views=2 if augment == "crop" else 0)  # type: ignore[arg-type]
     assert assert_same("linear_probe", network, store, train) == [CLASSIFIER]

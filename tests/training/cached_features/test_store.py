@@ -33,7 +33,7 @@ def never() -> Iterator[Tensor]:
 
 
 def get(store: ActivationStore, name: str, make=chunks, size: int = 48, kind: str = "train"):  # type: ignore[no-untyped-def]
-    return store.get({"name": name}, size, make, kind)
+    return store.get_or_make({"name": name}, size, make, kind)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])

@@ -19,7 +19,7 @@ from bench.planning.grouping import AT_MOST, grouped
 from bench.storage.places import Places
 from bench.tracking import experiment, store
 from bench.tracking.plain import Tracking
-from bench.training.run.execute import gather
+from bench.training.run.together import gather
 from tests.conftest import TINY_STUDY
 from tests.support.tiny_study import final_runs, start, wait_for
 from tests.support.trained_searches import ROW, make_spec
@@ -145,6 +145,21 @@ def test_what_cannot_be_trained_as_one_is_run_one_by_one(
     found = worker.run_together(ignore, planned()[:2], places, tracking)
     assert [r.status for r in found] == ["finished"] * 2
     assert not any(Metric.VECTORIZED_RUNS in r.metrics for r in found)
+    why = {run.tags[Tag.NOT_VECTORIZED] for run in stored(tracking).values()}
+    assert why == {"the classifier's input is not cached"}, "each says so"
+
+
+def test_a_mistake_of_ours_fails_the_runs_with_its_traceback(
+    places: Places, tracking: Tracking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: Any) -> Any:
+        raise TypeError("a bug")
+
+    monkeypatch.setattr("bench.training.heads.runs.update_rule_of", broken)
+    found = worker.run_together(ignore, planned()[:2], places, tracking)
+    assert [r.status for r in found] == ["failed"] * 2
+    assert {r.error for r in found} == {"training 2 runs as one: TypeError: a bug"}
+    assert {run.tags[Tag.STATUS] for run in stored(tracking).values()} == {"failed"}
 
 
 def test_only_runs_that_differ_in_hyperparameters_alone_are_grouped(tmp_path: Path) -> None:

@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from bench.core.errors import UserError
 from bench.core.spec import TrainSpec
 from bench.methods.api import Batch, Group, Output, Phase, cross_entropy
+from bench.training.epoch_order import EpochOrder
 from bench.training.evaluate import score
+from bench.training.heads.scoring import HeadScores
+from bench.training.heads.update_rules import update_rule_of
 from bench.training.heads.vectorized import Heads, HeadTrainer
 from bench.training.optimizers import make_optimizer, set_learning_rates
-from bench.training.scoring import Draw, Scores
-from bench.training.update_rules import rule_of
 
 N, D, C, SIZE, EPOCHS = 70, 12, 5, 16, 3
 STEPS = N // SIZE
@@ -43,12 +44,14 @@ class Case:
     weight: Tensor | None = None
     smoothing: list[float] | None = None
 
-    def draws(self) -> list[Draw]:
+    def draws(self) -> list[EpochOrder]:
         generator = torch.Generator().manual_seed(3)
         orders = [torch.randperm(N, generator=generator)[: STEPS * SIZE] for _ in range(EPOCHS)]
         target, weight = self.target, self.weight
         return [
-            Draw(i, self.y[i], None if target is None else target[i], None if weight is None else weight[i])
+            EpochOrder(
+                i, self.y[i], None if target is None else target[i], None if weight is None else weight[i]
+            )
             for i in orders
         ]
 
@@ -82,13 +85,13 @@ def layers(k: int = len(LR)) -> list[nn.Linear]:
 
 
 def trainer(case: Case, train: TrainSpec, heads: list[nn.Linear] | None = None) -> HeadTrainer:
-    rule = rule_of(train)
+    rule = update_rule_of(train)
     assert rule
     return HeadTrainer(Heads.of(heads or layers()), rule, LR, DECAY, case.smoothing)
 
 
-def together(case: Case, trainer: HeadTrainer) -> list[Scores]:
-    """Scores of each epoch."""
+def together(case: Case, trainer: HeadTrainer) -> list[HeadScores]:
+    """HeadScores of each epoch."""
     return [
         trainer.epoch(case.z, draw, SIZE, factors()[i * STEPS : (i + 1) * STEPS])
         for i, draw in enumerate(case.draws())
@@ -157,7 +160,7 @@ def test_heads_vectorized_runs_are_those_trained_alone(
 
 def test_one_head_is_a_problem_too() -> None:
     case, train, layer = plain(), TrainSpec(), layers(1)[0]
-    batched = HeadTrainer(Heads.of([layer]), rule_of(train), LR[1:2], DECAY[1:2])  # type: ignore[arg-type]
+    batched = HeadTrainer(Heads.of([layer]), update_rule_of(train), LR[1:2], DECAY[1:2])  # type: ignore[arg-type]
     losses = [s.loss.item() for s in together(case, batched)]
     close(losses, [loss for loss, _ in alone(case, train, layer, LR[1], DECAY[1], 0.0)])
 
@@ -231,8 +234,8 @@ def test_a_certain_error_has_a_finite_loss() -> None:
     with torch.no_grad():
         layer.weight.zero_()
         layer.bias.copy_(torch.tensor([1000.0, 0.0]))
-    batched = HeadTrainer(Heads.of([layer]), rule_of(TrainSpec()), [1e-3], [0.0])  # type: ignore[arg-type]
-    scores = batched.epoch(torch.zeros(2, 1), Draw(torch.arange(2), torch.tensor([1, 1])), 2, [1.0])
+    batched = HeadTrainer(Heads.of([layer]), update_rule_of(TrainSpec()), [1e-3], [0.0])  # type: ignore[arg-type]
+    scores = batched.epoch(torch.zeros(2, 1), EpochOrder(torch.arange(2), torch.tensor([1, 1])), 2, [1.0])
     close(scores.loss, torch.tensor([1000.0]))
 
 
@@ -241,7 +244,7 @@ def test_a_head_of_zeros_says_class_0_as_argmax_does() -> None:
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
     case = plain()
-    batched = HeadTrainer(Heads.of([layer]), rule_of(TrainSpec()), [0.1], [0.0])  # type: ignore[arg-type]
+    batched = HeadTrainer(Heads.of([layer]), update_rule_of(TrainSpec()), [0.1], [0.0])  # type: ignore[arg-type]
     assert batched.evaluate(case.z, case.y).accuracy.item() == pytest.approx(
         score(layer(case.z), case.y).accuracy
     )
@@ -258,7 +261,7 @@ def test_features_in_bf16_are_those_numbers_in_float32() -> None:
 
 def test_a_set_smaller_than_a_batch_is_one_batch() -> None:
     case, batched = plain(), trainer(plain(), TrainSpec())
-    few = Draw(torch.arange(7), case.y[:7])
+    few = EpochOrder(torch.arange(7), case.y[:7])
     before = batched.evaluate(case.z[:7], case.y[:7]).loss
     close(batched.epoch(case.z, few, SIZE, [1.0]).loss, before)
 
@@ -270,7 +273,7 @@ def test_a_head_goes_back_into_its_layer() -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    rule, heads = rule_of(TrainSpec()), Heads.of(layers())
+    rule, heads = update_rule_of(TrainSpec()), Heads.of(layers())
     assert rule
     with pytest.raises(ValueError, match="as many learning rates"):
         HeadTrainer(heads, rule, LR, DECAY[:2])
@@ -281,12 +284,12 @@ def test_what_does_not_fit_is_refused() -> None:
 
 
 def test_only_optimisers_with_a_rule_have_one() -> None:
-    assert rule_of(TrainSpec(optimizer="sgd")).settings == {"momentum": 0.9, "nesterov": True}  # type: ignore[union-attr]
-    assert rule_of(TrainSpec(optimizer="adamw")).decay == "decoupled"  # type: ignore[union-attr]
-    assert rule_of(TrainSpec(optimizer="adam")).decay == "coupled"  # type: ignore[union-attr]
+    assert update_rule_of(TrainSpec(optimizer="sgd")).settings == {"momentum": 0.9, "nesterov": True}  # type: ignore[union-attr]
+    assert update_rule_of(TrainSpec(optimizer="adamw")).decay == "decoupled"  # type: ignore[union-attr]
+    assert update_rule_of(TrainSpec(optimizer="adam")).decay == "coupled"  # type: ignore[union-attr]
     for other in ("adagrad", "lamb", "sgdp"):
-        assert rule_of(TrainSpec(optimizer=other)) is None
-    assert rule_of(TrainSpec(optimizer="adamw", optimizer_kwargs={"amsgrad": True})) is None
-    assert rule_of(TrainSpec(optimizer="momentum", optimizer_kwargs={"dampening": 0.5})) is None
+        assert update_rule_of(TrainSpec(optimizer=other)) is None
+    assert update_rule_of(TrainSpec(optimizer="adamw", optimizer_kwargs={"amsgrad": True})) is None
+    assert update_rule_of(TrainSpec(optimizer="momentum", optimizer_kwargs={"dampening": 0.5})) is None
     with pytest.raises(UserError, match="unknown optimizer"):
-        rule_of(TrainSpec(optimizer="nonsense"))
+        update_rule_of(TrainSpec(optimizer="nonsense"))

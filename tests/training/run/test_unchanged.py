@@ -19,8 +19,10 @@ from bench.data.prepare import load_test
 from bench.planning import compose
 from bench.storage.places import Places
 from bench.training.run import unchanged
-from bench.training.run.execute import Outcome, execute, gather, try_out
+from bench.training.run.execute import execute, try_out
 from bench.training.run.ingredients import make_model, make_task, prepare_for
+from bench.training.run.prepared_run import Outcome
+from bench.training.run.together import gather
 from bench.training.run.unchanged import Unchanged, nearest_class_mean
 from tests.support.specs import SPEC
 

@@ -345,7 +345,7 @@ def test_a_teacher_of_images_that_were_decoded_otherwise_is_another_one(tmp_path
 
     def identity(**data_config: object) -> str:
         student = dataclasses.replace(spec.backbone, data_config=data_config)
-        return ingredients.find_teacher(replace(spec, backbone=student), task, precision, places).spec.run_id
+        return ingredients.make_teacher(replace(spec, backbone=student), task, precision, places).spec.run_id
 
     usual = identity()
     assert identity(mean=[0.1, 0.2, 0.3]) == usual, "the student's normalisation is its own affair"

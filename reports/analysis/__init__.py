@@ -1,0 +1,1 @@
+"""Numbers and enums from a study's rows: statistics, verdicts, rankings. No words, no drawing."""

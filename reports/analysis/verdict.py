@@ -1,0 +1,196 @@
+"""What a cell of the decision matrix says about the textbook rule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, StrEnum, auto
+from statistics import fmean
+from typing import Any
+
+from bench.core.schema import CELLS, Metric, Status
+from reports.analysis.document import scratch_label
+from reports.analysis.negative_transfer import worse_than
+from reports.analysis.rows import Row
+from reports.analysis.stats import Comparison, Mean, compare, mean_of
+from reports.analysis.units import Units, accuracies, datasets, pairs, units
+
+
+class Verdict(StrEnum):
+    SUPPORTED = "supported"  # no alternative is better by the margin or more
+    CONTRADICTED = "contradicted"  # some alternative is better, by more than the margin
+    UNDECIDED = "undecided"  # the data fit both
+    UNTESTED = "untested"  # the rule's pick is not in the study, or has no results yet
+
+
+class Reason(Enum):
+    """Why a cell is untested."""
+
+    NO_PICK = auto()  # the study has no strategy for the rule
+    NOT_PLANNED = auto()  # the rule's pick is not planned in this cell
+    NO_ALTERNATIVE = auto()
+    NOT_COVERED = auto()  # no alternative has results in every condition of the rule's pick
+    FEW_OF_RULE = auto()  # the rule's pick has fewer than two results
+    FEW_OF_ALTERNATIVES = auto()
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of the matrix. Accuracies and differences are fractions.
+
+    `rule_accuracy` and `best_accuracy` are over the units that both have; their difference is `regret`.
+    `regret_low`, `regret_high` bound the regret against the *true* best, see `_regret`. nan: unknown.
+    n_units: (dataset, seed) pairs with at least one result; measured: the datasets that have one.
+    """
+
+    name: str
+    rule: str | None
+    strategies: list[str]
+    means: dict[str, Mean]
+    comparisons: list[Comparison]  # each alternative minus the rule's pick
+    verdict: Verdict
+    why: Reason | None  # where it is untested
+    best: str | None
+    rule_accuracy: float
+    best_accuracy: float
+    regret: float
+    regret_low: float
+    regret_high: float
+    rule_seconds: float | None  # mean training time of a finished run
+    best_seconds: float | None
+    planned: int
+    finished: int
+    n_units: int
+    measured: list[str]
+    datasets: list[str]
+    sizes: list[int]
+    backbones: list[str]
+    negative: list[Comparison]  # strategies minus scratch that are worse than scratch
+
+    @property
+    def open(self) -> int:
+        """Runs without a result."""
+        return self.planned - self.finished
+
+
+def judge_study(document: dict[str, Any], rows: Sequence[Row]) -> list[Cell]:
+    """The cells that the plan has, in the matrix' order."""
+    matrix = document["matrix"]
+    scratch = scratch_label(document)
+    by_cell = {name: [row for row in rows if row["cell"] == name] for name in CELLS}
+    return [
+        judge_cell(name, found, matrix["rule"].get(name), matrix["margin"], scratch)
+        for name, found in by_cell.items()
+        if found
+    ]
+
+
+def judge_cell(
+    name: str, rows: Sequence[Row], rule: str | None, margin: float, scratch: str | None = None
+) -> Cell:
+    """Compare every strategy of the cell with the rule's pick."""
+    cell = units(rows)
+    strategies = list(dict.fromkeys(row["strategy"] for row in rows))
+    others = [s for s in strategies if s != rule]
+    comparisons = compare(cell, rule, others) if rule is not None and rule in strategies else []
+    verdict, why = decide(rule, strategies, _n(cell, rule), comparisons, margin)
+    best, best_accuracy, rule_accuracy = _best(cell, rule, strategies, comparisons)
+    return Cell(
+        name=name,
+        rule=rule,
+        strategies=strategies,
+        means={s: mean_of(accuracies(cell, s)) for s in strategies},
+        comparisons=comparisons,
+        verdict=verdict,
+        why=why,
+        best=best,
+        rule_accuracy=rule_accuracy,
+        best_accuracy=best_accuracy,
+        **_regret(best_accuracy - rule_accuracy, comparisons),
+        rule_seconds=_seconds(rows, rule),
+        best_seconds=_seconds(rows, best),
+        planned=len(rows),
+        finished=sum(row["status"] == Status.FINISHED for row in rows),
+        n_units=len(cell),
+        measured=datasets(cell),
+        datasets=list(dict.fromkeys(row["dataset"] for row in rows)),
+        sizes=sorted({row["n_per_class"] for row in rows}),
+        backbones=list(dict.fromkeys(row["backbone"] for row in rows)),
+        negative=worse_than(cell, scratch, strategies),
+    )
+
+
+def decide(
+    rule: str | None, strategies: Sequence[str], n_rule: int, comparisons: Sequence[Comparison], margin: float
+) -> tuple[Verdict, Reason | None]:
+    """The verdict, and why where the cell is untested.
+
+    Contradicted: some alternative is better by Holm's test, and its mean advantage is above the margin.
+    Supported: every alternative's upper bound, each by itself, is below the margin; an alternative without an
+    interval therefore prevents it. Each is wrong in at most 2.5 % of cells: see `reports.analysis.stats`.
+    """
+    if rule is None:
+        return Verdict.UNTESTED, Reason.NO_PICK
+    if rule not in strategies:
+        return Verdict.UNTESTED, Reason.NOT_PLANNED
+    if not comparisons:
+        return Verdict.UNTESTED, Reason.NO_ALTERNATIVE
+    if not any(c.known for c in comparisons):
+        if max(c.n for c in comparisons) >= 2:
+            return Verdict.UNTESTED, Reason.NOT_COVERED
+        return Verdict.UNTESTED, Reason.FEW_OF_RULE if n_rule < 2 else Reason.FEW_OF_ALTERNATIVES
+    if any(c.beats(margin) for c in comparisons):
+        return Verdict.CONTRADICTED, None
+    if all(c.own_high < margin for c in comparisons):
+        return Verdict.SUPPORTED, None
+    return Verdict.UNDECIDED, None
+
+
+def _seconds(rows: Sequence[Row], strategy: str | None) -> float | None:
+    finished = [row for row in rows if row["strategy"] == strategy and row["status"] == Status.FINISHED]
+    found = [row[Metric.TRAIN_SECONDS] for row in finished if row[Metric.TRAIN_SECONDS] is not None]
+    return fmean(found) if found else None
+
+
+def _n(cell: Units, strategy: str | None) -> int:
+    return len(accuracies(cell, strategy)) if strategy else 0
+
+
+def _best(
+    cell: Units, rule: str | None, strategies: Sequence[str], comparisons: Sequence[Comparison]
+) -> tuple[str | None, float, float]:
+    """The empirical best, its accuracy and the rule's, both over their common units.
+
+    Against a rule, the best is the alternative with the largest mean paired difference, or the rule itself
+    where none is positive. Without one, it is the best mean over the units of which all measured have a result.
+    """
+    compared = [c for c in comparisons if c.known]
+    if rule is not None and compared:
+        top = max(compared, key=lambda c: c.mean)
+        best = top.strategy if top.mean > 0 else rule
+        both = pairs(cell, best, rule).values()
+        return best, fmean(own for own, _ in both), fmean(other for _, other in both)
+    measured = [s for s in strategies if _n(cell, s)]
+    shared = [accuracy for by in cell.values() for accuracy in by.values() if set(measured) <= set(accuracy)]
+    if not measured or not shared:
+        return None, math.nan, math.nan
+    means = {s: fmean(found[s] for found in shared) for s in measured}
+    best = max(measured, key=lambda s: means[s])
+    return best, means[best], math.nan if rule is None else means.get(rule, math.nan)
+
+
+def _regret(regret: float, comparisons: Sequence[Comparison]) -> dict[str, float]:
+    """Accuracy lost by following the rule, with 95 % bounds on max(0, max_j delta_j), the true regret.
+
+    Upper: the largest own_high_j. For it to be too low, the bound of the truly best alternative has to be too low:
+    2.5 %. Lower: the largest low_j, and as low_j <= delta_j for all j at once, that too fails in 2.5 % at most. So
+    supported means an upper bound below the margin, contradicted a lower bound above 0. An interval for the one
+    that came out best alone would be neither: it is picked for its luck, and another may be better.
+    """
+    known = [c for c in comparisons if c.known]
+    if not known:
+        return {"regret": math.nan, "regret_low": math.nan, "regret_high": math.nan}
+    low, high = max(c.low for c in known), max(c.own_high for c in known)
+    # two seeds give intervals of thousands of points; accuracies are fractions
+    return {"regret": regret, "regret_low": max(0.0, low), "regret_high": min(1.0, max(0.0, high))}

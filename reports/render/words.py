@@ -1,0 +1,56 @@
+"""Words that several sections and figures share. Returns markdown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reports.analysis.verdict import Cell, Reason, Verdict
+from reports.render.text import plural
+
+SYMBOL = {
+    Verdict.SUPPORTED: "✓",
+    Verdict.CONTRADICTED: "✗",
+    Verdict.UNDECIDED: "?",
+    Verdict.UNTESTED: "○",
+}
+
+WHY = {
+    Reason.NO_PICK: "the rule's pick is not in the study",
+    Reason.NOT_PLANNED: "the rule's pick is not planned in this cell",
+    Reason.NO_ALTERNATIVE: "there is no alternative to the rule's pick",
+    Reason.NOT_COVERED: "no alternative has results on all datasets, sizes and backbones of the rule's pick yet",
+    Reason.FEW_OF_RULE: "the rule's pick has fewer than 2 results to compare",
+    Reason.FEW_OF_ALTERNATIVES: "every alternative has fewer than 2 results to compare",
+}
+"""Why a cell is untested."""
+
+NO_RUN = "No run has finished."
+
+
+def cell_title(name: str) -> str:
+    """`similar-small` as people say it."""
+    return name.replace("-", ", ")
+
+
+def replication(cell: Cell) -> str:
+    """What n counts in a cell."""
+    if len(cell.measured) <= 1:
+        return plural(cell.n_units, "seed")
+    seeds, rest = divmod(cell.n_units, len(cell.measured))
+    return f"{cell.n_units} units" if rest else f"{len(cell.measured)} datasets × {plural(seeds, 'seed')}"
+
+
+def selection(document: dict[str, Any]) -> str:
+    """How the number that is reported was chosen, as the last sentence of captions."""
+    return f"Selection: {selected(document)}."
+
+
+def selected(document: dict[str, Any]) -> str:
+    best = document["train"].get("evaluate") == "best"
+    checkpoint = "the epoch with the highest validation accuracy" if best else "the last checkpoint"
+    hyperparameters = (
+        "hyperparameters tuned on validation images"
+        if document.get("tune")
+        else "hyperparameters fixed beforehand"
+    )
+    return f"{hyperparameters}, {checkpoint}, test set evaluated once"

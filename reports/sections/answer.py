@@ -1,0 +1,158 @@
+"""The answer: the decision matrix with its verdicts, as a figure and a sentence per cell."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from reports.analysis.power import seeds_to_settle
+from reports.analysis.study import Analysis
+from reports.analysis.verdict import Cell, Verdict
+from reports.figures.matrix import matrix
+from reports.render.blocks import Block, Figure, Heading, Items, Paragraph
+from reports.render.text import code, escape, interval, listed, percent, plural, points, seconds, when
+from reports.render.words import WHY, cell_title, replication, selection
+from reports.sections.tuning import changes
+
+
+def section(study: Analysis) -> list[Block]:
+    summary = ", ".join(f"{cell_title(cell.name)} {cell.verdict}" for cell in study.cells)
+    return [
+        Heading("Answer"),
+        Paragraph(answer(study.cells)),
+        Items([sentence(cell, study.margin) for cell in study.cells if study.any_result]),
+        Paragraph(changes(study.before, study.cells)),
+        Figure(
+            "matrix",
+            f"Decision matrix: {escape(summary)}",
+            partial(matrix, study.cells, study.document, study.before),
+            _caption(study),
+        ),
+        Paragraph(_terms(study.document)),
+    ]
+
+
+def _caption(study: Analysis) -> str:
+    untuned = when(
+        study.before,
+        "Untuned: the verdict on the same strategies with default hyperparameters, and its regret.",
+    )
+    return f"""
+        Decision matrix. Rule: the strategy that the textbook picks; best: the highest mean test accuracy; both over the
+        datasets and seeds that they share. Regret: accuracy lost by following the rule, in percentage points, with 95 %
+        bounds on the true regret, whichever strategy is truly the best. {untuned}
+        Margin: {points(study.margin)} points. {selection(study.document)}
+    """
+
+
+def _terms(document: dict[str, Any]) -> str:
+    """What small and similar mean in this study."""
+    datasets = [
+        f"{code(dataset['label'])} is {escape(dataset.get('similarity_text') or dataset['similarity'])}"
+        for dataset in document["datasets"]
+    ]
+    return f"""
+        In this study, **small** means at most {document["matrix"]["small_at_most"]} images per class, and similarity to
+        what the backbone was trained on is declared by the study, or measured: {", ".join(datasets)}.
+    """
+
+
+def answer(cells: Sequence[Cell]) -> str:
+    """One sentence over all cells."""
+    if not any(cell.n_units for cell in cells):
+        return "No run has finished yet, so there is no answer."
+    counts = Counter(cell.verdict for cell in cells)
+    parts = [f"{verdict} in {counts[verdict]}" for verdict in Verdict if counts[verdict]]
+    return f"Of {plural(len(cells), 'cell')} of the decision matrix, the textbook rule is {listed(parts)}."
+
+
+def sentence(cell: Cell, margin: float) -> str:
+    """The cell's verdict with its numbers."""
+    head = f"**{cell_title(cell.name)}: {cell.verdict}** ({_scope(cell)})."
+    says = {
+        Verdict.SUPPORTED: _supported,
+        Verdict.CONTRADICTED: _contradicted,
+        Verdict.UNDECIDED: _undecided,
+        Verdict.UNTESTED: _untested,
+    }[cell.verdict](cell, margin)
+    return " ".join(filter(None, [head, says, _time(cell), _open(cell)]))
+
+
+def _untested(cell: Cell, margin: float) -> str:
+    assert cell.why is not None
+    why = WHY[cell.why]
+    return f"{why[0].upper()}{why[1:]}."
+
+
+def _scope(cell: Cell) -> str:
+    sizes = listed([str(n) for n in cell.sizes])
+    return f"{', '.join(map(escape, cell.datasets))}; {sizes} images per class; {replication(cell)}"
+
+
+def _supported(cell: Cell, margin: float) -> str:
+    head = f"The rule's {code(cell.rule)} reaches {percent(cell.rule_accuracy)}, and"
+    if cell.regret_high == 0:
+        return f"{head} every alternative is shown to be worse."
+    lost = f"at most {points(cell.regret_high, 2)} points are lost by following it"
+    return f"{head} no alternative is better by {points(margin)} points or more: {lost}."
+
+
+def _contradicted(cell: Cell, margin: float) -> str:
+    better = sorted((c for c in cell.comparisons if c.beats(margin)), key=lambda c: -c.mean)
+    others = [code(c.strategy) for c in better if c.strategy != cell.best]
+    named = listed(others) if len(others) <= 3 else f"{len(others)} more alternatives"
+    also = f" {named} {'is' if len(others) == 1 else 'are'} better too." if others else ""
+    return (
+        f"{code(cell.best)} reaches {percent(cell.best_accuracy)}, the rule's {code(cell.rule)} only "
+        f"{percent(cell.rule_accuracy)}: following the rule costs {points(cell.regret)} points, "
+        f"{times(cell.regret, margin)} (true regret within {interval(cell.regret_low, cell.regret_high)}).{also}"
+    )
+
+
+def _undecided(cell: Cell, margin: float) -> str:
+    unmeasured = [code(c.strategy) for c in cell.comparisons if not c.known]
+    lacks = "fewer than 2 common seeds" if len(cell.measured) < 2 else "too few results on some dataset"
+    missing = f" Not yet compared: {listed(unmeasured)} ({lacks})." if unmeasured else ""
+    if cell.best == cell.rule and cell.regret_high < margin:
+        return f"The rule's {code(cell.rule)} is not beaten by any alternative measured so far.{missing}"
+    if cell.best == cell.rule:
+        return (
+            f"The rule's {code(cell.rule)} is the best measured ({percent(cell.rule_accuracy)}), but an "
+            f"alternative may still be better, by up to {points(cell.regret_high)} points."
+            f"{missing}{_settle(cell, margin)}"
+        )
+    return (
+        f"{code(cell.best)} is ahead of the rule's {code(cell.rule)} by {points(cell.regret)} points "
+        f"({percent(cell.best_accuracy)} against {percent(cell.rule_accuracy)}), but the true regret may be "
+        f"anywhere within {interval(cell.regret_low, cell.regret_high)} points."
+        f"{missing}{_settle(cell, margin)}"
+    )
+
+
+def _settle(cell: Cell, margin: float) -> str:
+    more = seeds_to_settle(cell.comparisons, margin)
+    if more is None:
+        return ""
+    each = " per dataset" if len(cell.measured) > 1 else ""
+    return f" About {plural(more, 'more seed')}{each} would settle it, if means and spread stay as they look."
+
+
+def times(difference: float, margin: float) -> str:
+    """A difference as a multiple of the margin of equivalence."""
+    return f"{difference / margin:.1f} times the margin" if margin > 0 else "with no margin allowed"
+
+
+def _time(cell: Cell) -> str:
+    """What following the rule costs or saves in training time."""
+    if cell.rule_seconds is None or cell.best_seconds is None or cell.best == cell.rule:
+        return ""
+    rule, best = seconds(cell.rule_seconds), seconds(cell.best_seconds)
+    return f"Training took {rule} per run with {code(cell.rule)}, {best} with {code(cell.best)}."
+
+
+def _open(cell: Cell) -> str:
+    if not cell.open:
+        return ""
+    return f"Without a result: {cell.open} of {plural(cell.planned, 'planned run')}."
