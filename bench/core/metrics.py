@@ -59,7 +59,7 @@ class Metric:
     CACHED_FEATURE_SECONDS = "cached_feature_seconds"
     NCM_SECONDS = "ncm_seconds"  # what the score of the unchanged network took this run; of no other seconds
     IMAGES_PER_SECOND = "train_images_per_second"
-    # of runs that train nothing but heads and were trained as one (bench.training.heads.sweep): how many. What each
+    # of runs that train nothing but heads and were trained as one (bench.training.heads): how many. What each
     # would have done just so by itself counts in full in its seconds, what was done for all at once is divided by them
     VECTORIZED_RUNS = "vectorized_runs"
     # of runs whose training steps did not fit into the device's memory: images that went through the network at once. Few

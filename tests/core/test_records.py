@@ -17,6 +17,7 @@ from bench.core.records.searches import SearchRecord
 from bench.core.records.study import Choice, MeasuringRecord, StudyRecord
 from bench.core.schema import Tag
 from bench.planning import load, plan
+from tests.conftest import ROOT
 
 STUDY = """
 name: every-section
@@ -135,3 +136,14 @@ def test_records_are_read_without_what_is_heavy() -> None:
     code += "assert not {'pydantic', 'mlflow', 'torch', 'optuna'} & set(sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+def test_mlflows_own_status_is_looked_at_in_one_place() -> None:
+    """Plan, lists, report and advice ask the record; the adapter for rows only carries MLflow's status."""
+    found = {
+        str(path.relative_to(ROOT))
+        for folder in ("bench", "reports")
+        for path in (ROOT / folder).rglob("*.py")
+        if "mlflow_status" in path.read_text() or 'run["status"]' in path.read_text()
+    }
+    assert found == {"bench/core/records/runs.py", "bench/tracking/store/rows.py"}

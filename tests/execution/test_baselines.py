@@ -96,7 +96,7 @@ def test_what_a_killed_driver_did_not_log_is_logged_by_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:  # as if it had died before the end
-        patch.setattr(driver.Call, "_score", lambda *_: None)
+        patch.setattr(driver.Call, "_log_scores", lambda *_: None)
         patch.setattr(Baselines, "jobs", lambda *_: [])
         call(tmp_path)
     assert not any(scored(tmp_path))
@@ -108,13 +108,13 @@ def test_what_a_killed_driver_did_not_log_is_logged_by_the_next(
 def test_interrupted_the_runs_that_ended_have_what_was_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    over = Baselines.over
+    take_in = Baselines.take_in
 
     def interrupt(self: Baselines, event: Ended) -> str | None:
-        over(self, event)
+        take_in(self, event)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Baselines, "over", interrupt)
+    monkeypatch.setattr(Baselines, "take_in", interrupt)
     assert call(tmp_path).interrupted
     assert scored(tmp_path) and any(scored(tmp_path))
 

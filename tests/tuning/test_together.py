@@ -189,8 +189,8 @@ def test_a_mistake_of_ours_is_not_taken_for_a_reason(
     with pytest.raises(TypeError, match="a bug"):
         gather(specs(), places)
     found = run(make_search(make_spec("linear_probe"), trials=3), places, tracking)
-    assert found["metrics"][Metric.TRIALS_FAILED] == 3
-    assert {r["tags"][Tag.ERROR] for r in trials_of(tracking.uri)} == {"TypeError: a bug"}
+    assert found.metrics[Metric.TRIALS_FAILED] == 3
+    assert {r.tags[Tag.ERROR] for r in trials_of(tracking.uri)} == {"TypeError: a bug"}
 
 
 def test_a_strategy_that_raises_is_left_to_its_own_run(

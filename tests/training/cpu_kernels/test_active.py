@@ -72,7 +72,7 @@ def test_auto_is_no_part_of_a_runs_identity_and_off_is() -> None:
 
 
 def test_each_run_says_what_it_was_trained_with(monkeypatch: pytest.MonkeyPatch) -> None:
-    row = {**ROW, "run_id": SPEC.run_id}
+    row = ROW.under(SPEC.run_id)
     assert run_tags(row, SPEC)[Tag.CPU_KERNELS] == "on"
     monkeypatch.setattr(cpu_kernels, "TESTED", VersionRange("torch", "1.0", "1.1"))
     assert run_tags(row, SPEC)[Tag.CPU_KERNELS] == "off: tested with torch 1.0 to 1.1 only"
