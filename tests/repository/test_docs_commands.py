@@ -168,7 +168,9 @@ def try_command(workspace: Workspace, words: list[str], whole: bool) -> None:
     while re.match(r"[A-Z_]+=", words[0]):
         words = words[1:]
     program, *rest = words
-    if program == "bench":
+    if program == "bench" and not rest:
+        assert not whole, "`bench` alone is a name, and no command to type"
+    elif program == "bench":
         try_bench(workspace, rest, whole)
     elif program == "make":
         try_make(rest)
@@ -238,8 +240,13 @@ def try_python(words: list[str]) -> None:
             assert rest.pop(rest.index("-m") + 1) in ("long", "not long")
         if "-k" in rest:
             rest.pop(rest.index("-k") + 1)
+        if "-p" in rest:
+            plugin = ROOT / rest.pop(rest.index("-p") + 1).replace(".", "/")
+            assert plugin.with_suffix(".py").exists(), words
         files = [word for word in rest if not word.startswith("-")]
         assert files and all((ROOT / file).exists() for file in files), words
+    elif words[0] == "-c":
+        compile(words[1].replace("...", "torch"), "a command", "exec")
     elif words[0] == "-m":
         module = ROOT / words[1].replace(".", "/")
         assert module.with_suffix(".py").exists() or (module / "__main__.py").exists(), words
