@@ -34,7 +34,7 @@ class Task:
     unlabeled: [N, 3, S, S] uint8, the images of the dataset that are in no split of this run, without their labels.
     teacher: a network already fine-tuned on this very task, made on the first call of any run that needs it.
     apart: where `train` holds the validation images too (nothing is left to be chosen), it without them.
-    frozen_features: [N, D] of images, where the body is frozen and they are known already.
+    frozen_features: [N, D] of images, where the backbone is frozen and they are known already.
     """
 
     train: ImageSet

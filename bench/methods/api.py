@@ -233,14 +233,14 @@ class Strategy(Part):
 
     Attributes:
         keeps_pretrained: False where all of the backbone starts from random weights.
-        trains_body: False where only the head ever trains.
+        trains_backbone: False where only the head ever trains.
         moves_weights: False where the backbone's own weights stay, as under adapters.
         by_gradient: False where there are no gradient steps, so no loss to add to.
     """
 
     family = "freezing"
     keeps_pretrained: ClassVar[bool] = True
-    trains_body: ClassVar[bool] = True
+    trains_backbone: ClassVar[bool] = True
     moves_weights: ClassVar[bool] = True
     by_gradient: ClassVar[bool] = True
 
@@ -264,8 +264,8 @@ class Strategy(Part):
 
 NEEDS = {
     "keeps_pretrained": "all weights start random, so there is nothing pretrained to work on",
-    "trains_body": "the body is frozen, so there is nothing for it to act on",
-    "moves_weights": "the body's own weights stay as they are, so there is nothing for it to act on",
+    "trains_backbone": "the backbone is frozen, so there is nothing for it to act on",
+    "moves_weights": "the backbone's own weights stay as they are, so there is nothing for it to act on",
     "by_gradient": "nothing is trained by gradient steps",
 }
 

@@ -149,8 +149,8 @@ def _load(
         return LoadReport(missing=everything, source="random weights")
     if spec.weights == "pretrained" and hub is None:  # weights that timm copies by itself, tensor by tensor
         head = classifier_names(net)
-        body = [name for name in everything if name not in head]
-        return LoadReport(body, sorted(head), body_share=1.0, source=HUB)
+        backbone = [name for name in everything if name not in head]
+        return LoadReport(backbone, sorted(head), backbone_share=1.0, source=HUB)
     with _named(spec):
         if hub is not None:
             report = load_state(net, hub, HUB, HUB, False, spec.allow_missing, variant)

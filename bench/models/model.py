@@ -33,7 +33,7 @@ def renew(head: nn.Module) -> None:
 
     Trap: some constructors draw it from the number of classes instead (timm's EfficientNets and MobileNets from
     U(-1/sqrt(K), 1/sqrt(K))). On D = 1280 features and few classes the first loss is then near 6 instead of ln K,
-    and its gradient spoils the pretrained body.
+    and its gradient spoils the pretrained backbone.
     """
     for layer in head.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d):
@@ -47,8 +47,8 @@ def no_source_head() -> nn.Module:
 class Model(nn.Module):
     """Wraps a timm net. Parameter names, in stages too, are as in `named_parameters()`: "net.<timm's name>".
 
-    stages: body, from the stem up. head: the classifier alone. extra: modules that a method adds for training only;
-    they are in no stage. pretrained: the body's tensors, buffers too, by name as they were loaded (L2-SP's w0); it
+    stages: backbone, from the stem up. head: the classifier alone. extra: modules that a method adds for training only;
+    they are in no stage. pretrained: the backbone's tensors, buffers too, by name as they were loaded (L2-SP's w0); it
     follows the model to its device, is no part of `state_dict()`, and stays what it was when weights are
     reinitialised. source_head: makes the classifier of the pretraining, on its device of loading (the CPU).
     """
@@ -103,8 +103,8 @@ class Model(nn.Module):
 
     def _remember(self) -> None:
         tensors = dict([*self.named_parameters(), *self.named_buffers()])
-        body = [name for stage in self.stages for name in (*stage.param_names, *stage.buffer_names)]
-        self.pretrained = _Shared({name: tensors[name].detach().clone() for name in body})
+        backbone = [name for stage in self.stages for name in (*stage.param_names, *stage.buffer_names)]
+        self.pretrained = _Shared({name: tensors[name].detach().clone() for name in backbone})
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, 3, H, W] -> logits [B, K]."""
@@ -228,7 +228,7 @@ class Model(nn.Module):
                 module.training = True
 
     def pretrained_copy(self) -> Model:
-        """A frozen copy in eval mode whose body is as it was loaded (the head is as it is now)."""
+        """A frozen copy in eval mode whose backbone is as it was loaded (the head is as it is now)."""
         reference = copy.deepcopy(self)
         tensors = dict([*reference.named_parameters(), *reference.named_buffers()])
         with torch.no_grad():
@@ -257,7 +257,7 @@ class Model(nn.Module):
     ) -> list[Group]:
         """A group per stage from index `first` up, and the head, all at `lr`.
 
-        only: takes (name, parameter); parameters of the body for which it is false stay frozen. Raises `UserError`
+        only: takes (name, parameter); parameters of the backbone for which it is false stay frozen. Raises `UserError`
         where `first` is not in 0..number of stages (which leaves only the head).
         """
         self._check_first(first)

@@ -2,7 +2,7 @@
 
 Source of the order: timm's own coarse `group_matcher`; for the few networks without one, the order of their
 children. The classifier is no stage but the head. What else timm groups with it (ConvNeXt's `head.norm`,
-MobileNetV3's `conv_head`) is body and belongs to the last stage: a linear probe does not train it.
+MobileNetV3's `conv_head`) is backbone and belongs to the last stage: a linear probe does not train it.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ class Stage:
 def split(net: nn.Module, prefix: str = "") -> tuple[tuple[Stage, ...], Stage]:
     """The stages from the stem up, and the head; every parameter and buffer is in exactly one of them.
 
-    `prefix` is put before each name. Raises `UserError` where the network has no classifier or no body.
+    `prefix` is put before each name. Raises `UserError` where the network has no classifier or no backbone.
     """
     head = classifier_names(net)
     params = [name for name, _ in net.named_parameters()]
     order = _order(net)
-    body = {name: order(name) for name in params if name not in head}
-    rank = _merge_remainder(body, [order(name) for name in head])
+    backbone = {name: order(name) for name in params if name not in head}
+    rank = _merge_remainder(backbone, [order(name) for name in head])
     if not head or not rank:
         raise UserError(
-            f"{type(net).__name__} has no {'body' if head else 'classifier'} that could be trained"
+            f"{type(net).__name__} has no {'backbone' if head else 'classifier'} that could be trained"
         )
     ranks = sorted(set(rank.values()))
     of_param = {name: len(ranks) if name in head else ranks.index(rank[name]) for name in params}
@@ -140,8 +140,8 @@ def _timm_groups(net: nn.Module) -> Callable[[str], float] | None:
         return None
     groups = group_with_matcher(_tensors(net), matcher)
     ranks = {name: float(rank) for rank, names in groups.items() for name in names}
-    body = {ranks.get(name, STEM) for name, _ in net.named_parameters()}
-    return (lambda name: ranks.get(name, STEM)) if len(body) > 2 else None
+    backbone = {ranks.get(name, STEM) for name, _ in net.named_parameters()}
+    return (lambda name: ranks.get(name, STEM)) if len(backbone) > 2 else None
 
 
 def _children_order(net: nn.Module) -> Callable[[str], float]:

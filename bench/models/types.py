@@ -22,7 +22,7 @@ class Group:
     params: Sequence[nn.Parameter]
     lr: float
     weight_decay: float = 0.0
-    name: str = "body"
+    name: str = "backbone"
 
     @property
     def is_head(self) -> bool:

@@ -24,7 +24,7 @@ def possible(spec: RunSpec) -> bool:
     """
     part, train = compose.part(spec.strategy.freeze.name), spec.train
     assert issubclass(part, Strategy)
-    head_only = part.by_gradient and not part.trains_body and spec.teacher is None
+    head_only = part.by_gradient and not part.trains_backbone and spec.teacher is None
     few_views = train.augment != "crop" or train.views > 0
     return head_only and few_views and train.dtype == "fp32" and train.evaluate == "last"
 

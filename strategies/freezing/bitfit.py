@@ -8,7 +8,7 @@ from bench.methods.api import Model, Phase, Phases, Strategy, Task, UserError, h
 
 
 class BitFit(Strategy):
-    """Train the bias terms of the body, and the head."""
+    """Train the bias terms of the backbone, and the head."""
 
     source = "Ben Zaken et al. 2022, arXiv:2106.10199"
     when = "The paper, for transformers: on small to medium data level with full fine-tuning at .1 % of its parameters."

@@ -1,4 +1,4 @@
-"""Freeze a share of the weights: the first stages that together hold at most that share of the body's parameters."""
+"""Freeze a share of the weights: the first stages that together hold at most that share of the backbone's parameters."""
 
 from itertools import accumulate
 
@@ -6,7 +6,7 @@ from bench.methods.api import Model, Phase, Phases, Strategy, Task, UserError, h
 
 
 class FreezeFraction(Strategy):
-    """Freeze the first stages up to a share of the body's parameters, train the rest and the head."""
+    """Freeze the first stages up to a share of the backbone's parameters, train the rest and the head."""
 
     source = "document 004"
     when = "As freeze_first, where networks of different depth are to be compared at the same share of frozen weights."

@@ -1,4 +1,4 @@
-"""Freeze by parameter name: every parameter of the body whose name matches a regular expression."""
+"""Freeze by parameter name: every parameter of the backbone whose name matches a regular expression."""
 
 import re
 
@@ -6,7 +6,7 @@ from bench.methods.api import Model, Phase, Phases, Strategy, Task, UserError, h
 
 
 class FreezePattern(Strategy):
-    """Freeze the body's parameters whose timm name matches a pattern, train the rest and the head."""
+    """Freeze the backbone's parameters whose timm name matches a pattern, train the rest and the head."""
 
     source = "document 004: `for name, p in model.named_parameters(): if name.startswith(...)`"
     when = (
@@ -29,7 +29,7 @@ class FreezePattern(Strategy):
         if not 0 < frozen < len(names):
             what = "every parameter" if frozen else "no parameter"
             raise UserError(
-                f"freeze_pattern: {self.pattern!r} matches {what} of the body ({', '.join(names[:3])}, ...)"
+                f"freeze_pattern: {self.pattern!r} matches {what} of the backbone ({', '.join(names[:3])}, ...)"
             )
         keep = model.groups(self.lr, only=lambda name, _: matches(name.removeprefix("net.")) is None)
         yield Phase("rest", task.epochs, keep)

@@ -11,7 +11,7 @@ class LinearProbe(Strategy):
     against = (
         "The features cannot adapt: behind full fine-tuning wherever the target differs or the data are many."
     )
-    trains_body = False
+    trains_backbone = False
     moves_weights = False
 
     lr: float = hyperparameter(1e-1, 1e-3, 1.0, log=True)

@@ -26,7 +26,7 @@ class LogReg(Strategy):
     against = (
         "No augmentation, and no more than a linear probe can do; few validation images choose C by chance."
     )
-    trains_body = False
+    trains_backbone = False
     moves_weights = False
     by_gradient = False
 

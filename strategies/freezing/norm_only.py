@@ -11,7 +11,7 @@ class NormOnly(Strategy):
     """Train the affine parameters of normalisation layers, and the head."""
 
     source = "Mudrakarta et al. 2019, arXiv:1810.10703; Frankle et al. 2021, arXiv:2003.00152"
-    when = "A new domain (light, contrast, texture) with the same objects; thousands of tasks on one shared body."
+    when = "A new domain (light, contrast, texture) with the same objects; thousands of tasks on one shared backbone."
     against = (
         "About one parameter in a thousand moves: short of full fine-tuning wherever data suffice for that."
     )

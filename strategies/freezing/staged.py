@@ -7,7 +7,9 @@ class Staged(Strategy):
     """First the head on frozen features, then the last `unfreeze` stages (0: all) jointly; epochs are shared."""
 
     source = "document 004, recipe one; Howard and Gugger 2020 (fastai's fine_tune)"
-    when = "Document 004: two stages, frozen and then unfrozen, so that a random head cannot spoil the body."
+    when = (
+        "Document 004: two stages, frozen and then unfrozen, so that a random head cannot spoil the backbone."
+    )
     against = (
         "Spends part of the budget on the head alone; a faster head (head_x10) reaches the same in one phase."
     )

@@ -18,7 +18,7 @@ Layer = nn.Conv2d | nn.Linear
 
 
 def filter_layers(model: Model) -> dict[str, Layer]:
-    """The body's convolutions and linear layers by their names in `model.net`."""
+    """The backbone's convolutions and linear layers by their names in `model.net`."""
     head = {m for top in (*model.classifiers, *model.auxiliary) for m in top.modules()}
     return {n: m for n, m in model.net.named_modules() if isinstance(m, Layer) and m not in head}
 

@@ -11,7 +11,7 @@ from strategies.layers.filters import Layer, hooked
 
 
 def multiply_adds(model: Model) -> dict[str, float]:
-    """Of each convolution and linear layer of the body, for one image."""
+    """Of each convolution and linear layer of the backbone, for one image."""
     found: dict[str, float] = {}
 
     def add(name: str, layer: Layer, out: Tensor) -> None:

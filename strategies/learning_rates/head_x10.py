@@ -1,15 +1,15 @@
-"""Head multiplier: the new output layer learns ten times faster than the pretrained body (d2l's hot-dog recipe)."""
+"""Head multiplier: the new output layer learns ten times faster than the pretrained backbone (d2l's hot-dog recipe)."""
 
 from bench.methods.api import Model, Phase, Task, Transform, hyperparameter, replace
 
 
 class HeadX10(Transform):
-    """lr of the head = multiplier * lr of the body; phases that train the head alone are left as they are."""
+    """lr of the head = multiplier * lr of the backbone; phases that train the head alone are left as they are."""
 
     source = "document 003; Zhang et al., Dive into Deep Learning, 14.2"
     when = "Document 003: whenever the output layer is new and the rest pretrained."
-    against = "With a body rate that is high already, ten times as much makes the head unstable."
-    needs = ("by_gradient", "trains_body", "keeps_pretrained")
+    against = "With a backbone rate that is high already, ten times as much makes the head unstable."
+    needs = ("by_gradient", "trains_backbone", "keeps_pretrained")
 
     multiplier: float = hyperparameter(10.0, 1.0, 100.0, log=True)
 

@@ -16,7 +16,7 @@ class LLRD(Transform):
         "Document 003's readers: front layers slower than back layers? Standard for transformers, .65 to .75."
     )
     against = "One more hyperparameter; with few stages nearly the same as a faster head."
-    needs = ("by_gradient", "trains_body", "keeps_pretrained")
+    needs = ("by_gradient", "trains_backbone", "keeps_pretrained")
 
     decay: float = hyperparameter(0.75, 0.5, 0.95)
 

@@ -8,18 +8,17 @@ from bench.methods.api import Model, Phase, Task, Transform, hyperparameter, rep
 
 
 class Tenth(Transform):
-    """Body at a tenth of the from-scratch rate, head at that rate; replaces the strategy's own rate."""
+    """Backbone at a tenth of the from-scratch rate, head at that rate; replaces the strategy's own rate."""
 
     source = "documents 003, 004"
     when = "Document 004: always, as a start."
-    against = (
-        "A rule of thumb: on dissimilar, large sets the best rate of the body is often the from-scratch rate."
-    )
-    needs = ("by_gradient", "trains_body", "keeps_pretrained")
+    against = "A rule of thumb: on dissimilar, large sets the best rate of the backbone is often the from-scratch rate."
+    needs = ("by_gradient", "trains_backbone", "keeps_pretrained")
     excludes = {
         "shared_prefix": "all that trains there starts from random weights, at the from-scratch rate"
     } | {
-        name: "what trains in the body there is new, and wants a rate of its own" for name in ("lora", "ia3")
+        name: "what trains in the backbone there is new, and wants a rate of its own"
+        for name in ("lora", "ia3")
     }
 
     scratch_lr: float = hyperparameter(1e-1, 1e-3, 1.0, log=True)

@@ -7,4 +7,6 @@ class Uniform(Transform):
     """One learning rate for all trained layers."""
 
     when = "The default."
-    against = "The new head wants a higher rate than the pretrained body: the documents all train it faster."
+    against = (
+        "The new head wants a higher rate than the pretrained backbone: the documents all train it faster."
+    )

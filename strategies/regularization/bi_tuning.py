@@ -23,7 +23,7 @@ class BiTuning(Transform):
     source = "Zhong et al. 2020, arXiv:2011.06182"
     when = "TLlib's table: 1 to 7 points above plain fine-tuning on CUB, Cars and Aircraft, the best there at full size."
     against = "A second forward pass per step. With few images the queue holds the same ones over and over."
-    needs = ("by_gradient", "trains_body")
+    needs = ("by_gradient", "trains_backbone")
     excludes = {name: "a mixture of images belongs to no one class" for name in ("mixup", "cutmix")}
 
     weight: float = hyperparameter(1.0, 0.1, 3.0, log=True)

@@ -14,7 +14,7 @@ class BSS(Transform):
     source = "Chen et al. 2019, Catastrophic Forgetting Meets Negative Transfer, NeurIPS"
     when = "The paper: little data (15 % of CUB, Cars, Aircraft), in addition to any other regulariser."
     against = "Gains of one or two points in the paper shrink with the amount of data; what is smallest depends on B."
-    needs = ("by_gradient", "trains_body")
+    needs = ("by_gradient", "trains_backbone")
 
     eta: float = hyperparameter(1e-3, 1e-5, 1e-1, log=True)
     k: int = hyperparameter(1, 1, 4)

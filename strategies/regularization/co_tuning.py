@@ -5,7 +5,7 @@
 R is the paper's direct estimate, the mean source softmax of each target class, on the unaugmented training images. With
 `calibrated`, Bayes' rule: p(t | s) by logistic regression from source softmax to target class, its C chosen and its
 temperature fitted on the validation images, times p(s), the mean source softmax. Left out: the temperature (0.88) by which
-the authors calibrate their ResNet-50 on source images. The source head trains along, at the body's rate.
+the authors calibrate their ResNet-50 on source images. The source head trains along, at the backbone's rate.
 """
 
 from bench.methods.api import Batch, Model, Phases, Task, Tensor, Transform, hyperparameter, torch
@@ -18,7 +18,7 @@ class CoTuning(Transform):
     source = "You et al. 2020, NeurIPS (Co-Tuning for Transfer Learning)"
     when = "The paper: from a source of many classes, on small and middling sets; the best of TLlib's table at 15 %."
     against = "Needs the pretraining's classifier, and source classes that resemble the target's."
-    needs = ("by_gradient", "keeps_pretrained", "trains_body")
+    needs = ("by_gradient", "keeps_pretrained", "trains_backbone")
     excludes = {
         "lwf": "both train the one kept source head, towards different targets",
         "truncate": "the source head reads features that truncation has cut off",

@@ -35,7 +35,7 @@ class Delta(Transform):
         "alpha depends on the size of a network's maps: the paper's, from ResNets, outweighs the loss 500-fold on "
         "MobileNetV2. A second forward pass per step, and with attention a long preparation on wide networks."
     )
-    needs = ("by_gradient", "keeps_pretrained", "trains_body")
+    needs = ("by_gradient", "keeps_pretrained", "trains_backbone")
     excludes = {
         "weight_decay": "DELTA switches weight decay off and has its own penalty on the head",
         "trans_tailor": "a pruned network's maps have other channels than the pretrained one's",

@@ -1,6 +1,6 @@
 """L2-SP (Li, Grandvalet, Davoine, 2018): weight decay towards the pretrained weights instead of zero.
 
-    loss = CE + alpha/2 ||w - w0||^2  (body)  + beta/2 ||w_head||^2
+    loss = CE + alpha/2 ||w - w0||^2  (backbone)  + beta/2 ||w_head||^2
 
 on weight tensors only (no biases, no normalisation parameters), the optimiser's own weight decay off.
 """
@@ -29,11 +29,11 @@ class L2SP(Transform):
 
         trained = {id(p) for p in phase.params}
         weights = [(n, p) for n, p in model.named_parameters() if id(p) in trained and p.ndim > 1]
-        body = [(p, model.pretrained[n]) for n, p in weights if n in model.pretrained]
+        backbone = [(p, model.pretrained[n]) for n, p in weights if n in model.pretrained]
         head = [p for n, p in weights if n in model.head.param_names]  # not what other methods add
 
         def l2_sp(model: Model, batch: Batch) -> Tensor:
-            distance = sum(squared_distance(w, w0) for w, w0 in body)
+            distance = sum(squared_distance(w, w0) for w, w0 in backbone)
             penalty = self.alpha * distance + self.beta * sum(w.square().sum() for w in head)
             return cast(Tensor, 0.5 * penalty)
 

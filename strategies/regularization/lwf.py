@@ -3,7 +3,7 @@
     loss = CE + weight * T^2 * CE(softmax(s0(x) / T), softmax(s(x) / T))
 
 s is the source classifier on the features; s0 its outputs on the (un-augmented) training images, recorded before anything
-is trained. It trains along at the body's rate, as the old task's head does in the paper. T^2 keeps the gradient's size
+is trained. It trains along at the backbone's rate, as the old task's head does in the paper. T^2 keeps the gradient's size
 independent of T.
 """
 
@@ -17,7 +17,7 @@ class LwF(Transform):
     source = "Li and Hoiem 2016, arXiv:1606.09282"
     when = "The paper: to keep the old task too; TLlib: as a regulariser at 15 % of CUB 5 points above plain tuning."
     against = "What the source's classes say of dissimilar images is noise; needs the source's classifier."
-    needs = ("by_gradient", "keeps_pretrained", "trains_body")
+    needs = ("by_gradient", "keeps_pretrained", "trains_backbone")
     excludes = {name: "a mixture's outputs were not recorded" for name in ("mixup", "cutmix")} | {
         "truncate": "the source's classifier reads features that truncation has cut off",
         "trans_tailor": "the source's classifier reads features that pruning has removed",

@@ -1,6 +1,6 @@
 """RegSL, distance-constrained fine-tuning (Li and Zhang, 2021): keep each layer within a distance of its pretrained self.
 
-    after every step   w <- w0 + (w - w0) min(1, D / ||w - w0||_F)    for each weight tensor of the body
+    after every step   w <- w0 + (w - w0) min(1, D / ||w - w0||_F)    for each weight tensor of the backbone
 
 D = distance * ||w0||_F here: the paper gives each layer a distance of its own, found by search; relative to the norm, one
 hyperparameter serves all layers. The paper's second part, self-labelling of noisy labels, is another matter and left out.

@@ -14,7 +14,7 @@ class StochNorm(Transform):
     source = "Kou et al. 2020, Stochastic Normalization, NeurIPS"
     when = "The paper: little data, where BatchNorm's parameters and statistics overfit the batch."
     against = "Only for networks with BatchNorm. Gains of one to three points at 15 %, none at full data."
-    needs = ("by_gradient", "keeps_pretrained", "trains_body", "moves_weights")
+    needs = ("by_gradient", "keeps_pretrained", "trains_backbone", "moves_weights")
     excludes = {"keep_norm_stats": "that is moving statistics always, this is sometimes"}
 
     p: float = hyperparameter(0.5, 0.1, 0.9)

@@ -1,4 +1,4 @@
-"""Adapters through Hugging Face's peft: put into the body, trained beside frozen weights, merged at the end."""
+"""Adapters through Hugging Face's peft: put into the backbone, trained beside frozen weights, merged at the end."""
 
 import re
 from collections.abc import Callable
@@ -12,19 +12,19 @@ from strategies.shared.extras import extra
 def adapt(
     name: str, model: Model, lr: float, config: str, fits: Callable[[Any], bool], **hyperparameters: Any
 ) -> list[Group]:
-    """Puts peft's adapters of `config` on the body's linear and convolution layers for which `fits` holds.
+    """Puts peft's adapters of `config` on the backbone's linear and convolution layers for which `fits` holds.
 
     Returns their groups, one a stage, and the head's. Only plain layers qualify: timm's own kinds of convolution change
     their weights or pad before use, and an adapter beside them could not be merged.
     """
     peft = extra(name, "peft")
     _refuse_dead_branches(name, model)
-    body = {parameter for stage in model.stages for parameter in stage.param_names}
+    backbone = {parameter for stage in model.stages for parameter in stage.param_names}
     plain = (torch.nn.Linear, torch.nn.Conv2d)
     layers = [
         layer
         for layer, module in model.net.named_modules()
-        if type(module) in plain and f"net.{layer}.weight" in body and fits(module)
+        if type(module) in plain and f"net.{layer}.weight" in backbone and fits(module)
     ]
     if not layers:
         raise UserError(f"{name}: {type(model.net).__name__} has no linear or convolution layer to adapt")

@@ -36,7 +36,7 @@ def soft_cross_entropy(target: Tensor, logits: Tensor) -> Tensor:
 
 
 def train_along(phase: Phase, head: nn.Module, name: str, term: Callable[[Model, Batch], Tensor]) -> Phase:
-    """`phase` with `term` in its loss and `head` trained at the body's highest rate.
+    """`phase` with `term` in its loss and `head` trained at the backbone's highest rate.
 
     Preparations and phases that train the new head alone are left as they are: under them the features stay.
     """

@@ -2,7 +2,7 @@
 
     y = W x + alpha/r B A x,   A: [r, d_in] random, B: [d_out, r] zero, so that training starts from the pretrained net
 
-on every linear and convolution layer of the body (A then has the layer's kernel, B one of 1 x 1), where the paper adapts
+on every linear and convolution layer of the backbone (A then has the layer's kernel, B one of 1 x 1), where the paper adapts
 attention alone. Grouped, depthwise and dilated convolutions stay frozen; normalisation runs on its pretrained
 statistics. After training B A is added to W, so that the tested network has the original structure and cost.
 """

@@ -11,9 +11,7 @@ class MLPHead(Transform):
 
     source = "document 004"
     when = "Document 004: add a branch where the new task needs more than a linear map of frozen features."
-    against = (
-        "More parameters to learn from few images; a body that is tuned makes its features linear by itself."
-    )
+    against = "More parameters to learn from few images; a backbone that is tuned makes its features linear by itself."
 
     hidden: int = hyperparameter(256, 32, 1024, log=True)
     dropout: float = hyperparameter(0.2, 0.0, 0.5)

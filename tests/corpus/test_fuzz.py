@@ -252,7 +252,7 @@ def loads_rightly_or_says_why(name: str, content: dict[Any, Any], folder: Path) 
     assert sorted(key for part in parts for key in part) == sorted(before), (
         "each tensor is accounted for, once"
     )
-    assert report.body_share >= 0.5
+    assert report.backbone_share >= 0.5
     for key, tensor in net.state_dict().items():
         assert tensor.isfinite().all()
         if key not in report.loaded:

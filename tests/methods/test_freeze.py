@@ -80,7 +80,7 @@ def test_statistics_of_trained_layers(name: str, keep: bool) -> None:
 
 
 @pytest.mark.parametrize("name", ["test_convnext", "test_vit"])
-def test_a_frozen_body_is_deterministic(name: str) -> None:
+def test_a_frozen_backbone_is_deterministic(name: str) -> None:
     model = make(name, drop_path_rate=0.5)
     x = batch().x
     freeze.apply(model, Phase("probe", 1, model.groups(0.1, first=len(model.stages))))

@@ -53,7 +53,7 @@ def test_relative_checkpoints_are_beside_the_study(tmp_path: Path) -> None:
     config_file(tmp_path, "{}")
     spec = BackboneSpec("test_resnet", "checkpoint", checkpoint="source.safetensors")
     report = build(spec, 5, base=tmp_path).load_report
-    assert report.body_share == 1 and report.source == "source.safetensors"
+    assert report.backbone_share == 1 and report.source == "source.safetensors"
     assert build(
         BackboneSpec("test_resnet", "checkpoint", checkpoint=str(tmp_path / "source.safetensors")), 5
     )
@@ -156,9 +156,9 @@ def test_pretrained_heads_are_never_kept(monkeypatch: pytest.MonkeyPatch, num_cl
     pretend_hub(monkeypatch, fetch)
     model = build(BackboneSpec("test_resnet", "pretrained"), num_classes)
     assert not (model.net.fc.weight == 3).any()
-    body = {name for name, _ in model.named_parameters()} & model.pretrained.keys()
-    assert body and all((model.pretrained[name] == 3).all() for name in body)
-    assert model.load_report.missing == ["fc.bias", "fc.weight"] and model.load_report.body_share == 1
+    backbone = {name for name, _ in model.named_parameters()} & model.pretrained.keys()
+    assert backbone and all((model.pretrained[name] == 3).all() for name in backbone)
+    assert model.load_report.missing == ["fc.bias", "fc.weight"] and model.load_report.backbone_share == 1
 
 
 @pytest.mark.parametrize(("width", "kwargs"), [("100", {"pad_type": "same"}), ("035", {})])
@@ -170,7 +170,11 @@ def test_real_checkpoints(width: str, kwargs: dict[str, Any], real_data: Path) -
         name, "checkpoint", f"{name}.pth", kwargs=kwargs, data_config=config, allow_missing=absent
     )
     model = build(spec, 5, 96, base=real_data / "weights")
-    assert model.load_report.body_share == 1 if width == "100" else 0.5 < model.load_report.body_share < 1
+    assert (
+        model.load_report.backbone_share == 1
+        if width == "100"
+        else 0.5 < model.load_report.backbone_share < 1
+    )
     assert model.mean == (0.5, 0.5, 0.5)
     assert model.observe(torch.zeros(2, 3, 96, 96)).features.shape == (2, 1280)
     assert width == "035" or model.source_head()(torch.zeros(1, 1280)).shape == (1, 1000)

@@ -84,15 +84,15 @@ def test_reinitialise_follows_the_seed() -> None:
     assert torch.equal(results[0], results[1]) and not torch.equal(results[0], results[2])
 
 
-def test_pretrained_is_the_body_at_the_start() -> None:
+def test_pretrained_is_the_backbone_at_the_start() -> None:
     model = make()
-    body = {name for stage in model.stages for name in (*stage.param_names, *stage.buffer_names)}
+    backbone = {name for stage in model.stages for name in (*stage.param_names, *stage.buffer_names)}
     start = weights(model)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(1)
     model.reinitialise()
-    assert set(model.pretrained) == body
+    assert set(model.pretrained) == backbone
     assert all(torch.equal(tensor, start[name]) for name, tensor in model.pretrained.items())
     assert not any(tensor.requires_grad for tensor in model.pretrained.values())
 

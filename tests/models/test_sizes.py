@@ -105,7 +105,7 @@ def equal_or_refused(name: str, folder: Path, size: int, **kwargs: Any) -> str:
         assert features(spec, fitting, 1)[1].load_report.network.complete
         return str(error)
     assert torch.equal(a, b), f"features differ by {(a - b).norm() / a.norm():.1%}"
-    assert model.load_report.network.complete and model.load_report.body_share == 1
+    assert model.load_report.network.complete and model.load_report.backbone_share == 1
     return ""
 
 

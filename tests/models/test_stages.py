@@ -76,7 +76,7 @@ def test_stages_run_in_their_order(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*TINY, *REAL, *UNMATCHED, *UNORDERED])
-def test_the_head_depends_on_the_number_of_classes_and_the_body_does_not(name: str) -> None:
+def test_the_head_depends_on_the_number_of_classes_and_the_backbone_does_not(name: str) -> None:
     net = make(name)
     _, head = split(net)
     with torch.device("meta"):
@@ -100,7 +100,7 @@ def test_resnet() -> None:
     assert place["fc.weight"] == place["fc.bias"] == "head"
 
 
-def test_vit_tokens_are_stem_and_the_last_norm_is_body() -> None:
+def test_vit_tokens_are_stem_and_the_last_norm_is_backbone() -> None:
     place = of("vit_tiny_patch16_224")
     assert place["cls_token"] == place["pos_embed"] == place["patch_embed.proj.weight"] == "stage0"
     assert place["blocks.11.mlp.fc2.weight"] == place["norm.weight"] == "stage12"

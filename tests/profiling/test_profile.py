@@ -119,7 +119,7 @@ def test_the_parts_of_full_fine_tuning(folder: Path) -> None:
     assert 0 < compute["share"] < compute["share_in_passes"] < 1.2
 
 
-def test_a_probe_on_cached_activations_runs_no_body(folder: Path) -> None:
+def test_a_probe_on_cached_activations_runs_no_backbone(folder: Path) -> None:
     full, probe = profile(folder, "full"), profile(folder, "linear_probe")
     assert {"make", "read"} <= seconds(probe).keys()
     # nothing but the classifier: a product forward, one for its gradient
@@ -129,7 +129,7 @@ def test_a_probe_on_cached_activations_runs_no_body(folder: Path) -> None:
     assert stages["backward"] < 2 * stages["forward"]
 
 
-def test_without_the_cache_the_probe_runs_the_body(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_cache_the_probe_runs_the_backbone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCH_CACHE_GIB", "0")
     compute = profile(folder, "linear_probe")["compute"]
     assert compute["forward"] > 100 * compute["backward"]

@@ -34,7 +34,7 @@ def names(model: Model) -> set[str]:
     return {n for n, _ in model.net.named_parameters()}
 
 
-def test_freeze_first_goes_from_nothing_to_all_of_the_body() -> None:
+def test_freeze_first_goes_from_nothing_to_all_of_the_backbone() -> None:
     model = make_model("test_resnet")
     for k in range(len(model.stages) + 1):
         phase = first_phase("freeze_first", model, freeze_first={"k": k})

@@ -288,7 +288,7 @@ def test_the_source_head_trains_along(name: str) -> None:
     phase = first_phase(f"full + head_x10 + {name}", model := make_model("test_resnet"))
     (group,) = (g for g in phase.train if g.name == "source_head")
     assert {id(p) for p in group.params} == {id(p) for p in model.extra["source_head"].parameters()}
-    assert group.lr == next(g.lr for g in phase.train if not g.is_head), "at the body's rate"
+    assert group.lr == next(g.lr for g in phase.train if not g.is_head), "at the backbone's rate"
 
 
 @pytest.mark.parametrize("name", ["lwf", "co_tuning"])

@@ -104,9 +104,9 @@ def test_a_truncated_network_is_smaller_and_whole_in_every_respect(network: str)
     freeze.apply(model, phase)
     shaken(model.net)
     reference = model.pretrained_copy()
-    body = [n for n in model.pretrained if "num_batches" not in n]
+    backbone = [n for n in model.pretrained if "num_batches" not in n]
     state, original = reference.state_dict(), whole.state_dict()
-    assert body and all(torch.equal(state[n], original[n]) for n in body)
+    assert backbone and all(torch.equal(state[n], original[n]) for n in backbone)
 
 
 @pytest.mark.parametrize("network", NETWORKS)

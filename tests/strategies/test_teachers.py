@@ -433,7 +433,7 @@ def test_a_class_that_fills_a_batch_keeps_as_many_keys_as_its_queue_holds() -> N
     assert keys.queue[-1].tolist() == [0, 0]
 
 
-def test_bi_tuning_teaches_the_body_and_the_projector_but_not_through_the_heads_weights() -> None:
+def test_bi_tuning_teaches_the_backbone_and_the_projector_but_not_through_the_heads_weights() -> None:
     model = make_model("test_resnet")
     phase = first_phase("full + bi_tuning", model)
     freeze.apply(model, phase)
@@ -470,7 +470,7 @@ def test_the_keys_of_bi_tuning_go_through_a_run_of_several_phases() -> None:
 
 
 def test_bi_tuning_refuses_what_it_cannot_contrast() -> None:
-    with pytest.raises(compose.Meaningless, match="the body is frozen"):
+    with pytest.raises(compose.Meaningless, match="the backbone is frozen"):
         composed("linear_probe + bi_tuning")
     for mix in ("mixup", "cutmix"):
         with pytest.raises(compose.Meaningless, match="belongs to no one class"):

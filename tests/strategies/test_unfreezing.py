@@ -43,10 +43,10 @@ def test_lp_ft_tunes_from_the_probed_head() -> None:
     trainer, _ = make_trainer(model, task)
     phases = composed("lp_ft", lp_ft={"probe_share": 0.5}).phases(model, task)
     probe = next(phases)
-    body = model.net.layer4[0].conv1.weight.detach().clone()
+    backbone = model.net.layer4[0].conv1.weight.detach().clone()
     trainer.fit(probe)
     probed = model.classifier.weight.detach().clone()
-    assert torch.equal(model.net.layer4[0].conv1.weight, body)
+    assert torch.equal(model.net.layer4[0].conv1.weight, backbone)
     tune = next(phases)
     assert torch.equal(model.classifier.weight, probed), "the head is not drawn anew"
     assert (probe.epochs, tune.epochs) == (3, 3) and len(tune.train) == len(model.stages) + 1

@@ -34,7 +34,7 @@ def compare(
     fits = [name for name in shared if state[name].shape == own[name].shape]
     loaded = [name for name in fits if name not in left_out]
     fitting = set(fits)
-    body = {name: p.numel() for name, p in net.named_parameters() if name not in classifier}
+    backbone = {name: p.numel() for name, p in net.named_parameters() if name not in classifier}
     absent = [name for name in own if name not in fitting and name not in classifier]
     initial = _initial(net, absent, fitting, variant)
     changed = {name for name, _, _ in stems}
@@ -45,7 +45,7 @@ def compare(
         mismatched=[(n, tuple(state[n].shape), tuple(own[n].shape)) for n in shared if n not in fitting],
         head=[name for name in fits if name in left_out],
         source_classes=_classes(state, net),
-        body_share=sum(body.get(name, 0) for name in loaded) / max(1, sum(body.values())),
+        backbone_share=sum(backbone.get(name, 0) for name in loaded) / max(1, sum(backbone.values())),
         source=source,
         initial=initial,
         resized=[
@@ -74,7 +74,7 @@ def refuse_incomplete(
     fit = f" They fit at image_size {size}." if size else ""
     hint = _hint(left, wrong, net)
     raise Incomplete(
-        f"{where}: {len(left)} of the {report.network.of_tensors} tensors of {type(net).__name__}'s body{at} "
+        f"{where}: {len(left)} of the {report.network.of_tensors} tensors of {type(net).__name__}'s backbone{at} "
         f"would keep their initial values: {summarised(left, report.mismatched)}.{fit}{hint} "
         f"If it is to be fine-tuned like this: `allow_missing: {_patterns(left, net)}` in the backbone's entry"
     )
@@ -131,9 +131,11 @@ def _without_images(loaded: State) -> list[str]:
 
 
 def _of_network(own: State, classifier: set[str], initial: Sequence[str]) -> Share:
-    body = {n: t.numel() for n, t in own.items() if n not in classifier and t.is_floating_point()}
-    left = [name for name in initial if name in body]
-    return Share(len(body) - len(left), len(body), *_elements(body.values(), (body[n] for n in left)))
+    backbone = {n: t.numel() for n, t in own.items() if n not in classifier and t.is_floating_point()}
+    left = [name for name in initial if name in backbone]
+    return Share(
+        len(backbone) - len(left), len(backbone), *_elements(backbone.values(), (backbone[n] for n in left))
+    )
 
 
 def _of_file(raw: State, state: State, classifier: set[str], loaded: Sequence[str]) -> Share:

@@ -36,11 +36,11 @@ class LoadReport:
     mismatched: (name, shape in the checkpoint, shape in the network); these are not loaded.
     head: the checkpoint's own classifier, left out even where it would fit: its classes are not the task's.
     source_classes: how many classes that classifier tells apart; 0 where there is none.
-    body_share: share of the body's weights (elements of its parameters) that were loaded.
-    initial: the body's tensors that stay as they were initialised, though the network computes with them: parameters,
+    backbone_share: share of the backbone's weights (elements of its parameters) that were loaded.
+    initial: the backbone's tensors that stay as they were initialised, though the network computes with them: parameters,
     and statistics such as BatchNorm's. resized: (name, shape in the checkpoint, in the network), resampled by timm for
     this image size. stems: the same of first layers of one channel, spread over three.
-    network, file: the share that was loaded of the body's tensors, and of the checkpoint's without its classifier.
+    network, file: the share that was loaded of the backbone's tensors, and of the checkpoint's without its classifier.
     remarks: what else a reader of the results should know.
     """
 
@@ -50,7 +50,7 @@ class LoadReport:
     mismatched: list[Change] = field(default_factory=list)
     head: list[str] = field(default_factory=list)
     source_classes: int = 0
-    body_share: float = 0.0
+    backbone_share: float = 0.0
     source: str = ""
     initial: list[str] = field(default_factory=list)
     resized: list[Change] = field(default_factory=list)
@@ -76,8 +76,8 @@ class LoadReport:
         """What a report of results says: shares, and whatever was not taken over as it is; [] if nothing was read."""
         if not self.file.of_tensors:
             return list(self.remarks)
-        body = f"{self.source}: loaded {self.network} of the network's body"
-        notes = [f"{body}, from {self.file} of the file, classifiers aside"]
+        backbone = f"{self.source}: loaded {self.network} of the network's backbone"
+        notes = [f"{backbone}, from {self.file} of the file, classifiers aside"]
         if self.initial:
             notes.append(f"{self._initial()}, as `allow_missing` allows")
         if self.resized:
@@ -101,7 +101,7 @@ class LoadReport:
         return f"{said}{frozen}"
 
     def _title(self) -> str:
-        return f"{self.source or 'weights'}: {percent(self.body_share)} of the body's weights loaded"
+        return f"{self.source or 'weights'}: {percent(self.backbone_share)} of the backbone's weights loaded"
 
     def _rows(self) -> list[tuple[str, list[str]]]:
         shapes = [f"{name} {shape(theirs)} -> {shape(ours)}" for name, theirs, ours in self.mismatched]

@@ -20,7 +20,7 @@ from bench.models.stages import classifier_names
 __all__ = ["LoadReport", "load_checkpoint", "load_state"]
 
 ENOUGH = 0.5
-"""Share of the body's weights that must fit: with less, what is fine-tuned is mostly the network's random start."""
+"""Share of the backbone's weights that must fit: with less, what is fine-tuned is mostly the network's random start."""
 
 
 def load_checkpoint(
@@ -34,10 +34,10 @@ def load_checkpoint(
 ) -> LoadReport:
     """Loads what fits from `path` into `net`. The checkpoint's classifier is left out unless `keep_head`.
 
-    allow_missing: regular expressions; tensors of the body that may keep their initial values. variant: how `net` was
+    allow_missing: regular expressions; tensors of the backbone that may keep their initial values. variant: how `net` was
     built; without it first layers of one channel are not adapted, and no buffer passes for computed. key: where the
     network's names begin, in a file that holds several. Raises `UserError` where the file is missing, unreadable or
-    holds code, a weight cannot be one, a pattern is wrong, `key` is none or is needed, less than half of the body's
+    holds code, a weight cannot be one, a pattern is wrong, `key` is none or is needed, less than half of the backbone's
     weights fit, or a tensor that is not allowed to would keep its initial value. `net` is then as it was.
     """
     found = nesting.find(Path(path), read_groups(path), net, rename or {}, key)
@@ -63,10 +63,10 @@ def load_state(
         except Incomplete as error:
             raise Incomplete(f"{where}: {error}") from None
     report = compare(raw, state, net, classifier, keep_head, source, stems, variant)
-    if report.body_share < ENOUGH:
-        part = f"only {report.body_share:.1%}" if report.body_share else "no weight"
+    if report.backbone_share < ENOUGH:
+        part = f"only {report.backbone_share:.1%}" if report.backbone_share else "no weight"
         raise UserError(
-            f"{where}: {part} of the body fits {type(net).__name__}; is it of another architecture? "
+            f"{where}: {part} of the backbone fits {type(net).__name__}; is it of another architecture? "
             f"{_both_keys(state, own)}"
         )
     _refuse_other_kinds({name: state[name] for name in report.loaded}, own, where)

@@ -102,7 +102,7 @@ class Unchanged:
         return (guesses == test.y).double().mean().item()
 
     def _looking(self, model: Model) -> Task:
-        """The task, its features from the cache that runs with a frozen body share, if there is one."""
+        """The task, its features from the cache that runs with a frozen backbone share, if there is one."""
         if not limit():
             return self.task
         model.requires_grad_(False)

@@ -34,8 +34,10 @@ def main(images: str, test: str, weights: str, strategy: str, seed: str, mean: s
 
     model = timm.create_model("test_resnet", num_classes=len(train.classes))
     if strategy != "scratch":
-        body = {k: v for k, v in torch.load(weights, weights_only=True).items() if not k.startswith("fc.")}
-        model.load_state_dict(body, strict=False)
+        backbone = {
+            k: v for k, v in torch.load(weights, weights_only=True).items() if not k.startswith("fc.")
+        }
+        model.load_state_dict(backbone, strict=False)
     epochs = max(EPOCHS, math.ceil(MIN_STEPS / len(loaders[0])))
     if strategy == "staged":
         probe = max(1, round(0.3 * epochs))
@@ -52,11 +54,11 @@ def parameters(model: nn.Module, strategy: str, lr: float) -> list[dict[str, obj
     for name, parameter in model.named_parameters():
         parameter.requires_grad = name.startswith(above)
     head = [p for n, p in model.named_parameters() if n.startswith("fc.")]
-    body = [p for n, p in model.named_parameters() if p.requires_grad and not n.startswith("fc.")]
+    backbone = [p for n, p in model.named_parameters() if p.requires_grad and not n.startswith("fc.")]
     groups: list[dict[str, object]] = [
         {"params": head, "lr": lr * (10 if strategy.endswith("head_x10") else 1)}
     ]
-    return groups + ([{"params": body, "lr": lr}] if body else [])
+    return groups + ([{"params": backbone, "lr": lr}] if backbone else [])
 
 
 def fit(

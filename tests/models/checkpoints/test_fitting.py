@@ -136,7 +136,7 @@ def test_what_is_not_needed_is_not_missed(
     assert len(state) < len(state_of(name)) or next(iter(state.values())).dtype != torch.float32
     size = 64 if name == "csatv2" else None  # which takes images of any
     report = build(spec(tmp_path, state, name), 5, size).load_report
-    assert report.initial == [] and report.network.complete and report.body_share == 1
+    assert report.initial == [] and report.network.complete and report.backbone_share == 1
     assert len(report.notes()) == 1
 
 
@@ -207,7 +207,7 @@ def test_stems_of_other_channels_are_refused_by_name(number: int, tmp_path: Path
 def test_a_part_of_the_file_without_a_place_is_said(tmp_path: Path) -> None:
     """A deeper network of the same names fits in full, and is half of what it was."""
     report = build(spec(tmp_path, state_of("resnet34"), "resnet18"), 5).load_report
-    assert report.network.complete and report.body_share == 1
+    assert report.network.complete and report.backbone_share == 1
     assert 0.5 < report.file.elements / report.file.of_elements < 0.6
     assert any(
         "no place for layer1.*.conv1.weight" in n or "no place for layer1.2" in n for n in report.notes()
@@ -243,7 +243,7 @@ def test_wrong_patterns(patterns: tuple[str, ...], message: str, tmp_path: Path)
 
 
 def test_less_than_half_is_refused_whatever_is_allowed(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"only \d+\.\d% of the body fits"):
+    with pytest.raises(UserError, match=r"only \d+\.\d% of the backbone fits"):
         build(spec(tmp_path, without("layer[34]")(state_of()), allow_missing=(".*",)), 5)
 
 

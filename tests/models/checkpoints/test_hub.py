@@ -38,11 +38,11 @@ def pretrained(name: str, size: int | None = None, seed: int = 0, **fields: Any)
 def test_at_the_native_size_all_is_loaded(hub: dict[str, Tensor]) -> None:
     fill(hub, "test_vit")
     model = pretrained("test_vit")
-    body = model.net.state_dict()
-    assert all(torch.equal(body[name], hub[name]) for name in body if not name.startswith("head"))
+    backbone = model.net.state_dict()
+    assert all(torch.equal(backbone[name], hub[name]) for name in backbone if not name.startswith("head"))
     assert not torch.equal(model.net.head.weight[0], hub["head.weight"][0])
     report = model.load_report
-    assert (report.source, report.body_share, report.initial, report.resized) == (
+    assert (report.source, report.backbone_share, report.initial, report.resized) == (
         "timm's weights",
         1.0,
         [],
@@ -67,7 +67,7 @@ def test_at_another_size_the_rest_is_refused_by_name_or_allowed(hub: dict[str, T
     ):
         pretrained("pit_ti_224", 64)
     report = pretrained("pit_ti_224", 64, allow_missing=("pos_embed",)).load_report
-    assert report.initial == ["pos_embed"] and report.body_share < 1
+    assert report.initial == ["pos_embed"] and report.backbone_share < 1
     assert any("keep their initial values: pos_embed" in note for note in report.notes())
     assert pretrained("pit_ti_224").load_report.network.complete
 

@@ -34,7 +34,7 @@ def test_each_kind_of_file(tmp_path: Path, suffix: str) -> None:
     assert report.mismatched == [("fc.weight", (7, 96), (3, 96)), ("fc.bias", (7,), (3,))]
     assert (report.missing, report.unexpected, report.head) == ([], [], [])
     assert len(report.loaded) == len(source.state_dict()) - 2
-    assert report.body_share == 1
+    assert report.backbone_share == 1
 
 
 def test_a_head_of_the_same_size_is_left_out_and_reported(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_wrappers_and_prefixes(tmp_path: Path, wrapper: str) -> None:
     state = {f"module.model.{name}": tensor for name, tensor in source.state_dict().items()}
     torch.save({"epoch": 3, wrapper: state, "optimizer": {"state": {0: torch.zeros(1)}}}, tmp_path / "w.pth")
     report = load_checkpoint(target, tmp_path / "w.pth")
-    assert report.body_share == 1 and report.unexpected == []
+    assert report.backbone_share == 1 and report.unexpected == []
     assert same(target, source, report.loaded)
 
 
@@ -70,16 +70,16 @@ def test_rename(tmp_path: Path) -> None:
     source, target = net(seed=1), net()
     torch.save({f"trunk/{name}": tensor for name, tensor in source.state_dict().items()}, tmp_path / "w.pth")
     with pytest.raises(
-        UserError, match=r"no weight of the body fits ResNet. .*trunk/conv1.*network has conv1"
+        UserError, match=r"no weight of the backbone fits ResNet. .*trunk/conv1.*network has conv1"
     ):
         load_checkpoint(target, tmp_path / "w.pth")
-    assert load_checkpoint(target, tmp_path / "w.pth", {"^trunk/": ""}).body_share == 1
+    assert load_checkpoint(target, tmp_path / "w.pth", {"^trunk/": ""}).backbone_share == 1
 
 
 def test_half_precision_weights_become_the_networks(tmp_path: Path) -> None:
     target = net()
     torch.save(net(seed=1).half().state_dict(), tmp_path / "w.pth")
-    assert load_checkpoint(target, tmp_path / "w.pth").body_share == 1
+    assert load_checkpoint(target, tmp_path / "w.pth").backbone_share == 1
     assert {parameter.dtype for parameter in target.parameters()} == {torch.float32}
 
 
@@ -87,7 +87,7 @@ def test_wrong_architecture(tmp_path: Path) -> None:
     torch.save(net("test_vit").state_dict(), tmp_path / "w.pth")
     before = net().state_dict()
     target = net()
-    with pytest.raises(UserError, match="no weight of the body fits"):
+    with pytest.raises(UserError, match="no weight of the backbone fits"):
         load_checkpoint(target, tmp_path / "w.pth")
     assert all(torch.equal(tensor, before[name]) for name, tensor in target.state_dict().items())
 
@@ -104,7 +104,7 @@ def test_position_embeddings_of_another_size_are_resampled(tmp_path: Path) -> No
     torch.save(net("test_vit", img_size=64, seed=1).state_dict(), tmp_path / "w.pth")
     target = net("test_vit", img_size=96)
     report = load_checkpoint(target, tmp_path / "w.pth")
-    assert "pos_embed" in report.loaded and report.body_share == 1
+    assert "pos_embed" in report.loaded and report.backbone_share == 1
 
 
 def test_other_shapes_are_reported(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_other_shapes_are_reported(tmp_path: Path) -> None:
     report = load_checkpoint(net(), tmp_path / "w.pth", allow_missing=["bn1.bias", "layer1.0.conv1"])
     assert report.mismatched == [("layer1.0.conv1.weight", (3, 3), (32, 32, 3, 3))]
     assert (report.missing, report.unexpected) == (["bn1.bias"], ["extra"])
-    assert 0.9 < report.body_share < 1
+    assert 0.9 < report.backbone_share < 1
 
 
 def test_data_config_of_our_own_checkpoints(tmp_path: Path) -> None:
@@ -130,9 +130,12 @@ def test_data_config_of_our_own_checkpoints(tmp_path: Path) -> None:
 
 
 def test_report() -> None:
-    report = LoadReport(["a", "b"], [], ["x"] * 5, [("h", (1000, 8), (5, 8))], body_share=0.5, source="w.pth")
+    report = LoadReport(
+        ["a", "b"], [], ["x"] * 5, [("h", (1000, 8), (5, 8))], backbone_share=0.5, source="w.pth"
+    )
     assert (
-        report.summary() == "w.pth: 50.0% of the body's weights loaded (2 loaded, 5 unexpected, 1 mismatched)"
+        report.summary()
+        == "w.pth: 50.0% of the backbone's weights loaded (2 loaded, 5 unexpected, 1 mismatched)"
     )
     assert report.table().splitlines()[4:6] == [
         "unexpected           5  x, x, x, ...",
@@ -144,7 +147,7 @@ def test_real_weights_load_completely(real_data: Path) -> None:
     target = net("mobilenetv2_100", num_classes=1000, pad_type="same")
     report = load_checkpoint(target, real_data / "weights" / "mobilenetv2_100.pth", keep_head=True)
     assert (report.missing, report.unexpected, report.mismatched, report.head) == ([], [], [], [])
-    assert report.body_share == 1
+    assert report.backbone_share == 1
 
 
 def test_real_weights_load_partially(real_data: Path) -> None:
@@ -157,4 +160,4 @@ def test_real_weights_load_partially(real_data: Path) -> None:
         "bn2",
     }
     assert [name for name, _, _ in report.mismatched] == ["classifier.weight", "classifier.bias"]
-    assert 0.5 < report.body_share < 0.7
+    assert 0.5 < report.backbone_share < 0.7

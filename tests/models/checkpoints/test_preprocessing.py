@@ -260,7 +260,7 @@ def test_a_kept_checkpoint_brings_all_that_it_needs(tmp_path: Path) -> None:
     assert (list(model.mean), list(model.std)) == (MEAN, STD)
     assert resolution(spec, base=tmp_path) == (32, 0.8, "bicubic")
     assert spec.kwargs == {"act_layer": "silu"} and spec.data_config == {}
-    assert model.load_report.body_share == 1
+    assert model.load_report.backbone_share == 1
     assert remarks(spec, 32, tmp_path) == [
         "model.safetensors: mean [0.1, 0.2, 0.3], std [0.4, 0.5, 0.6], crop_pct 0.8, interpolation bicubic, image_size 32, "
         "act_layer silu, as its metadata says"
@@ -294,6 +294,6 @@ def test_networks_that_a_strategy_changed_are_refused_and_not_loaded_in_part(
     spec = planned(path)
     model = build(spec, 10, base=tmp_path)
     stored = load_file(path)
-    assert model.load_report.body_share == 1
+    assert model.load_report.backbone_share == 1
     assert [n for n in model.load_report.missing if not n.startswith("fc.")] == []
     assert all(torch.equal(model.net.state_dict()[n], stored[n]) for n in model.load_report.loaded)

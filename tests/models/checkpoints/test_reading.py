@@ -46,11 +46,11 @@ def target(name: str = "test_vit") -> nn.Module:
 
 
 def loads(path: Path, seed: int = 1, name: str = "test_vit", **options: Any) -> str:
-    """Every tensor of the body is that of `network(seed)`. -> the line that says so"""
+    """Every tensor of the backbone is that of `network(seed)`. -> the line that says so"""
     net = target(name)
     report = load_checkpoint(net, path, **options)
     expected = state(seed, name=name)
-    assert report.body_share == 1 and report.missing == []
+    assert report.backbone_share == 1 and report.missing == []
     assert all(torch.equal(net.state_dict()[key], expected[key]) for key in report.loaded)
     assert len(report.loaded) == len(expected) - 2
     return report.summary()
@@ -292,7 +292,7 @@ def test_averaged_weights_are_taken_as_timm_does_and_said(tmp_path: Path) -> Non
         ("techer", "has no key 'techer'; did you mean teacher?; it has student, teacher"),
         ("student.head", "has no key 'student.head'"),
         ("backbone", "key 'backbone' stands at several places: student.backbone, teacher.backbone"),
-        ("student.backbone.blocks.0", "no weight of the body fits VisionTransformer"),
+        ("student.backbone.blocks.0", "no weight of the backbone fits VisionTransformer"),
     ],
 )
 def test_a_wrong_key(tmp_path: Path, key: str, message: str) -> None:

@@ -41,7 +41,7 @@ def test_a_source_is_learnt_once_and_found_again(places: Places) -> None:
 def test_its_weights_and_pixel_statistics_reach_the_model(places: Places) -> None:
     torch.manual_seed(0)
     model = make_model(BACKBONE, 10, 32, places)
-    assert model.load_report.body_share == 1.0
+    assert model.load_report.backbone_share == 1.0
     assert model.image_size == 32 and model.mean != (0.485, 0.456, 0.406)
 
 
