@@ -1,4 +1,5 @@
-"""The metrics that are logged: their names, and what each is. A new one is a constant and a line of `DECLARATIONS`.
+"""The metrics that are logged: their names, and what each is. A new one is a constant, a line of `DECLARATIONS`,
+and the code that computes it: docs/adding.md, "A metric".
 
 A name in a store cannot be changed later. Nothing heavy is imported.
 """

@@ -25,7 +25,7 @@ from bench.training.cached_features.store import GIB, ActivationStore
 from bench.training.evaluate import predict
 from bench.training.loop import Trainer
 from bench.training.precision_timing import compare
-from bench.training.run import execute
+from bench.training.run import execute, prepared_run
 from reports.sections import head
 from tests.support.specs import SPEC
 from tests.support.strategy_samples import (
@@ -352,7 +352,7 @@ def measured() -> Iterator[dict[str, int]]:
 
 
 def test_a_run_logs_it_and_the_report_says_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = execute.make_model
+    made = prepared_run.make_model
 
     def on_a_small_device(*args: Any) -> Model:
         model = made(*args)
@@ -363,7 +363,7 @@ def test_a_run_logs_it_and_the_report_says_it(tmp_path: Path, monkeypatch: pytes
     spec = replace(SPEC, backbone=BackboneSpec("test_vit", "random", label="x"), train=train)
     places = Places(tmp_path, tmp_path / "cache")
     plain = execute.execute(spec, places, lambda *args: None)
-    monkeypatch.setattr(execute, "make_model", on_a_small_device)
+    monkeypatch.setattr(prepared_run, "make_model", on_a_small_device)
     parted = execute.execute(spec, places, lambda *args: None)
     assert Metric.MICRO_BATCH not in plain.metrics
     assert parted.metrics[Metric.MICRO_BATCH] <= FITS
