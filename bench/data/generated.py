@@ -11,7 +11,7 @@ from bench.data.family import Chunk, DatasetInfo, Family, Request, Resolution, S
 from bench.data.options import Option
 from bench.data.synthetic.recipe import ALIENS, Recipe
 
-WORLD_VERSION = 1
+RENDERER_VERSION = 1
 """Raise it when a dataset would be rendered differently than before."""
 
 
@@ -47,7 +47,7 @@ class Synthetic(Family):
 
     def fingerprint(self, request: Request, resolution: Resolution) -> dict[str, Any]:
         return {
-            "version": WORLD_VERSION,
+            "version": RENDERER_VERSION,
             "recipe": vars(self.recipe(request)),
             "options": request.options,
             "size": resolution.size,

@@ -295,12 +295,12 @@ def _failed(log: RunLog, status: Status, message: str, crash: str = "") -> Resul
 
 @patience.granted()
 def search(
-    emit: Emit, tuning: Tuning, row: PlannedRow, places: Places, tracking: Tracking, alone: bool
+    emit: Emit, tuning: Tuning, row: PlannedRow, places: Places, tracking: Tracking, sole_worker: bool
 ) -> Result:
     """Search for the hyperparameters of a strategy."""
     from bench.tuning import search  # imports Optuna
 
-    return search.run(emit, tuning, row, places, tracking, alone)
+    return search.run(emit, tuning, row, places, tracking, sole_worker)
 
 
 def _keep(outcome: Outcome, log: RunLog) -> None:

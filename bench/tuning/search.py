@@ -114,17 +114,17 @@ class Attempt:
 
 
 def run(
-    emit: Emit, tuning: Tuning, row: PlannedRow, places: Places, tracking: Tracking, alone: bool = True
+    emit: Emit, tuning: Tuning, row: PlannedRow, places: Places, tracking: Tracking, sole_worker: bool = True
 ) -> Result:
     """Search to the end of the budget, or go on where an earlier process was stopped.
 
-    alone: no other worker shares the search, so all trials that wait for none are this one's.
+    sole_worker: no other worker shares the search, so all trials that wait for none are this one's.
     """
     tracker = Tracker(tracking.uri, tracking.experiment_id)
     parent = tracker.open_search(row, tuning)
     facts = {key: getattr(row, key) for key in ("cell", "dataset", "n_per_class", "backbone", "strategy")}
     search = Search(tuning, tracking.optuna, study_name(tracking.study, row, tuning), facts, parent)
-    at_most = AT_MOST if alone and possible(tuning.spec) else 1
+    at_most = AT_MOST if sole_worker and possible(tuning.spec) else 1
 
     def begin(trial: Any, beside: int, alone: str = "") -> Attempt:
         log = tracker.start_trial(parent, row, tuning.trial(trial.params, 0), trial.number, alone)

@@ -214,7 +214,7 @@ def _finished(planned: Mapping[str, Any], value: float, seconds: float, start: i
 def fill(
     uri: str, name: str, study: Mapping[str, Any], runs: Sequence[Mapping[str, Any]], artifacts: Path
 ) -> None:
-    """Write the study and its runs into an MLflow store, as `bench.track` does: tags, params, one batch."""
+    """Write the study and its runs into an MLflow store, as `bench.tracking` does: tags, params, one batch."""
     from mlflow import MlflowClient
     from mlflow.entities import Metric as Point
     from mlflow.entities import Param, RunTag
