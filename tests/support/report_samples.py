@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.errors import UserError
+from bench.core.records.study import StudyRecord
 from bench.core.schema import Metric, Purpose, Status, Tag
 from bench.planning import compose, plan
 from bench.planning.study import Study
-from reports.analysis.rows import join
+from reports.analysis.rows import StoredStudy, join
 from reports.analysis.study import Analysis
 from reports.render.blocks import Block
 from reports.render.markdown import to_markdown
@@ -251,9 +252,14 @@ def untidy(study: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def joined(study: dict[str, Any], runs: Sequence[dict[str, Any]]) -> StoredStudy:
+    """The study of this document with these runs, as a report reads them."""
+    return join(StudyRecord.from_json(study), runs)
+
+
 def analysis(study: dict[str, Any], runs: Sequence[dict[str, Any]] | None = None) -> Analysis:
     """What sections are made from; by default of a study that has finished."""
-    return Analysis(join(study, all_stored(study) if runs is None else runs), "sample")
+    return Analysis(joined(study, all_stored(study) if runs is None else runs), "sample")
 
 
 def text_of(section: Callable[[Analysis], list[Block]], study: Analysis) -> str:

@@ -7,7 +7,7 @@ from copy import deepcopy
 from typing import Any
 
 from bench.core.schema import IMPORTANCE, Measure, Metric, Purpose, Status, Tag
-from reports.analysis.rows import StoredStudy, join
+from reports.analysis.rows import StoredStudy
 from tests.support import report_samples as samples
 
 NAMES = ("a", "b")
@@ -25,7 +25,7 @@ def two_networks(
     for planned, run in zip(document["plan"], runs, strict=True):
         if reverse and planned["backbone"] == "b":
             run["metrics"][Metric.TEST_ACCURACY] = 1 - run["metrics"][Metric.TEST_ACCURACY]
-    return join(document, runs)
+    return samples.joined(document, runs)
 
 
 DEPTHS = {"none": 0, "two": 2, "four": 4}
@@ -146,4 +146,4 @@ def measured_study(datasets: int, measured: bool = True) -> StoredStudy:
                 }
                 for n in (10, 100)
             ]
-    return join(document, samples.all_stored(document, accuracy, within=0.001))
+    return samples.joined(document, samples.all_stored(document, accuracy, within=0.001))

@@ -206,7 +206,7 @@ def search_tags(identity: str, tag: str | None, budget: str = "2 trials", rate: 
 
 def found_searches(study: Plan, uri: str) -> list[Search]:
     """Those that a report rests on, of the study as the plan has it now."""
-    document = state.read(study, uri).plan.document().to_json()
+    document = state.read(study, uri).plan.document()
     return Analysis(join(document, rows.read_runs(uri, study.study.name)), study.study.name).searches
 
 
