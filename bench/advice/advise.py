@@ -26,7 +26,6 @@ from bench.planning.load import set_field
 from bench.planning.study import TEXTBOOK, BackboneEntry, Matrix
 from bench.storage.places import Places
 from bench.tracking import store as stores
-from bench.tracking.store.rows import row_of
 from reports.analysis import advice, leave_one_out
 from reports.analysis import evidence as known
 from reports.analysis.evidence import Condition, Place
@@ -133,7 +132,7 @@ def gather(uri: str, measures: Sequence[tuple[str, MeasuresRecord]] = ()) -> Evi
         except UserError as error:
             notes += [] if name == "Default" else [f"left out: {error}"]
             continue
-        found += known.conditions(study, join(study, map(row_of, runs)).rows)
+        found += known.conditions(study, join(study, runs).rows)
         sizes |= {known.backbone_key(b): study.train.image_size for b in study.backbones}
     reference = known.reference(found)
     usable = known.comparable(found, reference)

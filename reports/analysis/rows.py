@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.core.records.planned import PlannedRow
+from bench.core.records.runs import RunRecord
 from bench.core.records.study import StudyRecord
-from bench.core.schema import END_METRICS, Metric, Status, Tag
+from bench.core.schema import END_METRICS, Metric, Status
 from bench.core.spec import PartSpec, StrategySpec
 from bench.storage.places import store_uri
-from bench.tracking import store as stores
-from bench.tracking.store import rows as outcome
-from bench.tracking.store.rows import read_runs, record_of
+from bench.tracking.store import outcome, read_runs, read_study
 
 Row = dict[str, Any]
 
@@ -57,8 +56,8 @@ class StoredStudy:
 
     document: StudyRecord
     rows: list[Row]
-    runs: list[dict[str, Any]]
-    stored: list[dict[str, Any]]
+    runs: list[RunRecord]
+    stored: list[RunRecord]
 
 
 def finished(rows: Iterable[Row]) -> list[Row]:
@@ -70,10 +69,10 @@ def read(name: str, store: str | None = None) -> StoredStudy:
     """The study `name` as it stands in the store now. Raises `UserError` where there is none."""
     uri = store_uri(store)
     runs = read_runs(uri, name, params=())
-    return join(stores.read_study(uri, name, [record_of(run) for run in runs]), runs)
+    return join(read_study(uri, name, runs), runs)
 
 
-def join(document: StudyRecord, runs: Iterable[dict[str, Any]]) -> StoredStudy:
+def join(document: StudyRecord, runs: Iterable[RunRecord]) -> StoredStudy:
     """Plan rows of `document` with the final runs that carry their run id."""
     everything = list(runs)
     stored = outcome.finals(everything)
@@ -99,15 +98,15 @@ def _names(parts: Iterable[PartSpec]) -> str | None:
     return "+".join(part.name for part in parts) or None
 
 
-def _row(planned: PlannedRow, parts: dict[str, str | None], run: dict[str, Any] | None) -> Row:
-    metrics = run["metrics"] if run else {}
+def _row(planned: PlannedRow, parts: dict[str, str | None], run: RunRecord | None) -> Row:
+    metrics = run.metrics if run else {}
     content = {
         **vars(planned),
         **parts,
         **{key: _value(key, metrics.get(key)) for key in END_METRICS},
         "status": str(outcome.status(run)),
-        "error": run["tags"].get(Tag.ERROR) if run else None,
-        "mlflow_run_id": run["mlflow_run_id"] if run else None,
+        "error": run.error if run else None,
+        "mlflow_run_id": run.mlflow_run_id if run else None,
     }
     return {key: content.get(key) for key in COLUMNS}
 

@@ -68,7 +68,7 @@ class Analysis:
     @cached_property
     def on_cpu(self) -> bool:
         """Whether any run was on a CPU, where peak memory is its process' and tells little of a single run."""
-        return any(run["tags"].get(Tag.DEVICE, "cpu").startswith("cpu") for run in self.study.runs)
+        return any(run.tags.get(Tag.DEVICE, "cpu").startswith("cpu") for run in self.study.runs)
 
     @cached_property
     def ranking(self) -> list[Ranked]:

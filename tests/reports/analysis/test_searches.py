@@ -38,7 +38,7 @@ def test_gains_are_paired_differences_over_seeds(study: StoredStudy) -> None:
 def test_a_seed_without_one_of_the_settings_counts_nowhere() -> None:
     document, runs = tuned_study()
     gone = next(r for r in document["plan"] if r["setting"] == "tuned" and r["strategy"] == "full")["run_id"]
-    found = Analysis(samples.joined(document, [r for r in runs if r["tags"].get(Tag.RUN_ID) != gone]), "s")
+    found = Analysis(samples.joined(document, [r for r in runs if r.tags.get(Tag.RUN_ID) != gone]), "s")
     gains = {(g.cell, g.strategy): g.difference.n for g in found.gains}
     assert gains["similar-small", "full"] == len(SEEDS) - 1 and gains["similar-large", "full"] == len(SEEDS)
 

@@ -72,7 +72,7 @@ def test_a_study_s_cells() -> None:
 
 def test_best_against_the_rule_is_over_their_common_blocks() -> None:
     study = samples.document()
-    runs = [run for run in samples.all_stored(study, between=0.2) if "fine-10-tiny-full-0" not in run["name"]]
+    runs = [run for run in samples.all_stored(study, between=0.2) if "fine-10-tiny-full-0" not in run.name]
     cell = samples.analysis(study, runs).cells[0]
     full = next(c for c in cell.comparisons if c.strategy == "full")
     assert (full.n, cell.means["full"].n, cell.means["linear_probe"].n) == (2, 2, 3)
