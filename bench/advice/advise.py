@@ -26,7 +26,6 @@ from bench.planning.load import set_field
 from bench.planning.study import TEXTBOOK, BackboneEntry, Matrix
 from bench.storage.places import Places
 from bench.tracking import store as stores
-from bench.tracking.store.rows import row_of
 from reports.analysis import advice, leave_one_out
 from reports.analysis import evidence as known
 from reports.analysis.evidence import Condition, Place
@@ -133,9 +132,8 @@ def gather(uri: str, measures: Sequence[tuple[str, MeasuresRecord]] = ()) -> Evi
         except UserError as error:
             notes += [] if name == "Default" else [f"left out: {error}"]
             continue
-        document = study.to_json()
-        found += known.conditions(document, join(document, map(row_of, runs)).rows)
-        sizes |= {known.backbone_key(asdict(b)): study.train.image_size for b in study.backbones}
+        found += known.conditions(study, join(study, runs).rows)
+        sizes |= {known.backbone_key(b): study.train.image_size for b in study.backbones}
     reference = known.reference(found)
     usable = known.comparable(found, reference)
     if len(usable) < len(found):
@@ -184,7 +182,7 @@ def ask(
     name = f"folder:{question.folder.expanduser().absolute()}"
     with _options_explained():
         dataset, info = registry.identified(name, dict(question.options), base, cache)
-    key = known.backbone_key(asdict(question.backbone))
+    key = known.backbone_key(question.backbone)
     size = question.image_size or evidence.image_sizes.get(key)
     say(f"measuring {sum(info.pool_counts or [])} images with {question.backbone.label}")
     with _options_explained():
@@ -283,7 +281,7 @@ def _rule(place: Place, evidence: Evidence, found: advice.Advice | None) -> dict
 
 
 def _summary(evidence: Evidence, found: advice.Advice | None, folder: Path) -> dict[str, Any]:
-    key = known.dataset_key({"name": f"folder:{folder.expanduser().absolute()}"})
+    key = known.dataset_key(f"folder:{folder.expanduser().absolute()}", {})
     return {
         "conditions": len(evidence.conditions),
         "datasets": len({c.dataset for c in evidence.conditions}),

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
+from bench.core.records.study import StudyRecord
 from bench.core.schema import Metric
+from bench.core.spec import StrategySpec
 from reports.analysis.costs import mean_metric
 from reports.analysis.ranking import Ranked, rank
 from reports.analysis.rows import Row, finished
@@ -59,13 +60,13 @@ class Point:
     memory: float | None
 
 
-def effect(document: dict[str, Any]) -> Effect | None:
+def effect(document: StudyRecord) -> Effect | None:
     """The hyperparameter with the most strategies in its series;
 
     None where there is none. A hyperparameter that is searched has no value.
     """
-    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for strategy in document["strategies"]:
+    groups: dict[str, list[StrategySpec]] = defaultdict(list)
+    for strategy in document.strategies:
         groups[_composition(strategy)].append(strategy)
     found: dict[Hyperparameter, list[Series]] = defaultdict(list)
     for composition, strategies in groups.items():
@@ -87,27 +88,20 @@ def along(series: Series, cell: str, rows: Sequence[Row]) -> list[Point]:
     return made
 
 
-def against_first(
-    series: Series, document: dict[str, Any], rows: Sequence[Row]
-) -> list[tuple[float, Ranked]]:
+def against_first(series: Series, rows: Sequence[Row]) -> list[tuple[float, Ranked]]:
     """Each strategy of the series minus the one at the lowest value, over all conditions of the study."""
     first = next(iter(series.strategies.values()))
     own = [row for row in rows if row["strategy"] in series.strategies.values()]
-    plan = {**document, "matrix": {**document["matrix"], "baseline": first}}
-    ranked = {one.strategy: one for one in rank(plan, own)}
+    ranked = {one.strategy: one for one in rank(first, own)}
     return [(value, ranked[label]) for value, label in series.strategies.items() if label in ranked]
 
 
-def _composition(strategy: dict[str, Any]) -> str:
-    return " + ".join(part["name"] for part in _parts(strategy) if part["name"] not in NEUTRAL)
-
-
-def _parts(strategy: dict[str, Any]) -> list[dict[str, Any]]:
-    return [strategy["freeze"], *chain(strategy.get("lr") or [], strategy.get("regularize") or [])]
+def _composition(strategy: StrategySpec) -> str:
+    return " + ".join(part.name for part in strategy.parts if part.name not in NEUTRAL)
 
 
 def _series(
-    composition: str, strategies: Sequence[dict[str, Any]], document: dict[str, Any]
+    composition: str, strategies: Sequence[StrategySpec], document: StudyRecord
 ) -> tuple[Hyperparameter, Series] | None:
     """The one hyperparameter that has another number in each strategy, and its series;
 
@@ -115,17 +109,17 @@ def _series(
     """
     values: dict[Hyperparameter, list[Any]] = defaultdict(list)
     for strategy in strategies:
-        for part in _parts(strategy):
-            for hyperparameter, value in (part.get("hyperparameters") or {}).items():
-                values[part["name"], hyperparameter].append(value)
+        for part in strategy.parts:
+            for hyperparameter, value in part.hyperparameters.items():
+                values[part.name, hyperparameter].append(value)
     differing = {key: found for key, found in values.items() if len(set(map(str, found))) > 1}
-    spaces = (document.get("tune") or {}).get("spaces", {})
-    searched = {name for strategy in strategies for name in spaces.get(strategy["label"], {})}
+    spaces = document.tune.spaces if document.tune else {}
+    searched = {name for strategy in strategies for name in spaces.get(strategy.label, {})}
     axes = [key for key, found in differing.items() if _distinct(found, len(strategies))]
     if len(axes) != 1 or ".".join(axes[0]) in searched:
         return None
     numbers = differing[axes[0]]
-    labels = dict(sorted(zip(numbers, (s["label"] for s in strategies), strict=True)))
+    labels = dict(sorted(zip(numbers, (s.label for s in strategies), strict=True)))
     return axes[0], Series(composition, labels, [".".join(key) for key in differing if key != axes[0]])
 
 

@@ -19,7 +19,7 @@ KINDS = [
 def environment(study: StoredStudy) -> list[tuple[str, list[tuple[str, int]]]]:
     """Devices, number formats, package versions and commits of the runs, each with the number of runs."""
     counts = [
-        (name, Counter(_plain(run["tags"][tag]) for run in study.runs if run["tags"].get(tag)))
+        (name, Counter(_plain(run.tags[tag]) for run in study.runs if run.tags.get(tag)))
         for name, tag in KINDS
     ]
     return [(name, found.most_common()) for name, found in counts if found]

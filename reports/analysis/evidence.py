@@ -13,7 +13,9 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
+from bench.core.records.study import DatasetRecord, StudyRecord
 from bench.core.schema import Measure, Metric, Status
+from bench.core.spec import BackboneSpec
 from reports.analysis.document import plainest
 from reports.analysis.log_odds import log_odds
 from reports.analysis.rows import Row
@@ -89,10 +91,10 @@ class Condition:
         return sum(map(len, self.accuracies.values()))
 
 
-def conditions(document: Mapping[str, Any], rows: Sequence[Row]) -> list[Condition]:
+def conditions(document: StudyRecord, rows: Sequence[Row]) -> list[Condition]:
     """Those of a study in which at least two strategies have a result; of a tuned study, the tuned results."""
-    datasets = {entry["label"]: entry for entry in document["datasets"]}
-    backbones = {entry["label"]: backbone_key(entry) for entry in document["backbones"]}
+    datasets = {entry.label: entry for entry in document.datasets}
+    backbones = {entry.label: backbone_key(entry) for entry in document.backbones}
     by_condition: dict[tuple[str, int, str], list[Row]] = defaultdict(list)
     for row in rows:
         if row["status"] == Status.FINISHED and row[Metric.TEST_ACCURACY] is not None:
@@ -115,36 +117,36 @@ def _of_one_setting(rows: list[Row]) -> list[Row]:
     return [row for row in rows if row.get("setting") != TUNED] or tuned
 
 
-def _place(entry: Mapping[str, Any], row: Row, n: int, label: str, backbone: str) -> Place:
-    measured = [m for m in entry.get("measures") or [] if m["backbone"] == label]
-    here: Mapping[str, Any] = next((m for m in measured if m["n_per_class"] == n), {})
+def _place(entry: DatasetRecord, row: Row, n: int, label: str, backbone: str) -> Place:
+    measured = [m for m in entry.measures if m.backbone == label]
+    here = next((m for m in measured if m.n_per_class == n), None)
     similar = {"similar": True, "dissimilar": False}.get(row["similarity"])
-    curve = {m["n_per_class"]: m["values"] for m in measured if m["n_per_class"] <= n}
-    return Place(backbone, n, here.get("classes"), here.get("values", {}), similar, curve, here.get("images"))
+    curve = {m.n_per_class: m.values for m in measured if m.n_per_class <= n}
+    if here is None:
+        return Place(backbone, n, similar=similar, curve=curve)
+    return Place(backbone, n, here.classes, here.values, similar, curve, here.images)
 
 
-def _condition(
-    document: Mapping[str, Any], entry: Mapping[str, Any], rows: Sequence[Row], place: Place
-) -> Condition:
+def _condition(document: StudyRecord, entry: DatasetRecord, rows: Sequence[Row], place: Place) -> Condition:
     accuracies: dict[str, dict[int, float]] = defaultdict(dict)
     seconds: dict[str, list[float]] = defaultdict(list)
     for row in rows:
         accuracies[row["strategy"]][row["seed"]] = row[Metric.TEST_ACCURACY]
         if row[Metric.TRAIN_SECONDS] is not None:
             seconds[row["strategy"]].append(row[Metric.TRAIN_SECONDS] + (row[Metric.PREPARE_SECONDS] or 0.0))
-    matrix = document["matrix"]
+    matrix = document.matrix
     return Condition(
-        str(document.get("name", "")),
-        dataset_key(entry),
-        entry["label"],
+        document.name,
+        dataset_key(entry.name, entry.options),
+        entry.label,
         place,
         dict(accuracies),
         {strategy: fmean(values) for strategy, values in seconds.items()},
-        matrix["rule"].get(rows[0]["cell"]),
-        matrix.get("baseline") or plainest(document, "full"),
+        matrix.rule.get(rows[0]["cell"]),
+        matrix.baseline or plainest(document, "full"),
         plainest(document, "linear_probe"),
-        matrix["rule"],
-        matrix["small_at_most"],
+        matrix.rule,
+        matrix.small_at_most,
         _test_images(row[Metric.TEST_ACCURACY] for row in rows),
     )
 
@@ -155,28 +157,25 @@ def _test_images(accuracies: Iterable[float]) -> int | None:
     return round(1 / gap) if gap else None
 
 
-def dataset_key(entry: Mapping[str, Any]) -> str:
+def dataset_key(name: str, options: Mapping[str, Any]) -> str:
     """The same for the same data under different labels, paths and numbers of images.
 
     A folder goes by its own name, wherever it lies: two that share it count as one dataset, which errs on the side of
     leaving out too much.
     """
-    name = str(entry["name"])
     if name.startswith("folder:"):
         return f"folder:{name.rstrip('/').rpartition('/')[2].removeprefix('folder:')}"
-    options = {
-        key: value
-        for key, value in sorted((entry.get("options") or {}).items())
-        if not key.endswith(("_per_class", "_share"))
+    deciding = {
+        key: value for key, value in sorted(options.items()) if not key.endswith(("_per_class", "_share"))
     }
-    return f"{name}{options}" if options else name
+    return f"{name}{deciding}" if deciding else name
 
 
-def backbone_key(entry: Mapping[str, Any]) -> str:
+def backbone_key(backbone: BackboneSpec) -> str:
     """Architecture and weights, as in `mobilenetv2_100 (checkpoint 2f93997305206daa)`."""
-    source = (entry.get("source") or {}).get("name", "")
-    origin = " ".join(filter(None, (entry.get("weights"), entry.get("content") or source, entry.get("key"))))
-    return f"{entry['name']} ({origin})"
+    source = backbone.source.name if backbone.source else ""
+    origin = " ".join(filter(None, (backbone.weights, backbone.content or source, backbone.key)))
+    return f"{backbone.name} ({origin})"
 
 
 def reference(evidence: Sequence[Condition]) -> str | None:

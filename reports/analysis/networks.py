@@ -16,7 +16,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from statistics import fmean
-from typing import Any
 
 from bench.core.schema import Status
 from reports.analysis.ranking import LEAST, Ranked, rank
@@ -44,9 +43,8 @@ class Networks:
     transferred: dict[tuple[str, str], Mean]
 
 
-def networks(document: dict[str, Any], rows: Sequence[Row]) -> Networks | None:
+def networks(baseline: str | None, rows: Sequence[Row]) -> Networks | None:
     """None with one network, fewer than three strategies in common, or fewer than two seeds that are complete."""
-    baseline = document["matrix"].get("baseline")
     found, strategies = _complete(rows)
     measured, seeds = {name for name, _ in found}, {seed for _, seed in found}
     names = [name for name in dict.fromkeys(row["backbone"] for row in rows) if name in measured]
@@ -55,7 +53,7 @@ def networks(document: dict[str, Any], rows: Sequence[Row]) -> Networks | None:
     of_each = {
         name: [r for r in rows if r["backbone"] == name and r["strategy"] in strategies] for name in names
     }
-    against = {name: {one.strategy: one for one in rank(document, own)} for name, own in of_each.items()}
+    against = {name: {one.strategy: one for one in rank(baseline, own)} for name, own in of_each.items()}
     pairs = list(product(names, names))
     return Networks(
         names,

@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import Any
 
 from bench.core.schema import Metric, Status
 from reports.analysis.rows import Row
@@ -40,11 +39,10 @@ class Ranked:
     p: float = math.nan
 
 
-def rank(document: dict[str, Any], rows: Sequence[Row]) -> list[Ranked]:
+def rank(baseline: str | None, rows: Sequence[Row]) -> list[Ranked]:
     """Best first, the baseline among them; empty without a baseline that has results, or too few strategies."""
-    baseline = document["matrix"].get("baseline")
     labels = list(dict.fromkeys(row["strategy"] for row in rows))
-    if baseline not in labels or len(labels) < LEAST:
+    if baseline is None or baseline not in labels or len(labels) < LEAST:
         return []
     found = blocks(rows)
     cells = {(row["dataset"], row["n_per_class"], row["backbone"]): row["cell"] for row in rows}

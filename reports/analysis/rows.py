@@ -7,10 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from bench.core.schema import END_METRICS, Metric, Status, Tag
+from bench.core.records.planned import PlannedRow
+from bench.core.records.runs import RunRecord
+from bench.core.records.study import StudyRecord
+from bench.core.schema import END_METRICS, Metric, Status
+from bench.core.spec import PartSpec, StrategySpec
 from bench.storage.places import store_uri
-from bench.tracking.store import rows as outcome
-from bench.tracking.store.rows import read_runs, study_document
+from bench.tracking.store import outcome, read_runs, read_study
 
 Row = dict[str, Any]
 
@@ -51,10 +54,10 @@ class StoredStudy:
     stored: all runs of the experiment, searches and their trials among them.
     """
 
-    document: dict[str, Any]
+    document: StudyRecord
     rows: list[Row]
-    runs: list[dict[str, Any]]
-    stored: list[dict[str, Any]]
+    runs: list[RunRecord]
+    stored: list[RunRecord]
 
 
 def finished(rows: Iterable[Row]) -> list[Row]:
@@ -66,50 +69,44 @@ def read(name: str, store: str | None = None) -> StoredStudy:
     """The study `name` as it stands in the store now. Raises `UserError` where there is none."""
     uri = store_uri(store)
     runs = read_runs(uri, name, params=())
-    return join(study_document(uri, name, runs), runs)
+    return join(read_study(uri, name, runs), runs)
 
 
-def join(document: dict[str, Any], runs: Iterable[dict[str, Any]]) -> StoredStudy:
+def join(document: StudyRecord, runs: Iterable[RunRecord]) -> StoredStudy:
     """Plan rows of `document` with the final runs that carry their run id."""
     everything = list(runs)
     stored = outcome.finals(everything)
-    parts = {strategy["label"]: _parts(strategy) for strategy in document["strategies"]}
-    chosen = [stored.get(planned["run_id"]) for planned in document["plan"]]
+    parts = {strategy.label: _parts(strategy) for strategy in document.strategies}
+    chosen = [stored.get(planned.run_id) for planned in document.plan]
     rows = [
-        _row(planned, parts.get(planned["strategy"], {}), run)
-        for planned, run in zip(document["plan"], chosen, strict=True)
+        _row(planned, parts.get(planned.strategy, {}), run)
+        for planned, run in zip(document.plan, chosen, strict=True)
     ]
     return StoredStudy(document, rows, [run for run in chosen if run], everything)
 
 
-def _parts(strategy: dict[str, Any]) -> dict[str, str | None]:
+def _parts(strategy: StrategySpec) -> dict[str, str | None]:
     """Names of the strategy's freeze, learning-rate and regulariser parts."""
     return {
-        "freeze": _name(strategy.get("freeze")),
-        "lr_policy": _names(strategy.get("lr")),
-        "regularize": _names(strategy.get("regularize")),
+        "freeze": strategy.freeze.name,
+        "lr_policy": _names(strategy.lr),
+        "regularize": _names(strategy.regularize),
     }
 
 
-def _names(parts: list[Any] | None) -> str | None:
-    return "+".join(filter(None, map(_name, parts or []))) or None
+def _names(parts: Iterable[PartSpec]) -> str | None:
+    return "+".join(part.name for part in parts) or None
 
 
-def _name(part: dict[str, Any] | str | None) -> str | None:
-    return part.get("name") if isinstance(part, dict) else part
-
-
-def _row(planned: Row, parts: dict[str, Any], run: dict[str, Any] | None) -> Row:
-    metrics = run["metrics"] if run else {}
+def _row(planned: PlannedRow, parts: dict[str, str | None], run: RunRecord | None) -> Row:
+    metrics = run.metrics if run else {}
     content = {
-        **{key: planned.get(key) for key in ["run_id", *PLAN_COLUMNS]},
-        "setting": planned.get("setting", "default"),
+        **vars(planned),
         **parts,
         **{key: _value(key, metrics.get(key)) for key in END_METRICS},
         "status": str(outcome.status(run)),
-        "error": run["tags"].get(Tag.ERROR) if run else None,
-        "mlflow_run_id": run["mlflow_run_id"] if run else None,
-        "tuning_id": planned.get("tuning_id"),
+        "error": run.error if run else None,
+        "mlflow_run_id": run.mlflow_run_id if run else None,
     }
     return {key: content.get(key) for key in COLUMNS}
 

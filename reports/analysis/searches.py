@@ -1,16 +1,17 @@
-"""What the searches of a tuned study found, and what tuning was worth: from the stored runs, plain dicts and dataclasses."""
+"""What the searches of a tuned study found, and what tuning was worth: from the stored runs."""
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from bench.core.schema import IMPORTANCE, Metric, Purpose, Status, Tag
-from bench.tracking.store import rows as outcome
+from bench.core.records.runs import RunRecord
+from bench.core.records.searches import SearchRecord
+from bench.core.schema import Metric, Purpose, Status, Tag
+from bench.tracking.store import outcome
 from reports.analysis.rows import Row
 from reports.analysis.stats import Mean, mean_of
 from reports.analysis.units import rounding_sd, units
@@ -34,18 +35,18 @@ class Search:
     cell: str
     condition: tuple[str, int, str]  # dataset, images per class, backbone
     strategy: str
-    chosen: dict[str, Any]
+    chosen: Mapping[str, Any]
     default: float | None
     best: float
     seconds: float
     trials: tuple[Trial, ...]
-    importances: dict[str, float]
+    importances: Mapping[str, float]
 
     def count(self, *statuses: str) -> int:
         return sum(trial.status in statuses for trial in self.trials)
 
 
-def searches(rows: Sequence[Row], runs: Iterable[dict[str, Any]], budget: str = "") -> list[Search]:
+def searches(rows: Sequence[Row], runs: Iterable[RunRecord], budget: str = "") -> list[Search]:
     """The finished searches that the study's tuned rows rest on, in the rows' order.
 
     budget: the study's, as in `Tag.BUDGET`. Of several searches under one identity the one with this budget counts.
@@ -55,41 +56,35 @@ def searches(rows: Sequence[Row], runs: Iterable[dict[str, Any]], budget: str = 
     found_searches = outcome.searches(everything)
     parents = {key: run for (key, _), run in found_searches.items()}
     parents |= {key: run for (key, own), run in found_searches.items() if own == budget}
-    trials: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    trials: dict[str, list[RunRecord]] = defaultdict(list)
     for run in everything:
-        if run["tags"].get(Tag.PURPOSE) == Purpose.TRIAL:
-            trials[run["tags"][Tag.PARENT]].append(run)
-    found = ((row, parents[key]) for key, row in wanted.items() if key in parents)
-    return [_search(row, parent, trials[parent["mlflow_run_id"]]) for row, parent in found]
+        if run.purpose == Purpose.TRIAL:
+            trials[run.tags[Tag.PARENT]].append(run)
+    found = ((row, SearchRecord.of(parents[key])) for key, row in wanted.items() if key in parents)
+    return [
+        _search(row, record, record.best, trials[record.mlflow_run_id])
+        for row, record in found
+        if record.best is not None
+    ]
 
 
-def _search(row: Row, parent: dict[str, Any], trials: Iterable[dict[str, Any]]) -> Search:
-    metrics = parent["metrics"]
+def _search(row: Row, record: SearchRecord, best: float, trials: Iterable[RunRecord]) -> Search:
     listed = [
-        Trial(int(t["tags"][Tag.TRIAL]), outcome.status(t), t["metrics"].get(Metric.VAL_ACCURACY))
-        for t in trials
-        if outcome.status(t) != Status.KILLED  # tried again under another number
+        Trial(int(trial.tags[Tag.TRIAL]), trial.status, trial.metrics.get(Metric.VAL_ACCURACY))
+        for trial in trials
+        if trial.status != Status.KILLED  # tried again under another number
     ]
     return Search(
         row["cell"],
         (row["dataset"], row["n_per_class"], row["backbone"]),
         row["strategy"],
-        json.loads(parent["tags"][Tag.CHOSEN]),
-        metrics.get(Metric.DEFAULT_VAL_ACCURACY),
-        metrics[Metric.TUNED_VAL_ACCURACY],
-        metrics.get(Metric.TUNING_SECONDS, 0.0),
-        tuple(sorted(listed, key=lambda t: t.number)[: _counted(metrics)]),
-        {k.removeprefix(IMPORTANCE): v for k, v in metrics.items() if k.startswith(IMPORTANCE)},
+        record.chosen,
+        record.default,
+        best,
+        record.seconds,
+        tuple(sorted(listed, key=lambda trial: trial.number)[: record.trials]),
+        record.importances,
     )
-
-
-def _counted(metrics: dict[str, float]) -> int | None:
-    """How many trials are within the budget; more are stored if it was larger before."""
-    counts = [
-        metrics.get(key) for key in (Metric.TRIALS_COMPLETE, Metric.TRIALS_PRUNED, Metric.TRIALS_FAILED)
-    ]
-    known = [count for count in counts if count is not None]
-    return int(sum(known)) if len(known) == len(counts) else None
 
 
 def best_so_far(found: Sequence[Search]) -> list[float]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
+from bench.core.records.study import StudyRecord, TuneRecord
 from bench.core.schema import Tag
 from reports.analysis.networks import Networks, networks
 from reports.analysis.ranking import Ranked, rank
@@ -25,13 +25,13 @@ class Analysis:
     name: str
 
     @property
-    def document(self) -> dict[str, Any]:
+    def document(self) -> StudyRecord:
         return self.study.document
 
     @property
-    def tune(self) -> dict[str, Any] | None:
+    def tune(self) -> TuneRecord | None:
         """The search that the study asked for."""
-        return self.document.get("tune")
+        return self.document.tune
 
     @property
     def all_rows(self) -> list[Row]:
@@ -53,7 +53,7 @@ class Analysis:
     @cached_property
     def before(self) -> list[Cell]:
         """The cells with default hyperparameters; empty unless the study has them beside tuned ones."""
-        if not self.tune or not self.tune["untuned"]:
+        if not self.tune or not self.tune.untuned:
             return []
         return judge_study(self.document, self._with(DEFAULT))
 
@@ -63,16 +63,16 @@ class Analysis:
 
     @cached_property
     def searches(self) -> list[Search]:
-        return searches(self.rows, self.study.stored, _budget(self.tune)) if self.tune else []
+        return searches(self.rows, self.study.stored, self.tune.budget) if self.tune else []
 
     @cached_property
     def on_cpu(self) -> bool:
         """Whether any run was on a CPU, where peak memory is its process' and tells little of a single run."""
-        return any(run["tags"].get(Tag.DEVICE, "cpu").startswith("cpu") for run in self.study.runs)
+        return any(run.tags.get(Tag.DEVICE, "cpu").startswith("cpu") for run in self.study.runs)
 
     @cached_property
     def ranking(self) -> list[Ranked]:
-        return rank(self.document, self.rows)
+        return rank(self.baseline, self.rows)
 
     @cached_property
     def ranks(self) -> Ranks | TooFew:
@@ -80,7 +80,7 @@ class Analysis:
 
     @cached_property
     def networks(self) -> Networks | None:
-        return networks(self.document, self.rows)
+        return networks(self.baseline, self.rows)
 
     @property
     def strategies(self) -> Sequence[str]:
@@ -88,14 +88,12 @@ class Analysis:
 
     @property
     def baseline(self) -> str | None:
-        baseline: str | None = self.document["matrix"].get("baseline")
-        return baseline
+        return self.document.matrix.baseline
 
     @property
     def margin(self) -> float:
         """Of equivalence, as a fraction."""
-        margin: float = self.document["matrix"]["margin"]
-        return margin
+        return self.document.matrix.margin
 
     @property
     def any_result(self) -> bool:
@@ -109,10 +107,4 @@ class Analysis:
     @property
     def many(self) -> bool:
         """Whether figures leave strategies out, or draw them as dots."""
-        return len(self.document["strategies"]) > MOST
-
-
-def _budget(tune: dict[str, Any]) -> str:
-    """As `bench.planning.searches.Budget` has it: "12 trials"."""
-    units = ("trials", "seconds", "samples_seen")
-    return next((f"{tune[u]:g} {u.replace('_', '-')}" for u in units if tune.get(u) is not None), "")
+        return len(self.document.strategies) > MOST

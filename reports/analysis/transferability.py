@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.core.records.study import StudyRecord
 from bench.core.schema import DISTANCES, MEASURES
 from reports.analysis.document import plainest, scratch_label
 from reports.analysis.rows import Row
@@ -73,7 +74,7 @@ class Prediction:
         return self.correlation is not None and (self.low > 0 or self.high < 0)
 
 
-def outcomes(document: dict[str, Any]) -> list[Outcome]:
+def outcomes(document: StudyRecord) -> list[Outcome]:
     """Gains of probe and full over scratch, and full minus probe: those whose strategies the study has."""
     probe, full = plainest(document, "linear_probe"), plainest(document, "full")
     scratch = scratch_label(document)
@@ -81,18 +82,18 @@ def outcomes(document: dict[str, Any]) -> list[Outcome]:
     return [Outcome(a, b) for a, b in pairs if a is not None and b is not None]
 
 
-def conditions(document: dict[str, Any], rows: Sequence[Row]) -> list[Measured]:
+def conditions(document: StudyRecord, rows: Sequence[Row]) -> list[Measured]:
     """The conditions that were measured, in the document's order; empty where the document has no measures."""
     wanted = outcomes(document)
     by_condition: dict[tuple[str, int, str], list[Any]] = defaultdict(list)
     for (dataset, n, backbone, _), accuracies in blocks(rows).items():
         by_condition[dataset, n, backbone].append(accuracies)
     found = []
-    for entry in document["datasets"]:
-        for measured in entry.get("measures") or []:
-            place = (entry["label"], measured["n_per_class"], measured["backbone"])
+    for entry in document.datasets:
+        for measured in entry.measures:
+            place = (entry.label, measured.n_per_class, measured.backbone)
             gains = [_mean_difference(by_condition[place], outcome) for outcome in wanted]
-            found.append(Measured(*place, measured["values"], gains))
+            found.append(Measured(*place, dict(measured.values), gains))
     return found
 
 

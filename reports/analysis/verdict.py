@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 from statistics import fmean
-from typing import Any
 
+from bench.core.records.study import StudyRecord
 from bench.core.schema import CELLS, Metric, Status
 from reports.analysis.document import scratch_label
 from reports.analysis.negative_transfer import worse_than
@@ -74,13 +74,13 @@ class Cell:
         return self.planned - self.finished
 
 
-def judge_study(document: dict[str, Any], rows: Sequence[Row]) -> list[Cell]:
+def judge_study(document: StudyRecord, rows: Sequence[Row]) -> list[Cell]:
     """The cells that the plan has, in the matrix' order."""
-    matrix = document["matrix"]
+    matrix = document.matrix
     scratch = scratch_label(document)
     by_cell = {name: [row for row in rows if row["cell"] == name] for name in CELLS}
     return [
-        judge_cell(name, found, matrix["rule"].get(name), matrix["margin"], scratch)
+        judge_cell(name, found, matrix.rule.get(name), matrix.margin, scratch)
         for name, found in by_cell.items()
         if found
     ]

@@ -23,7 +23,7 @@ NAME = 23  # characters of a strategy's label that fit
 HEIGHT, TUNED_HEIGHT = 5.0, 5.7  # inches; the latter has room for a fifth line
 
 
-def matrix(cells: Sequence[Cell], document: dict[str, Any], before: Sequence[Cell] = ()) -> Figure:
+def matrix(cells: Sequence[Cell], small_at_most: int, before: Sequence[Cell] = ()) -> Figure:
     """One card per cell: verdict, the rule's pick, the best, the regret with its bounds, and the cost.
 
     before: the cells with default hyperparameters, where `cells` are of tuned strategies.
@@ -35,7 +35,7 @@ def matrix(cells: Sequence[Cell], document: dict[str, Any], before: Sequence[Cel
     axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.axis("off")
     found, untuned = ({cell.name: cell for cell in some} for some in (cells, before))
-    _headings(axes, document["matrix"]["small_at_most"])
+    _headings(axes, small_at_most)
     for i, size in enumerate(ROWS):
         for j, similarity in enumerate(COLUMNS):
             x, y = LEFT + j * (W + GAP), TOP - (i + 1) * H - i * GAP

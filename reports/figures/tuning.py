@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Any
 
@@ -26,7 +26,7 @@ HOLLOW: dict[str, Any] = {
 FULL: dict[str, Any] = {"marker": "o", "markersize": 7, "color": INK, "linestyle": "none"}
 
 
-def tuning(gains: Sequence[Gain], rule: dict[str, str | None]) -> Figure:
+def tuning(gains: Sequence[Gain], rule: Mapping[str, str | None]) -> Figure:
     """A panel per cell: from the accuracy with default hyperparameters (hollow) to that with tuned ones (filled).
 
     Strategies in the order of their tuned accuracy; the rule's pick is marked.

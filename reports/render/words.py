@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from bench.core.records.study import StudyRecord
 from reports.analysis.verdict import Cell, Reason, Verdict
 from reports.render.text import plural
 
@@ -40,17 +39,15 @@ def replication(cell: Cell) -> str:
     return f"{cell.n_units} units" if rest else f"{len(cell.measured)} datasets × {plural(seeds, 'seed')}"
 
 
-def selection(document: dict[str, Any]) -> str:
+def selection(document: StudyRecord) -> str:
     """How the number that is reported was chosen, as the last sentence of captions."""
     return f"Selection: {selected(document)}."
 
 
-def selected(document: dict[str, Any]) -> str:
-    best = document["train"].get("evaluate") == "best"
+def selected(document: StudyRecord) -> str:
+    best = document.train.evaluate == "best"
     checkpoint = "the epoch with the highest validation accuracy" if best else "the last checkpoint"
     hyperparameters = (
-        "hyperparameters tuned on validation images"
-        if document.get("tune")
-        else "hyperparameters fixed beforehand"
+        "hyperparameters tuned on validation images" if document.tune else "hyperparameters fixed beforehand"
     )
     return f"{hyperparameters}, {checkpoint}, test set evaluated once"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from bench.core.records.study import StudyRecord
 from reports.analysis import evidence
 from reports.analysis.leave_one_out import (
     ADVICE,
@@ -53,7 +53,7 @@ def section(study: Analysis) -> list[Block]:
     ]
 
 
-def judged(document: Mapping[str, Any], rows: Sequence[Row]) -> tuple[str, Table | None]:
+def judged(document: StudyRecord, rows: Sequence[Row]) -> tuple[str, Table | None]:
     """The answer and the table of the policies; without the latter where it cannot be told."""
     found = evidence.conditions(document, rows)
     reference = evidence.reference(found)

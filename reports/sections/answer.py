@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
+from bench.core.records.study import StudyRecord
 from reports.analysis.power import seeds_to_settle
 from reports.analysis.study import Analysis
 from reports.analysis.verdict import Cell, Verdict
@@ -27,7 +27,7 @@ def section(study: Analysis) -> list[Block]:
         Figure(
             "matrix",
             f"Decision matrix: {escape(summary)}",
-            partial(matrix, study.cells, study.document, study.before),
+            partial(matrix, study.cells, study.document.matrix.small_at_most, study.before),
             _caption(study),
         ),
         Paragraph(_terms(study.document)),
@@ -47,14 +47,14 @@ def _caption(study: Analysis) -> str:
     """
 
 
-def _terms(document: dict[str, Any]) -> str:
+def _terms(document: StudyRecord) -> str:
     """What small and similar mean in this study."""
     datasets = [
-        f"{code(dataset['label'])} is {escape(dataset.get('similarity_text') or dataset['similarity'])}"
-        for dataset in document["datasets"]
+        f"{code(dataset.label)} is {escape(dataset.similarity_text or dataset.similarity)}"
+        for dataset in document.datasets
     ]
     return f"""
-        In this study, **small** means at most {document["matrix"]["small_at_most"]} images per class, and similarity to
+        In this study, **small** means at most {document.matrix.small_at_most} images per class, and similarity to
         what the backbone was trained on is declared by the study, or measured: {", ".join(datasets)}.
     """
 

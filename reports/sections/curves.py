@@ -25,7 +25,7 @@ def _figure(study: Analysis) -> list[Block]:
     found = panels([row for row in study.rows if row["strategy"] in study.shown])
     if not found:
         return [Paragraph(NO_RUN)]
-    small_at_most = study.document["matrix"]["small_at_most"]
+    small_at_most = study.document.matrix.small_at_most
     return [
         Figure(
             "curves",
@@ -37,7 +37,7 @@ def _figure(study: Analysis) -> list[Block]:
 
 
 def _caption(study: Analysis) -> str:
-    crowded = len(study.document["strategies"]) > MANY
+    crowded = len(study.document.strategies) > MANY
     some = "Of many strategies these are the rule's picks, the baseline and the best of each cell."
     return f"""
         Mean test accuracy of the finished runs, with 95 % Student-t intervals of each mean (n: the finished runs of a

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from bench.core.records.study import DatasetRecord, StudyRecord
 from reports.analysis.study import Analysis
 from reports.render.blocks import Block, Heading, Item, Items, Paragraph
 from reports.render.text import code, escape, when
@@ -13,26 +12,21 @@ def section(study: Analysis) -> list[Block]:
     remarks = _remarks(study.document)
     return [
         Heading("Data"),
-        Items([_dataset(dataset) for dataset in study.document["datasets"]]),
+        Items([_dataset(dataset) for dataset in study.document.datasets]),
         Paragraph(when(remarks, "Remarks:")),
         Items(remarks),
     ]
 
 
-def _dataset(dataset: dict[str, Any]) -> Item:
-    similarity = dataset.get("similarity_text") or dataset["similarity"]
-    sizes = ", ".join(map(str, dataset["n_per_class"]))
-    line = (
-        f"{code(dataset['label'])}: {escape(dataset['name'])}, {escape(similarity)}, {sizes} images per class"
-    )
-    return Item(line, [escape(text) for text in dataset.get("data_text") or []])
+def _dataset(dataset: DatasetRecord) -> Item:
+    similarity = dataset.similarity_text or dataset.similarity
+    sizes = ", ".join(map(str, dataset.n_per_class))
+    line = f"{code(dataset.label)}: {escape(dataset.name)}, {escape(similarity)}, {sizes} images per class"
+    return Item(line, [escape(text) for text in dataset.data_text])
 
 
-def _remarks(document: dict[str, Any]) -> list[str]:
+def _remarks(document: StudyRecord) -> list[str]:
     """Notes that are not among what is said of the dataset anyway."""
-    return [
-        f"{code(named['label'])}: {escape(note)}"
-        for named in [*document["datasets"], *document["backbones"]]
-        for note in named.get("notes") or []
-        if note not in (named.get("data_text") or [])
-    ]
+    notes = [(d.label, note) for d in document.datasets for note in d.notes or () if note not in d.data_text]
+    notes += [(b.label, note) for b in document.backbones for note in b.notes or ()]
+    return [f"{code(label)}: {escape(note)}" for label, note in notes]

@@ -70,7 +70,7 @@ def _lines(series: Series, study: Analysis, panels: Panels) -> list[list[str]]:
             NONE if one.time is None else f"{one.time:.2f} ×",
             _memory([point for by in panels.values() for point in by[series.composition]], value),
         ]
-        for i, (value, one) in enumerate(against_first(series, study.document, study.rows))
+        for i, (value, one) in enumerate(against_first(series, study.rows))
     ]
 
 

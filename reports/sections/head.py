@@ -13,7 +13,7 @@ from reports.render.text import escape, listed, plural
 
 
 def section(study: Analysis) -> list[Block]:
-    question = study.document["question"]
+    question = study.document.question
     return [
         Heading(escape(study.name), level=1),
         *([Quote(escape(question))] if question.strip() else []),

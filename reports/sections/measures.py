@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from bench.core.records.study import StudyRecord
 from bench.core.schema import MEASURES
 from reports.analysis.study import Analysis
 from reports.analysis.transferability import (
@@ -84,13 +85,13 @@ def _values(study: Analysis, found: Sequence[Measured], asked: Sequence[Outcome]
     ]
 
 
-def missing(document: dict[str, Any]) -> list[str]:
+def missing(document: StudyRecord) -> list[str]:
     """A line per dataset and backbone without measures: why."""
     return [
-        f"{code(entry['label'])} on {code(backbone)}: {escape(known['missing'])}"
-        for entry in document["datasets"]
-        for backbone, known in (entry.get("measured") or {}).items()
-        if known["missing"]
+        f"{code(entry.label)} on {code(backbone)}: {escape(known.missing)}"
+        for entry in document.datasets
+        for backbone, known in entry.measured.items()
+        if known.missing
     ]
 
 

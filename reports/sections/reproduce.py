@@ -11,11 +11,11 @@ from reports.render.text import code, escape
 
 def section(study: Analysis) -> list[Block]:
     document = study.document
-    commit = f", commit {code(document['git_commit'])}" if document.get("git_commit") else ""
+    commit = f", commit {code(document.git_commit)}" if document.git_commit else ""
     return [
         Heading("Reproduce"),
-        Verbatim(" ".join(document["command"].splitlines())),
-        Items([f"Store: {code(redacted(str(document['store'])))}{commit}", *_environment(study)]),
+        Verbatim(" ".join(document.command.splitlines())),
+        Items([f"Store: {code(redacted(document.store))}{commit}", *_environment(study)]),
     ]
 
 

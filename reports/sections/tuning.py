@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
+from bench.core.records.study import TuneRecord
 from bench.core.schema import CELLS
 from reports.analysis.searches import Gain
 from reports.analysis.study import Analysis
@@ -29,10 +29,10 @@ def section(study: Analysis) -> list[Block]:
     ]
 
 
-def _verdicts(study: Analysis, tune: dict[str, Any]) -> list[Block]:
+def _verdicts(study: Analysis, tune: TuneRecord) -> list[Block]:
     if not study.before:
         return []
-    shared = not tune["each_seed"]
+    shared = not tune.each_seed
     return [
         side_by_side(study.before, study.cells),
         Caption(f"""
@@ -52,7 +52,7 @@ def _gains(study: Analysis) -> list[Block]:
         Figure(
             "tuning",
             "Test accuracy with default and with tuned hyperparameters",
-            partial(figure, shown, study.document["matrix"]["rule"]),
+            partial(figure, shown, study.document.matrix.rule),
             f"""
             Mean test accuracy with default hyperparameters (hollow) and tuned (filled) over the seeds that have both;
             dotted: tuning lost test accuracy, as a choice by few validation images may. ◆: the rule's pick.
@@ -67,15 +67,13 @@ def _gains(study: Analysis) -> list[Block]:
     ]
 
 
-def protocol(tune: dict[str, Any]) -> str:
+def protocol(tune: TuneRecord) -> str:
     """The search in one sentence, as the study asks for it."""
-    budget = next(f"{tune[unit]:g} {name}" for unit, name in BUDGETS.items() if tune.get(unit) is not None)
-    splits = (
-        f", each trial the mean over {tune['splits']} splits of the same images" if tune["splits"] > 1 else ""
-    )
-    pruner = f", pruner {tune['pruner']}" if tune["pruner"] != "none" else ""
-    whose = "each seed's own" if tune["each_seed"] else "the first seed's"
-    fit = "training and validation images together" if tune["refit"] else "the training images"
+    budget = _budget(tune)
+    splits = f", each trial the mean over {tune.splits} splits of the same images" if tune.splits > 1 else ""
+    pruner = f", pruner {tune.pruner}" if tune.pruner != "none" else ""
+    whose = "each seed's own" if tune.each_seed else "the first seed's"
+    fit = "training and validation images together" if tune.refit else "the training images"
     return (
         f"every strategy got {budget} in every dataset, size and backbone (sampler {_sampler(tune)}{pruner}), the first "
         f"trial with its default hyperparameters; chosen by validation accuracy on {whose} labelled images{splits}; the "
@@ -83,21 +81,27 @@ def protocol(tune: dict[str, Any]) -> str:
     )
 
 
-def _sampler(tune: dict[str, Any]) -> str:
+def _budget(tune: TuneRecord) -> str:
+    units = {
+        "trials": tune.trials,
+        "seconds of training": tune.seconds,
+        "training images": tune.samples_seen,
+    }
+    return next(f"{most:g} {name}" for name, most in units.items() if most is not None)
+
+
+def _sampler(tune: TuneRecord) -> str:
     """Optuna's TPE begins as random search, which in a small search is all of it."""
-    sampler: str = tune["sampler"]
-    if sampler != "tpe":
-        return sampler
-    drawn = (tune.get("sampler_options") or {}).get("n_startup_trials", TPE_STARTUP)
-    if tune.get("trials") and tune["trials"] <= drawn:
+    if tune.sampler != "tpe":
+        return tune.sampler
+    drawn = tune.sampler_options.get("n_startup_trials", TPE_STARTUP)
+    if tune.trials and tune.trials <= drawn:
         return "tpe, which begins with random draws, here to the end"
     return f"tpe after {drawn} random draws"
 
 
 TPE_STARTUP = 10
 """Optuna's default, its first trials."""
-
-BUDGETS = {"trials": "trials", "seconds": "seconds of training", "samples_seen": "training images"}
 
 
 def changes(default: Sequence[Cell], tuned: Sequence[Cell]) -> str:

@@ -34,12 +34,12 @@ def _runs(rows: Sequence[Row]) -> list[Block]:
 
 
 def _combinations(study: Analysis) -> list[Block]:
-    left_out = study.document.get("left_out")
+    left_out = study.document.left_out
     if not left_out:
         return []
     return [
         Paragraph("Left out of the grid, as meaningless combinations:"),
-        Items([f"{code(one['label'])}: {escape(one['reason'])}" for one in left_out]),
+        Items([f"{code(one.label)}: {escape(one.reason)}" for one in left_out]),
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,11 @@ from typer.testing import CliRunner
 from bench.advice import advise
 from bench.cli import main as cli
 from bench.core.errors import UserError
+from bench.core.records.study import BackboneRecord
 from bench.core.schema import Measure
 from tests.support import simulated_evidence as simulated
 
-RANDOM = {"label": "net", "name": "test_resnet", "weights": "random"}
+RANDOM = BackboneRecord("test_resnet", "random", label="net")
 ASK = ["--backbone", "test_resnet", "--set", "random=true", "--image-size", "32"]
 
 
@@ -46,9 +48,8 @@ def empty(home: Path) -> Path:
 @pytest.fixture(scope="module")
 def store(home: Path, empty: Path) -> str:
     uri = f"sqlite:///{shutil.copy(empty, home / 'mlflow.db')}"
-    made = simulated.study(simulated.PLANTED, datasets=3, sizes=(5, 200), seeds=1, noise=0.0)
-    made[0]["backbones"] = [RANDOM]
-    simulated.store(uri, made, home / "artifacts")
+    study, rows = simulated.study(simulated.PLANTED, datasets=3, sizes=(5, 200), seeds=1, noise=0.0)
+    simulated.store(uri, (replace(study, backbones=(RANDOM,)), rows), home / "artifacts")
     return uri
 
 
@@ -158,8 +159,8 @@ def test_measures_of_older_studies_can_be_handed_in(home: Path, empty: Path) -> 
     assert (
         len(bare.conditions) == 4 and "4 of 4 conditions come from studies without measures" in bare.notes[0]
     )
-    new = simulated.study(simulated.PLANTED, datasets=2, seeds=1)[0]["datasets"]
-    entries = [{"dataset": d["label"], **m} for d in new for m in d["measures"]]
+    new = simulated.study(simulated.PLANTED, datasets=2, seeds=1)[0].datasets
+    entries = [{"dataset": d.label, **vars(m)} for d in new for m in d.measures]
     (home / "measures.json").write_text(json.dumps(entries))
     assert "2 of the 3 datasets that it takes to tell" in call("--evaluate", "--store", uri)
     full = advise.gather(uri, advise.read_measures(home / "measures.json"))

@@ -13,6 +13,7 @@ import torch
 from bench.core import devices
 from bench.core.devices import Processor
 from bench.core.records.runs import RunRecord
+from bench.core.records.study import BackboneRecord, MatrixRecord, StudyRecord
 from bench.core.schema import Tag
 from bench.core.spec import BackboneSpec, DatasetSpec, TrainSpec
 from bench.data.images import ImageSet
@@ -272,8 +273,10 @@ def test_a_study_measures_once_and_its_runs_say_what_they_used(
 
 
 def test_reports_of_older_studies_show_what_they_asked_for() -> None:
-    document = {"train": {"epochs": 3, "fit": "train", "precision": "auto"}, "backbones": [{"label": "net"}]}
-    assert protocol.settings(document) == [("epochs", "`3`"), ("precision", "`auto`")]
+    net = BackboneRecord("net", "random", label="net")
+    study = StudyRecord("s", MatrixRecord(50, 0.01, {}), (), (net,), (), (), train=TrainSpec(epochs=3))
+    shown = dict(protocol.settings(study))
+    assert shown["epochs"] == "`3`" and shown["precision"] == "`auto`" and "fit" not in shown
 
 
 @pytest.fixture(scope="module")

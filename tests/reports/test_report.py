@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 import reports
-from reports.analysis.rows import join
 from reports.report import file_name, write_study
 from tests.support import report_samples as samples
 from tests.support.report_samples import Store
@@ -102,7 +101,7 @@ def test_reports_are_reproducible(store: Store, report: Path, out: Path) -> None
 @pytest.mark.parametrize("kept", [0, 1, 13])
 def test_unfinished(out: Path, kept: int) -> None:
     study = samples.document()
-    folder = write_study(join(study, samples.all_stored(study)[:kept]), "part", out)
+    folder = write_study(samples.joined(study, samples.all_stored(study)[:kept]), "part", out)
     text = (folder / "report.md").read_text()
     assert f"**{kept} of 48 planned runs have finished**" in text and ("provisional" in text) == (kept > 0)
     assert (folder / "figures" / "matrix.png").exists()
@@ -112,8 +111,8 @@ def test_unfinished(out: Path, kept: int) -> None:
 
 def test_stale_figures_of_an_earlier_report_go(out: Path) -> None:
     study = samples.document()
-    write_study(join(study, samples.all_stored(study)), "s", out)
-    folder = write_study(join(study, []), "s", out)
+    write_study(samples.joined(study, samples.all_stored(study)), "s", out)
+    folder = write_study(samples.joined(study, []), "s", out)
     assert [path.name for path in (folder / "figures").iterdir()] == ["matrix.png"]
 
 
@@ -123,7 +122,7 @@ def test_hostile_strings_do_not_act(out: Path) -> None:
     study = samples.document(accuracy, rule={"similar-small": bad})
     study["question"] = f"1. {bad}"
     study["datasets"][0]["notes"] = [bad]
-    folder = write_study(join(study, samples.all_stored(study, accuracy)), "../<b>x/y", out)
+    folder = write_study(samples.joined(study, samples.all_stored(study, accuracy)), "../<b>x/y", out)
     assert folder.parent == out
     page = (folder / "report.html").read_text()
     assert_self_contained(page)
@@ -134,7 +133,7 @@ def test_hostile_strings_do_not_act(out: Path) -> None:
 
 def test_passwords_stay_out(out: Path) -> None:
     study = samples.document() | {"store": "postgresql://me:secret@host/db"}
-    text = (write_study(join(study, []), "s", out) / "report.md").read_text()
+    text = (write_study(samples.joined(study, []), "s", out) / "report.md").read_text()
     assert "secret" not in text and "host/db" in text
 
 
@@ -144,7 +143,7 @@ def test_many_strategies_and_backbones(out: Path) -> None:
         "fine": {n: {name: 0.5 + 0.01 * i for i, name in enumerate(names)} for n in (10, 20, 50, 200)}
     }
     study = samples.document(accuracy, backbones=["tiny", "small"])
-    folder = write_study(join(study, samples.all_stored(study, accuracy)), "s", out)
+    folder = write_study(samples.joined(study, samples.all_stored(study, accuracy)), "s", out)
     text = (folder / "report.md").read_text()
     assert "they are averaged first, and count once" in text and "With more than 8 strategies" in text
 

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.core.records.study import StudyRecord
 from bench.core.schema import CELLS, Metric, Status
 from reports.analysis.verdict import Cell, Verdict, judge_study
 from tests.support import report_samples as samples
@@ -137,4 +138,4 @@ def _plan(datasets: int, seeds: int, conditions: int, alternatives: int, as_bloc
         rows.append({**planned, **shown, "status": Status.FINISHED, Metric.TRAIN_SECONDS: None})
         dataset = int(planned["dataset"].removeprefix("fine").removeprefix("glyph"))
         at.append((CELLS.index(planned["cell"]), dataset, seed, place, strategies.index(planned["strategy"])))
-    return document, rows, tuple(np.array(at).T)
+    return StudyRecord.from_json(document), rows, tuple(np.array(at).T)

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.errors import UserError
+from bench.core.records.runs import RunRecord
+from bench.core.records.study import StudyRecord
 from bench.core.schema import Metric, Purpose, Status, Tag
 from bench.planning import compose, plan
 from bench.planning.study import Study
-from reports.analysis.rows import join
+from reports.analysis.rows import StoredStudy, join
 from reports.analysis.study import Analysis
 from reports.render.blocks import Block
 from reports.render.markdown import to_markdown
@@ -52,7 +54,7 @@ class Store:
     uri: str
     name: str
     document: dict[str, Any]
-    runs: list[dict[str, Any]]
+    runs: list[RunRecord]
 
 
 def document(
@@ -145,7 +147,7 @@ def stored(
     start: int = 0,
     error: str | None = None,
     **metrics: float,
-) -> dict[str, Any]:
+) -> RunRecord:
     """A stored run of a plan row, as `bench.tracking.store.read_runs` gives it."""
     tags = {
         Tag.RUN_ID: planned["run_id"],
@@ -157,17 +159,17 @@ def stored(
         **({Tag.ERROR: error} if error else {}),
     }
     found = {Metric.TEST_ACCURACY: accuracy} if accuracy is not None else {}
-    return {
-        "mlflow_run_id": f"m-{planned['run_id']}-{start}",
-        "name": "-".join(str(planned[key]) for key in NAMED if key in planned),
-        "status": MLFLOW_STATUS.get(status, "FINISHED"),
-        "start_time": start,
-        "end_time": start + 1000,
-        "artifact_uri": "",
-        "tags": tags,
-        "params": {"lr": "0.01"},
-        "metrics": {**found, **metrics},
-    }
+    return RunRecord(
+        f"m-{planned['run_id']}-{start}",
+        "-".join(str(planned[key]) for key in NAMED if key in planned),
+        MLFLOW_STATUS.get(status, "FINISHED"),
+        start,
+        start + 1000,
+        "",
+        tags,
+        {"lr": "0.01"},
+        {**found, **metrics},
+    )
 
 
 def all_stored(
@@ -175,7 +177,7 @@ def all_stored(
     accuracy: Mapping[str, Mapping[int, Mapping[str, float]]] = ACCURACY,
     between: float = 0.02,
     within: float = 0.003,
-) -> list[dict[str, Any]]:
+) -> list[RunRecord]:
     """One finished run per plan row: mean + the block's draw (sd `between`) + its own (sd `within`)."""
     draw = random.Random(0)
     block: dict[tuple[Any, ...], float] = {}
@@ -201,7 +203,7 @@ def place(study: Mapping[str, Any], row: Mapping[str, Any]) -> tuple[int, ...]:
     )
 
 
-def _finished(planned: Mapping[str, Any], value: float, seconds: float, start: int) -> dict[str, Any]:
+def _finished(planned: Mapping[str, Any], value: float, seconds: float, start: int) -> RunRecord:
     metrics = {
         Metric.VAL_ACCURACY: value - 0.01,
         Metric.TRAIN_SECONDS: seconds,
@@ -211,9 +213,7 @@ def _finished(planned: Mapping[str, Any], value: float, seconds: float, start: i
     return stored(planned, min(max(value, 0.0), 1.0), start=start, **metrics)
 
 
-def fill(
-    uri: str, name: str, study: Mapping[str, Any], runs: Sequence[Mapping[str, Any]], artifacts: Path
-) -> None:
+def fill(uri: str, name: str, study: Mapping[str, Any], runs: Sequence[RunRecord], artifacts: Path) -> None:
     """Write the study and its runs into an MLflow store, as `bench.tracking` does: tags, params, one batch."""
     from mlflow import MlflowClient
     from mlflow.entities import Metric as Point
@@ -225,25 +225,25 @@ def fill(
     client.log_text(parent.info.run_id, json.dumps(study), "study.json")
     client.set_terminated(parent.info.run_id)
     for run in runs:
-        made = client.create_run(experiment, start_time=run["start_time"] + 1, run_name=run["name"])
+        made = client.create_run(experiment, start_time=run.start_time + 1, run_name=run.name)
         client.log_batch(
             made.info.run_id,
-            [Point(key, value, 0, 0) for key, value in run["metrics"].items()],
-            [Param(key, value) for key, value in run["params"].items()],
-            [RunTag(key, value) for key, value in run["tags"].items()],
+            [Point(key, value, 0, 0) for key, value in run.metrics.items()],
+            [Param(key, value) for key, value in run.params.items()],
+            [RunTag(key, value) for key, value in run.tags.items()],
         )
-        if run["status"] != "RUNNING":
-            client.set_terminated(made.info.run_id, status=run["status"], end_time=run["end_time"] + 1)
+        if run.mlflow_status != "RUNNING":
+            client.set_terminated(made.info.run_id, status=run.mlflow_status, end_time=run.end_time + 1)
 
 
-def untidy(study: dict[str, Any]) -> list[dict[str, Any]]:
+def untidy(study: dict[str, Any]) -> list[RunRecord]:
     """All runs, and what an eventful study leaves: a killed leftover, a retry, a divergence, a trial."""
     runs = all_stored(study)
     first, second, third = study["plan"][:3]
     trial = stored(first, 0.999, start=904)
-    trial["tags"]["purpose"] = "tune"
+    trial.tags["purpose"] = "tune"
     return [
-        *(run for run in runs if run["tags"]["bench.run_id"] != third["run_id"]),
+        *(run for run in runs if run.tags["bench.run_id"] != third["run_id"]),
         stored(first, None, Status.KILLED, start=900),
         stored(second, None, Status.FAILED, start=901, error="RuntimeError: out of memory"),
         stored(third, float("nan"), Status.DIVERGED, start=902, error="loss is nan at step 7"),
@@ -251,9 +251,14 @@ def untidy(study: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def analysis(study: dict[str, Any], runs: Sequence[dict[str, Any]] | None = None) -> Analysis:
+def joined(study: dict[str, Any], runs: Sequence[RunRecord]) -> StoredStudy:
+    """The study of this document with these runs, as a report reads them."""
+    return join(StudyRecord.from_json(study), runs)
+
+
+def analysis(study: dict[str, Any], runs: Sequence[RunRecord] | None = None) -> Analysis:
     """What sections are made from; by default of a study that has finished."""
-    return Analysis(join(study, all_stored(study) if runs is None else runs), "sample")
+    return Analysis(joined(study, all_stored(study) if runs is None else runs), "sample")
 
 
 def text_of(section: Callable[[Analysis], list[Block]], study: Analysis) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
-from bench.core.schema import IMPORTANCE, Measure, Metric, Purpose, Status, Tag
-from reports.analysis.rows import StoredStudy, join
+from bench.core.records.runs import RunRecord
+from bench.core.records.searches import SearchRecord
+from bench.core.schema import Measure, Metric, Purpose, Status, Tag
+from reports.analysis.rows import StoredStudy
 from tests.support import report_samples as samples
 
 NAMES = ("a", "b")
@@ -24,8 +26,8 @@ def two_networks(
     runs = samples.all_stored(document, NETWORK_SETS, within=noise)
     for planned, run in zip(document["plan"], runs, strict=True):
         if reverse and planned["backbone"] == "b":
-            run["metrics"][Metric.TEST_ACCURACY] = 1 - run["metrics"][Metric.TEST_ACCURACY]
-    return join(document, runs)
+            run.metrics[Metric.TEST_ACCURACY] = 1 - run.metrics[Metric.TEST_ACCURACY]
+    return samples.joined(document, runs)
 
 
 DEPTHS = {"none": 0, "two": 2, "four": 4}
@@ -58,7 +60,7 @@ LOST = 0.06
 """What tuning costs scratch at dissimilar, large: so that the rule holds untuned, and fails tuned."""
 
 
-def tuned_study() -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def tuned_study() -> tuple[dict[str, Any], list[RunRecord]]:
     """The sample study in both settings: tuning raises full by 5 points and lowers scratch on glyphs."""
     document = samples.document(seeds=SEEDS)
     document["tune"] = TUNE
@@ -74,37 +76,41 @@ def tuned_study() -> tuple[dict[str, Any], list[dict[str, Any]]]:
         gain = {"full": 0.05, "scratch": -LOST if row["dataset"] == "glyph" else 0.0}.get(
             row["strategy"], 0.0
         )
-        metrics = {**run["metrics"], Metric.TEST_ACCURACY: run["metrics"][Metric.TEST_ACCURACY] + gain}
-        changed.append({**run, "tags": {**run["tags"], Tag.RUN_ID: row["run_id"]}, "metrics": metrics})
+        metrics = {**run.metrics, Metric.TEST_ACCURACY: run.metrics[Metric.TEST_ACCURACY] + gain}
+        changed.append(replace(run, tags={**run.tags, Tag.RUN_ID: row["run_id"]}, metrics=metrics))
     document["plan"] += tuned["plan"]
     return document, [*runs, *changed, *search_runs(tuned["plan"])]
 
 
-def search_runs(plan: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def search_runs(plan: list[dict[str, Any]]) -> list[RunRecord]:
     """A finished search per tuned condition and strategy, of trials worth .5, .7, a pruned one, and .6."""
     found = []
     for row in {row["tuning_id"]: row for row in plan}.values():
-        parent = samples.stored({"run_id": row["tuning_id"]}, None)
-        parent["tags"] |= {
-            Tag.PURPOSE: str(Purpose.TUNING),
-            Tag.TUNING_ID: row["tuning_id"],
-            Tag.CHOSEN: json.dumps({"full.lr": 0.02, "l2_sp.alpha": 0.1}),
-        }
-        parent["metrics"] = {
-            Metric.TUNED_VAL_ACCURACY: 0.7,
-            Metric.DEFAULT_VAL_ACCURACY: 0.5,
-            Metric.TUNING_SECONDS: 30.0,
-            f"{IMPORTANCE}full.lr": 0.9,
-            f"{IMPORTANCE}l2_sp.alpha": 0.1,
-        }
+        search = SearchRecord(
+            row["tuning_id"],
+            "4 trials",
+            {"full.lr": 0.02, "l2_sp.alpha": 0.1},
+            best=0.7,
+            default=0.5,
+            seconds=30.0,
+            importances={"full.lr": 0.9, "l2_sp.alpha": 0.1},
+        )
+        parent = samples.stored({"run_id": row["tuning_id"]}, None, **search.all_metrics())
+        parent.tags.update(
+            search.tags() | {Tag.PURPOSE: str(Purpose.TUNING), Tag.TUNING_ID: search.tuning_id}
+        )
         found.append(parent)
         for number, value in enumerate([0.5, 0.7, None, 0.6]):
             status = Status.PRUNED if value is None else Status.FINISHED
             metrics = {} if value is None else {Metric.VAL_ACCURACY: value}
             trial = samples.stored({"run_id": "-"}, None, status, **metrics)
-            trial["tags"] |= {
-                Tag.PURPOSE: str(Purpose.TRIAL), Tag.PARENT: parent["mlflow_run_id"], Tag.TRIAL: str(number)
-            }  # fmt: skip
+            trial.tags.update(
+                {
+                    Tag.PURPOSE: str(Purpose.TRIAL),
+                    Tag.PARENT: parent.mlflow_run_id,
+                    Tag.TRIAL: str(number),
+                }
+            )
             found.append(trial)
     return found
 
@@ -112,12 +118,12 @@ def search_runs(plan: list[dict[str, Any]]) -> list[dict[str, Any]]:
 NCM_ACCURACY = {"linear_probe": 0.5, "last_stages": 0.3, "full": 0.8, "scratch": 0.95}
 
 
-def with_ncm(known: bool = True) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def with_ncm(known: bool = True) -> tuple[dict[str, Any], list[RunRecord]]:
     document = samples.document()
     runs = samples.all_stored(document)
     if known:
         for planned, run in zip(document["plan"], runs, strict=True):
-            run["metrics"][Metric.NCM_TEST_ACCURACY] = NCM_ACCURACY[planned["strategy"]]
+            run.metrics[Metric.NCM_TEST_ACCURACY] = NCM_ACCURACY[planned["strategy"]]
     return document, runs
 
 
@@ -146,4 +152,4 @@ def measured_study(datasets: int, measured: bool = True) -> StoredStudy:
                 }
                 for n in (10, 100)
             ]
-    return join(document, samples.all_stored(document, accuracy, within=0.001))
+    return samples.joined(document, samples.all_stored(document, accuracy, within=0.001))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.core.records.study import StudyRecord
 from bench.core.schema import Measure, Metric, Status
 from tests.support import report_samples as samples
 
@@ -27,7 +28,7 @@ PLANTED = {  # cell -> gains over full; in three of the four cells the rule is w
 BEST = {cell: max(gains, key=lambda s: gains[s]) for cell, gains in PLANTED.items()}
 BACKBONE = {"label": "net", "name": "test_resnet", "weights": "checkpoint", "content": "0123"}
 KEY = "test_resnet (checkpoint 0123)"
-Study = tuple[dict[str, Any], list[dict[str, Any]]]
+Study = tuple[StudyRecord, list[dict[str, Any]]]
 
 
 def cell_of(dataset: int, n: int) -> str:
@@ -68,15 +69,17 @@ def study(
     return document(entries, name), rows
 
 
-def document(entries: list[dict[str, Any]], name: str = "made") -> dict[str, Any]:
-    return {
+def document(entries: list[dict[str, Any]], name: str = "made") -> StudyRecord:
+    content = {
         "name": name,
         "matrix": {"small_at_most": 50, "margin": 0.01, "rule": RULE, "baseline": "full"},
         "datasets": entries,
         "backbones": [BACKBONE],
         "train": {"image_size": 32},
         "strategies": [{"label": s, "freeze": {"name": s}, "lr": [], "regularize": []} for s in STRATEGIES],
+        "plan": [],
     }
+    return StudyRecord.from_json(content)
 
 
 def row(
@@ -105,4 +108,4 @@ def store(uri: str, made: Study, artifacts: Path) -> None:
     content, rows = made
     plan = [{**r, "run_id": f"{r['dataset']}-{r['n_per_class']}-{r['strategy']}-{r['seed']}"} for r in rows]
     runs = [samples.stored(r, r[Metric.TEST_ACCURACY], train_seconds=r[Metric.TRAIN_SECONDS]) for r in plan]
-    samples.fill(uri, content["name"], content | {"plan": plan, "store": uri}, runs, artifacts)
+    samples.fill(uri, content.name, content.to_json() | {"plan": plan, "store": uri}, runs, artifacts)

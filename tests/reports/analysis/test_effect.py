@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from bench.core.records.study import StudyRecord
 from bench.core.schema import Metric
 from reports.analysis.effect import Effect, against_first, along, effect
-from reports.analysis.rows import StoredStudy, join
+from reports.analysis.rows import StoredStudy
 from tests.support import report_samples as samples
 from tests.support.report_studies import DEPTH_ACCURACY, depths
 
@@ -17,7 +18,7 @@ from tests.support.report_studies import DEPTH_ACCURACY, depths
 @pytest.fixture(scope="module")
 def study() -> StoredStudy:
     made = depths()
-    return join(made, samples.all_stored(made, DEPTH_ACCURACY))
+    return samples.joined(made, samples.all_stored(made, DEPTH_ACCURACY))
 
 
 def found_in(study: StoredStudy) -> Effect:
@@ -35,7 +36,7 @@ def test_a_series_is_found_and_in_order(study: StoredStudy) -> None:
 
 def test_other_hyperparameters_that_differ_are_named() -> None:
     hyperparameters = {"none": {"k": 0, "lr": 0.1}, "two": {"k": 2, "lr": 0.1}, "four": {"k": 4, "lr": 0.2}}
-    found = effect(depths(hyperparameters))
+    found = effect(StudyRecord.from_json(depths(hyperparameters)))
     assert found is not None and found.series[0].others == ["freeze_first.lr"]
 
 
@@ -54,15 +55,15 @@ def test_other_hyperparameters_that_differ_are_named() -> None:
     ],
 )
 def test_what_is_no_series(hyperparameters: dict[str, dict[str, Any]]) -> None:
-    assert effect(depths(hyperparameters)) is None
+    assert effect(StudyRecord.from_json(depths(hyperparameters))) is None
 
 
 def test_a_hyperparameter_that_is_searched_is_no_axis() -> None:
     made = depths()
     made["tune"] = {"spaces": {"two": {"freeze_first.k": "1 to 4"}}}
-    assert effect(made) is None
+    assert effect(StudyRecord.from_json(made)) is None
     made["tune"] = {"spaces": {"two": {"freeze_first.lr": "0.1 to 1"}}}
-    assert effect(made) is not None
+    assert effect(StudyRecord.from_json(made)) is not None
 
 
 def test_points_are_means_of_the_cell(study: StoredStudy) -> None:
@@ -77,10 +78,8 @@ def test_points_are_means_of_the_cell(study: StoredStudy) -> None:
 
 
 def test_differences_are_to_the_lowest_value_whatever_the_baseline(study: StoredStudy) -> None:
-    moved = StoredStudy(
-        {**study.document, "matrix": {"baseline": "scratch"}}, study.rows, study.runs, study.stored
-    )
-    ranked = dict(against_first(found_in(study).series[0], moved.document, moved.rows))
+    assert study.document.matrix.baseline == "none"
+    ranked = dict(against_first(found_in(study).series[0], study.rows))
     assert list(ranked) == [0, 2, 4] and ranked[0].interval.mean == 0
     assert ranked[4].by_cell["similar-small"] == pytest.approx(0.12, abs=0.01)  # 4 stages of .03
     assert ranked[4].by_cell["dissimilar-small"] == pytest.approx(-0.08, abs=0.01)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bench.core.schema import Measure, Metric, Status
+from bench.core.spec import BackboneSpec, DatasetSpec
 from reports.analysis.evidence import backbone_key, comparable, conditions, dataset_key, plainest, reference
 from tests.support import simulated_evidence as simulated
 
@@ -56,22 +59,13 @@ def test_measures_and_the_curve_up_to_the_own_size() -> None:
 
 
 def test_the_same_data_has_one_identity() -> None:
-    same = [
-        {"name": "folder:../data/pets"},
-        {"name": "folder:/home/x/pets/", "options": {"test_share": 0.2}, "label": "mine"},
-        {"name": "folder:pets"},
-    ]
-    assert len({dataset_key(entry) for entry in same}) == 1
-    fine = [{"name": "synthetic/fine", "options": o} for o in ({}, {"pool_per_class": 9}, {"draw": 1})]
-    assert [dataset_key(e) for e in fine] == ["synthetic/fine", "synthetic/fine", "synthetic/fine{'draw': 1}"]
-    other = {
-        "name": "test_resnet",
-        "weights": "source",
-        "source": {"name": "synthetic/source"},
-        "content": "",
-    }
+    same = [("folder:../data/pets", {}), ("folder:/home/x/pets/", {"test_share": 0.2}), ("folder:pets", {})]
+    assert len({dataset_key(*entry) for entry in same}) == 1
+    fine = [dataset_key("synthetic/fine", options) for options in ({}, {"pool_per_class": 9}, {"draw": 1})]
+    assert fine == ["synthetic/fine", "synthetic/fine", "synthetic/fine{'draw': 1}"]
+    other = BackboneSpec("test_resnet", "source", source=DatasetSpec("synthetic/source"))
     assert (
-        backbone_key(simulated.BACKBONE)
+        backbone_key(BackboneSpec(**simulated.BACKBONE))
         == simulated.KEY
         != backbone_key(other)
         == "test_resnet (source synthetic/source)"
@@ -82,5 +76,5 @@ def test_the_reference_is_the_baseline_of_most_conditions() -> None:
     document, rows = simulated.study({}, datasets=2)
     found = conditions(document, rows)
     assert reference(found) == "full" == plainest(document, "full") and reference([]) is None
-    document["matrix"]["baseline"] = "l2_sp"
+    document = replace(document, matrix=replace(document.matrix, baseline="l2_sp"))
     assert reference(conditions(document, rows)) == "l2_sp"

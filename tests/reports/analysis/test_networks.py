@@ -13,7 +13,7 @@ from tests.support.report_studies import NAMES, two_networks
 
 
 def agreed(made: StoredStudy) -> Networks:
-    found = networks(made.document, made.rows)
+    found = networks(made.document.matrix.baseline, made.rows)
     assert found is not None
     return found
 
@@ -68,7 +68,6 @@ def test_only_what_is_complete_on_all_networks_is_compared(lost: str) -> None:
 @pytest.mark.parametrize("change", [{"seeds": (0,)}, {"baseline": "absent"}, {"one": True}])
 def test_where_there_is_nothing_to_compare(change: dict[str, Any]) -> None:
     made = two_networks(seeds=change.get("seeds", (0, 1)))
-    if "baseline" in change:
-        made.document["matrix"]["baseline"] = None
+    baseline = None if "baseline" in change else made.document.matrix.baseline
     rows = [row for row in made.rows if row["backbone"] == "a"] if "one" in change else made.rows
-    assert networks(made.document, rows) is None
+    assert networks(baseline, rows) is None

@@ -50,12 +50,8 @@ def rows(**changes: Any) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def plan(baseline: str | None = "full") -> dict[str, Any]:
-    return {"matrix": {"baseline": baseline}}
-
-
 def test_ranking_is_the_mean_over_conditions_with_a_t_interval_over_seeds() -> None:
-    ranked = rank(plan(), rows())
+    ranked = rank("full", rows())
     assert [r.strategy for r in ranked] == ["better", "full", "worse"]
     by_seed = [fmean(ACCURACY["better"][c][s] - ACCURACY["full"][c][s] for c in CONDITIONS) for s in range(3)]
     low, high = stats.t.interval(0.95, 2, fmean(by_seed), stdev(by_seed) / sqrt(3))
@@ -74,7 +70,7 @@ def test_a_seed_that_lacks_a_condition_is_left_out_of_that_strategys_mean() -> N
     found = rows()
     lost = next(r for r in found if r["strategy"] == "better" and r["seed"] == 1 and r["dataset"] == "glyph")
     lost["status"] = Status.DIVERGED
-    best = next(r for r in rank(plan(), found) if r.strategy == "better")
+    best = next(r for r in rank("full", found) if r.strategy == "better")
     by_seed = [fmean(ACCURACY["better"][c][s] - ACCURACY["full"][c][s] for c in CONDITIONS) for s in (0, 2)]
     assert best.interval.n == 2 and best.interval.mean == pytest.approx(fmean(by_seed))
 
@@ -86,12 +82,11 @@ def test_seeds_that_happen_to_agree_prove_nothing() -> None:
         row[Metric.TEST_ACCURACY] = {"full": 0.5, "better": 0.51, "worse": 0.3}[row["strategy"]] + 0.01 * row[
             "seed"
         ]
-    (better,) = (r for r in rank(plan(), found) if r.strategy == "better")
+    (better,) = (r for r in rank("full", found) if r.strategy == "better")
     assert better.interval.mean == pytest.approx(0.01)
     assert better.interval.low < 0 < better.interval.high and better.p > 0.05
 
 
 def test_no_ranking_without_a_baseline_or_with_two_strategies() -> None:
-    assert rank(plan(None), rows()) == []
-    assert rank({"matrix": {}}, rows()) == []
-    assert rank(plan(), [r for r in rows() if r["strategy"] != "worse"]) == []
+    assert rank(None, rows()) == []
+    assert rank("full", [r for r in rows() if r["strategy"] != "worse"]) == []

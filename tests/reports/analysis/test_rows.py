@@ -11,7 +11,7 @@ import reports
 from bench.core.errors import UserError
 from bench.core.records.runs import RunRecord
 from bench.core.schema import Status
-from reports.analysis.rows import COLUMNS, join
+from reports.analysis.rows import COLUMNS
 from tests.support import report_samples as samples
 from tests.support.report_samples import Store
 
@@ -73,7 +73,7 @@ def test_status(own: str | None, mlflow: str, expected: Status) -> None:
 def test_runs_outside_the_plan_and_empty_stores() -> None:
     study = samples.document()
     stranger = samples.stored({"run_id": "another study's"}, 0.5)
-    joined = join(study, [stranger])
+    joined = samples.joined(study, [stranger])
     assert {row["status"] for row in joined.rows} == {"missing"} and joined.runs == []
 
 

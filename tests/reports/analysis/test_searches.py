@@ -5,15 +5,16 @@ from __future__ import annotations
 import pytest
 
 from bench.core.schema import Tag
-from reports.analysis.rows import StoredStudy, join
+from reports.analysis.rows import StoredStudy
 from reports.analysis.searches import best_so_far
 from reports.analysis.study import Analysis
+from tests.support import report_samples as samples
 from tests.support.report_studies import LOST, SEEDS, tuned_study
 
 
 @pytest.fixture(scope="module")
 def study() -> StoredStudy:
-    return join(*tuned_study())
+    return samples.joined(*tuned_study())
 
 
 def test_the_verdicts_are_of_tuned_runs_and_the_default_ones_stand_beside_them(study: StoredStudy) -> None:
@@ -37,7 +38,7 @@ def test_gains_are_paired_differences_over_seeds(study: StoredStudy) -> None:
 def test_a_seed_without_one_of_the_settings_counts_nowhere() -> None:
     document, runs = tuned_study()
     gone = next(r for r in document["plan"] if r["setting"] == "tuned" and r["strategy"] == "full")["run_id"]
-    found = Analysis(join(document, [r for r in runs if r["tags"].get(Tag.RUN_ID) != gone]), "s")
+    found = Analysis(samples.joined(document, [r for r in runs if r.tags.get(Tag.RUN_ID) != gone]), "s")
     gains = {(g.cell, g.strategy): g.difference.n for g in found.gains}
     assert gains["similar-small", "full"] == len(SEEDS) - 1 and gains["similar-large", "full"] == len(SEEDS)
 

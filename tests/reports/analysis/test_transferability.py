@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from math import asin, pi
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from bench.core.schema import Measure
+from bench.core.spec import PartSpec, StrategySpec
 from reports.analysis.transferability import (
     SIZE,
     conditions,
@@ -20,12 +22,11 @@ from tests.support.report_studies import FULL, PROBE, SCRATCH, measured_study
 
 def test_outcomes_are_the_plainest_strategies_in_pairs() -> None:
     document = measured_study(2).document
-    document["strategies"].append(
-        {"label": "full + x", "freeze": {"name": "full"}, "lr": [{}, {}], "regularize": []}
-    )
+    more = StrategySpec(PartSpec("full"), (PartSpec("a"), PartSpec("b")), label="full + x")
+    document = replace(document, strategies=(*document.strategies, more))
     asked = [(o.strategy, o.reference) for o in outcomes(document)]
     assert asked == [(PROBE, SCRATCH), (FULL, SCRATCH), (FULL, PROBE)]
-    document["strategies"] = [s for s in document["strategies"] if s["label"] != SCRATCH]
+    document = replace(document, strategies=tuple(s for s in document.strategies if s.label != SCRATCH))
     assert [(o.strategy, o.reference) for o in outcomes(document)] == [(FULL, PROBE)]
 
 

@@ -4,11 +4,11 @@ import math
 
 import pytest
 
+from bench.core.records.study import StudyRecord
 from bench.core.schema import CELLS
 from reports.analysis.document import scratch_label
-from reports.analysis.rows import join
 from reports.analysis.stats import Comparison
-from reports.analysis.verdict import Reason, Verdict, decide, judge_study
+from reports.analysis.verdict import Reason, Verdict, decide
 from tests.support import report_samples as samples
 
 MARGIN = 0.01
@@ -60,7 +60,7 @@ def test_untested_says_why(rule: str | None, n: int, why: Reason) -> None:
 
 def test_a_study_s_cells() -> None:
     study = samples.document(seeds=range(5))
-    cells = judge_study(study, join(study, samples.all_stored(study)).rows)
+    cells = samples.analysis(study).cells
     assert [cell.name for cell in cells] == CELLS
     assert [str(cell.verdict) for cell in cells] == ["supported", "supported", "contradicted", "supported"]
     assert cells[2].regret == pytest.approx(cells[2].best_accuracy - cells[2].rule_accuracy)
@@ -72,8 +72,8 @@ def test_a_study_s_cells() -> None:
 
 def test_best_against_the_rule_is_over_their_common_blocks() -> None:
     study = samples.document()
-    runs = [run for run in samples.all_stored(study, between=0.2) if "fine-10-tiny-full-0" not in run["name"]]
-    cell = judge_study(study, join(study, runs).rows)[0]
+    runs = [run for run in samples.all_stored(study, between=0.2) if "fine-10-tiny-full-0" not in run.name]
+    cell = samples.analysis(study, runs).cells[0]
     full = next(c for c in cell.comparisons if c.strategy == "full")
     assert (full.n, cell.means["full"].n, cell.means["linear_probe"].n) == (2, 2, 3)
     assert (cell.planned, cell.finished, cell.open) == (12, 11, 1)
@@ -81,15 +81,15 @@ def test_best_against_the_rule_is_over_their_common_blocks() -> None:
 
 def test_no_rule_still_has_a_best() -> None:
     study = samples.document(rule=dict.fromkeys(CELLS))
-    cells = judge_study(study, join(study, samples.all_stored(study)).rows)
+    cells = samples.analysis(study).cells
     assert {cell.verdict for cell in cells} == {Verdict.UNTESTED}
     assert cells[0].best == "linear_probe" and math.isnan(cells[0].regret)
 
 
 def test_scratch_is_found_by_its_part() -> None:
     study = samples.document()
-    assert scratch_label(study) == "scratch"
-    study["strategies"][3] = {"label": "scratch_slow", "freeze": {"name": "scratch"}}
-    assert scratch_label(study) == "scratch_slow"
+    assert scratch_label(StudyRecord.from_json(study)) == "scratch"
+    study["strategies"][3] = {"label": "scratch_slow", "freeze": {"name": "scratch"}, "lr": []}
+    assert scratch_label(StudyRecord.from_json(study)) == "scratch_slow"
     study["strategies"].pop(3)
-    assert scratch_label(study) is None
+    assert scratch_label(StudyRecord.from_json(study)) is None

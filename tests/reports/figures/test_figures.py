@@ -41,8 +41,8 @@ def on_gpu() -> Analysis:
     study = samples.document()
     runs = samples.all_stored(study)
     for run in runs:
-        run["tags"][Tag.DEVICE] = "cuda (NVIDIA H200)"
-        run["metrics"][Metric.PEAK_MEMORY] *= 1 + len(run["name"]) / 10
+        run.tags[Tag.DEVICE] = "cuda (NVIDIA H200)"
+        run.metrics[Metric.PEAK_MEMORY] *= 1 + len(run.name) / 10
     return samples.analysis(study, runs)
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 from reports.sections.advice import judged
 from tests.support import simulated_evidence as simulated
@@ -20,8 +20,8 @@ def test_where_it_cannot_be_told_there_is_no_table() -> None:
     found, table = judged(*simulated.study(simulated.PLANTED, datasets=2))
     assert "It cannot be told" in found and "2 datasets" in found and table is None
     document, rows = simulated.study(simulated.PLANTED, datasets=6)
-    bare: dict[str, Any] = {"strategies": [], "matrix": {**document["matrix"], "baseline": None}}
-    assert "no full fine-tuning" in answer((document | bare, rows))
+    bare = replace(document, strategies=(), matrix=replace(document.matrix, baseline=None))
+    assert "no full fine-tuning" in answer((bare, rows))
 
 
 def test_noise_shows_nothing() -> None:

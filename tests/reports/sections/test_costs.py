@@ -19,7 +19,7 @@ def test_energy_has_a_column_where_it_was_read() -> None:
     assert "energy" not in text().lower()
     runs = stored()
     for run in runs:
-        run["metrics"][Metric.ENERGY] = 1500.0
+        run.metrics[Metric.ENERGY] = 1500.0
     found = text(runs)
     assert "| training | peak memory | energy | trainable |" in found and "| 1.5 kJ |" in found
     assert "Energy: of the whole device" in found
@@ -28,7 +28,7 @@ def test_energy_has_a_column_where_it_was_read() -> None:
 def test_on_a_gpu_accuracy_is_drawn_over_its_memory_too() -> None:
     runs = stored()
     for run in runs:
-        run["tags"][Tag.DEVICE] = "cuda (NVIDIA H200)"
+        run.tags[Tag.DEVICE] = "cuda (NVIDIA H200)"
     found = text(runs)
     assert "(figures/memory.png)" in found and "resident size" not in found
     on_cpu = text()
@@ -39,7 +39,7 @@ def test_on_a_gpu_accuracy_is_drawn_over_its_memory_too() -> None:
 
 def test_times_of_runs_that_were_trained_as_one_are_explained() -> None:
     runs = stored()
-    runs[0]["metrics"][Metric.VECTORIZED_RUNS] = 8
+    runs[0].metrics[Metric.VECTORIZED_RUNS] = 8
     assert "trained as one" in text(runs) and "trained as one" not in text()
 
 

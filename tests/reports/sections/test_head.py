@@ -32,7 +32,7 @@ def test_an_unfinished_study_is_provisional_and_a_failed_run_does_not_make_it_so
 def test_runs_that_did_not_fit_into_memory_are_told() -> None:
     study = samples.document()
     runs = samples.all_stored(study)
-    runs[0]["metrics"][Metric.MICRO_BATCH] = 8
-    runs[1]["metrics"][Metric.MICRO_BATCH] = 16
+    runs[0].metrics[Metric.MICRO_BATCH] = 8
+    runs[1].metrics[Metric.MICRO_BATCH] = 16
     text = samples.text_of(head.section, samples.analysis(study, runs))
     assert "**2 runs did not fit" in text and "8 to 16 images at a time" in text

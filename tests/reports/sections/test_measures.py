@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from bench.core.records.study import DatasetRecord, MeasuringRecord
 from bench.core.schema import MEASURES, Measure
 from reports.analysis.rows import StoredStudy, join
 from reports.analysis.study import Analysis
 from reports.sections.measures import section
 from tests.support import report_samples as samples
 from tests.support.report_studies import SCRATCH, measured_study
+
+
+def of(made: StoredStudy, *datasets: DatasetRecord) -> StoredStudy:
+    return replace(made, document=replace(made.document, datasets=datasets))
 
 
 def text(study: StoredStudy) -> str:
@@ -53,17 +60,16 @@ def test_without_measures_there_is_no_section() -> None:
 
 def test_what_is_not_measured_yet_is_said_with_the_reason() -> None:
     made = measured_study(2)
-    known = {"of": "x", "missing": None, "final": False}
-    for entry in made.document["datasets"]:
-        entry["measured"] = {"tiny": known}
-    assert "Without measures" not in text(made)
-    first, second = made.document["datasets"]
-    first["measures"], first["measured"] = [], {"tiny": {**known, "missing": "not measured yet"}}
-    found = text(made)
+    first, second = (
+        replace(entry, measured={"tiny": MeasuringRecord("x")}) for entry in made.document.datasets
+    )
+    assert "Without measures" not in text(of(made, first, second))
+    waiting = {"tiny": MeasuringRecord("x", "not measured yet")}
+    first = replace(first, measures=(), measured=waiting)
+    found = text(of(made, first, second))
     assert "- `d0` on `tiny`: not measured yet" in found and "| `d1` |" in found
-    second["measures"], second["measured"] = [], first["measured"]
-    found = text(made)
+    second = replace(second, measures=(), measured=waiting)
+    found = text(of(made, first, second))
     assert "It cannot be told yet." in found and "- `d1` on `tiny`: not measured yet" in found
-    for entry in made.document["datasets"]:
-        del entry["measured"]
-    assert section(Analysis(made, "s")) == []
+    bare = of(made, replace(first, measured={}), replace(second, measured={}))
+    assert section(Analysis(bare, "s")) == []

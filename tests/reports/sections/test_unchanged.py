@@ -17,7 +17,7 @@ def test_runs_without_the_score_are_told() -> None:
     text = samples.text_of(section, samples.analysis(*with_ncm(known=False)))
     assert "It cannot be told: no stored run has the score of the unchanged network." in text
     document, runs = with_ncm()
-    del runs[0]["metrics"][Metric.NCM_TEST_ACCURACY]
+    del runs[0].metrics[Metric.NCM_TEST_ACCURACY]
     text = samples.text_of(section, samples.analysis(document, runs))
     assert "Left out: 1 of 48 finished runs, stored without" in text
 
@@ -25,7 +25,7 @@ def test_runs_without_the_score_are_told() -> None:
 def test_none_fell_and_none_finished() -> None:
     document, runs = with_ncm()
     for run in runs:
-        run["metrics"][Metric.NCM_TEST_ACCURACY] = 0.0
+        run.metrics[Metric.NCM_TEST_ACCURACY] = 0.0
     text = samples.text_of(section, samples.analysis(document, runs))
     assert "No strategy fell below the unchanged network in any of 48 runs." in text
     unfinished = [samples.stored(document["plan"][0], None, Status.RUNNING)]

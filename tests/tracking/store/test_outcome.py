@@ -32,7 +32,6 @@ from bench.storage.places import Places
 from bench.tracking import experiment, stale_runs, store
 from bench.tracking.plain import Tracking
 from bench.tracking.store import outcome
-from bench.tracking.store import rows as rows
 from bench.tracking.views import COUNTED
 from reports.analysis.rows import join
 from reports.analysis.searches import Search
@@ -206,8 +205,8 @@ def search_tags(identity: str, tag: str | None, budget: str = "2 trials", rate: 
 
 def found_searches(study: Plan, uri: str) -> list[Search]:
     """Those that a report rests on, of the study as the plan has it now."""
-    document = state.read(study, uri).plan.document().to_json()
-    return Analysis(join(document, rows.read_runs(uri, study.study.name)), study.study.name).searches
+    document = state.read(study, uri).plan.document()
+    return Analysis(join(document, store.read_runs(uri, study.study.name)), study.study.name).searches
 
 
 def test_plan_and_report_agree_on_searches_in_every_state(tmp_path: Path) -> None:
