@@ -6,10 +6,11 @@ saves of a view (the tag below); `tests/browser` opens such views in the real UI
 
 from __future__ import annotations
 
-from bench.core.private_parts import Part
+from bench.core.compat import VersionRange
+from bench.core.compat.parts import Part
 
-TESTED = ("3.17", "3.17")
-"""First and last version of MLflow that this was tested with."""
+TESTED = VersionRange("mlflow", "3.17", "3.17")
+"""Releases of MLflow that this was tested with."""
 
 TABLES = {
     "experiments": ("name", "experiment_id", "lifecycle_stage"),

@@ -11,10 +11,11 @@ import optuna
 from optuna.storages._rdb.models import TrialModel, TrialSystemAttributeModel
 from optuna.trial import FrozenTrial
 
-from bench.core.private_parts import Part
+from bench.core.compat import VersionRange
+from bench.core.compat.parts import Part
 
-TESTED = ("5.0", "5.0")
-"""First and last version of Optuna that this was tested with."""
+TESTED = VersionRange("optuna", "5.0", "5.0")
+"""Releases of Optuna that this was tested with."""
 
 QUEUED = "fixed_params"
 """System attribute of a trial that was queued and is not begun: its hyperparameters."""

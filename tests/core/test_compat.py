@@ -18,7 +18,11 @@ from bench.core.compat import VersionRange
 from bench.core.compat import timm as timm_parts
 from bench.core.compat import torch as torch_parts
 from bench.planning import cpu_kernels
+from bench.tracking import compat as mlflow_parts
+from bench.tuning import compat as optuna_parts
 from tests.conftest import ROOT
+
+RANGES = [torch_parts.TESTED, timm_parts.TESTED, mlflow_parts.TESTED, optuna_parts.TESTED]
 
 HEAVY = {"torch", "timm", "torchvision", "nn", "F"}
 """Names that these libraries go by in our files."""
@@ -101,7 +105,7 @@ def test_timm_lists_torchvisions_datasets() -> None:
     )
 
 
-@pytest.mark.parametrize("tested", [torch_parts.TESTED, timm_parts.TESTED, cpu_kernels.TESTED], ids=str)
+@pytest.mark.parametrize("tested", [*RANGES, cpu_kernels.TESTED], ids=str)
 def test_what_is_installed_here_is_within_the_tested_range(tested: VersionRange) -> None:
     """Where a newer version is installed: run all tests, `make benchmark` for the kernels, and raise `last`."""
     assert tested.covers(), f"{compat.installed_version(tested.library)} is installed; tested: {tested}"
@@ -125,7 +129,7 @@ def test_a_range_covers_its_ends(installed: str, covered: bool) -> None:
 def test_pyproject_names_what_was_tested() -> None:
     dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     text = (ROOT / "pyproject.toml").read_text()
-    for tested in (torch_parts.TESTED, timm_parts.TESTED):
+    for tested in RANGES:
         line = next(line for line in text.splitlines() if line.strip().startswith(f'"{tested.library}>='))
         assert f"tested with {tested.last}" in line, (
             f"{line.strip()}: want a comment 'tested with {tested.last}'"

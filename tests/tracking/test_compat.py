@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-from bench.core.private_parts import Part, moved
+from bench.core.compat.parts import Part, moved
 from bench.tracking import compat
 from bench.tracking.store.client import IDEMPOTENT, MlflowClient
 from bench.tracking.system import Monitor

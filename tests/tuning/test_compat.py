@@ -5,7 +5,7 @@ from __future__ import annotations
 import optuna
 import pytest
 
-from bench.core.private_parts import moved
+from bench.core.compat.parts import moved
 from bench.tuning import compat
 from bench.tuning.storage import IDEMPOTENT
 
