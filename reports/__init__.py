@@ -35,7 +35,7 @@ def rows(name: str, store: str | None = None) -> list[dict[str, Any]]:
     """
     from reports.analysis.rows import read
 
-    return read(name, store).rows
+    return [dict(row) for row in read(name, store).rows]
 
 
 def load(name: str, store: str | None = None) -> DataFrame:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 
 class Kind(StrEnum):
@@ -23,57 +24,61 @@ class Metric:
     """MLflow metric keys. What each is, `DECLARATIONS` says."""
 
     # per epoch (step = epoch over all phases, from 1)
-    TRAIN_LOSS = "train/loss"  # the sum; each term is train/loss_<term>
-    TRAIN_ACCURACY = "train/accuracy"
-    VAL_ACCURACY_EPOCH = "val/accuracy"
-    VAL_NLL_EPOCH = "val/nll"
+    TRAIN_LOSS: Final = "train/loss"  # the sum; each term is train/loss_<term>
+    TRAIN_ACCURACY: Final = "train/accuracy"
+    VAL_ACCURACY_EPOCH: Final = "val/accuracy"
+    VAL_NLL_EPOCH: Final = "val/nll"
 
     # once, at the end, of the checkpoint that is evaluated
-    VAL_ACCURACY = "val_accuracy"
-    VAL_NLL = "val_nll"
-    TEST_ACCURACY = "test_accuracy"
-    TEST_CLASS_ACCURACY = "test_mean_class_accuracy"
-    TEST_NLL = "test_nll"
-    TEST_ECE = "test_ece"
+    VAL_ACCURACY: Final = "val_accuracy"
+    VAL_NLL: Final = "val_nll"
+    TEST_ACCURACY: Final = "test_accuracy"
+    TEST_CLASS_ACCURACY: Final = "test_mean_class_accuracy"
+    TEST_NLL: Final = "test_nll"
+    TEST_ECE: Final = "test_ece"
     # of the network before training, on the same images: nearest class mean on its features (bench.training.run.unchanged)
-    NCM_TEST_ACCURACY = "ncm_test_accuracy"
+    NCM_TEST_ACCURACY: Final = "ncm_test_accuracy"
 
     # of a search, on its run
-    TUNED_VAL_ACCURACY = "tuned_val_accuracy"  # of the chosen trial
-    DEFAULT_VAL_ACCURACY = "default_val_accuracy"  # of trial 0
-    TRIALS_COMPLETE = "trials_complete"
-    TRIALS_PRUNED = "trials_pruned"
-    TRIALS_FAILED = "trials_failed"
-    TUNING_SECONDS = "tuning_seconds"  # training and preparation of all its trials
-    CHOSEN_TRIAL = "chosen_trial"  # its number
+    TUNED_VAL_ACCURACY: Final = "tuned_val_accuracy"  # of the chosen trial
+    DEFAULT_VAL_ACCURACY: Final = "default_val_accuracy"  # of trial 0
+    TRIALS_COMPLETE: Final = "trials_complete"
+    TRIALS_PRUNED: Final = "trials_pruned"
+    TRIALS_FAILED: Final = "trials_failed"
+    TUNING_SECONDS: Final = "tuning_seconds"  # training and preparation of all its trials
+    CHOSEN_TRIAL: Final = "chosen_trial"  # its number
 
     # cost
-    PREPARE_SECONDS = "prepare_seconds"
-    TRAIN_SECONDS = "train_seconds"
-    EVAL_SECONDS = "eval_seconds"
-    TOTAL_SECONDS = "total_seconds"
-    TEACHER_SECONDS = (
+    PREPARE_SECONDS: Final = "prepare_seconds"
+    TRAIN_SECONDS: Final = "train_seconds"
+    EVAL_SECONDS: Final = "eval_seconds"
+    TOTAL_SECONDS: Final = "total_seconds"
+    TEACHER_SECONDS: Final = (
         "teacher_seconds"  # training the teacher, once for all runs that share it; not part of the total
     )
     # computing the activations of frozen layers that this run found in the cache: part of train and eval seconds, as
     # if it had computed them itself, so that a strategy's cost does not depend on who came first; not of the total
-    CACHED_FEATURE_SECONDS = "cached_feature_seconds"
-    NCM_SECONDS = "ncm_seconds"  # what the score of the unchanged network took this run; of no other seconds
-    IMAGES_PER_SECOND = "train_images_per_second"
+    CACHED_FEATURE_SECONDS: Final = "cached_feature_seconds"
+    NCM_SECONDS: Final = (
+        "ncm_seconds"  # what the score of the unchanged network took this run; of no other seconds
+    )
+    IMAGES_PER_SECOND: Final = "train_images_per_second"
     # of runs that train nothing but heads and were trained as one (bench.training.heads): how many. What each
     # would have done just so by itself counts in full in its seconds, what was done for all at once is divided by them
-    VECTORIZED_RUNS = "vectorized_runs"
+    VECTORIZED_RUNS: Final = "vectorized_runs"
     # of runs whose training steps did not fit into the device's memory: images that went through the network at once. Few
     # enough to fit, and as many as the batch size only where a batch had unlabelled images too
     # (bench.training.micro_batches)
-    MICRO_BATCH = "micro_batch"
-    SAMPLES_SEEN = "samples_seen"  # images that the training has seen, counted each time
-    PEAK_MEMORY = "peak_memory_bytes"  # of the device that trains: CUDA allocations, or the process on CPU
-    PEAK_HOST_MEMORY = "peak_host_memory_bytes"
-    PARAMS_TRAINABLE = "params_trainable"
-    PARAMS_TOTAL = "params_total"
-    FLOPS = "forward_flops_per_image"
-    ENERGY = "energy_joules"
+    MICRO_BATCH: Final = "micro_batch"
+    SAMPLES_SEEN: Final = "samples_seen"  # images that the training has seen, counted each time
+    PEAK_MEMORY: Final = (
+        "peak_memory_bytes"  # of the device that trains: CUDA allocations, or the process on CPU
+    )
+    PEAK_HOST_MEMORY: Final = "peak_host_memory_bytes"
+    PARAMS_TRAINABLE: Final = "params_trainable"
+    PARAMS_TOTAL: Final = "params_total"
+    FLOPS: Final = "forward_flops_per_image"
+    ENERGY: Final = "energy_joules"
 
 
 @dataclass(frozen=True)

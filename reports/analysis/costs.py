@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from bench.core.schema import CELLS, Metric, Status
-from reports.analysis.rows import Row, finished
+from reports.analysis.rows import Row, accuracy_of, finished, known, metric
 from reports.analysis.verdict import Cell
 
 
@@ -22,17 +22,17 @@ class Cost:
     n: int
 
 
-def costs(rows: Sequence[Row], cell: Cell, metric: str = Metric.TRAIN_SECONDS) -> list[Cost]:
-    """One point per strategy of the cell, over its finished runs of which `metric` is known."""
+def costs(rows: Sequence[Row], cell: Cell, key: str = Metric.TRAIN_SECONDS) -> list[Cost]:
+    """One point per strategy of the cell, over its finished runs of which metric `key` is known."""
     groups: dict[str, list[Row]] = defaultdict(list)
     for row in finished(rows):
-        if row["cell"] == cell.name and (row[metric] or 0) > 0:
+        if row["cell"] == cell.name and (metric(row, key) or 0) > 0:
             groups[row["strategy"]].append(row)
     return [
         Cost(
             strategy,
-            fmean(row[metric] for row in found),
-            fmean(row[Metric.TEST_ACCURACY] for row in found),
+            fmean(known(found, key)),
+            fmean(accuracy_of(row) for row in found),
             len(found),
         )
         for strategy, found in groups.items()
@@ -61,5 +61,5 @@ def by_strategy(rows: Sequence[Row]) -> list[tuple[str, str, list[Row]]]:
 
 def mean_metric(rows: Sequence[Row], key: str) -> float | None:
     """Mean of a metric over the rows that have it; None if none has."""
-    values = [row[key] for row in rows if row[key] is not None]
+    values = known(rows, key)
     return fmean(values) if values else None

@@ -6,8 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.core.schema import Metric
-from reports.analysis.rows import Row, finished
+from reports.analysis.rows import Row, accuracy_of, finished
 from reports.analysis.stats import Mean, mean_of
 
 
@@ -39,7 +38,7 @@ def panels(rows: Sequence[Row]) -> list[Panel]:
 def _curves(rows: Sequence[Row]) -> list[Curve]:
     values: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        values[row["strategy"]][row["n_per_class"]].append(row[Metric.TEST_ACCURACY])
+        values[row["strategy"]][row["n_per_class"]].append(accuracy_of(row))
     return [
         Curve(strategy, sorted(by_n), [mean_of(by_n[n]) for n in sorted(by_n)])
         for strategy, by_n in values.items()
@@ -54,5 +53,5 @@ def by_size(rows: Sequence[Row]) -> dict[Size, dict[str, Mean]]:
     """Mean test accuracy over seeds, by dataset and images per class, then by strategy. For one backbone."""
     found: dict[Size, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in finished(rows):
-        found[row["dataset"], row["n_per_class"]][row["strategy"]].append(row[Metric.TEST_ACCURACY])
+        found[row["dataset"], row["n_per_class"]][row["strategy"]].append(accuracy_of(row))
     return {size: {s: mean_of(values) for s, values in by.items()} for size, by in found.items()}

@@ -18,7 +18,7 @@ from bench.core.schema import Measure, Metric, Status
 from bench.core.spec import BackboneSpec
 from reports.analysis.document import plainest
 from reports.analysis.log_odds import log_odds
-from reports.analysis.rows import Row
+from reports.analysis.rows import Row, accuracy_of, seconds_spent
 from reports.analysis.units import smallest_gap
 
 TUNED = "tuned"
@@ -131,9 +131,9 @@ def _condition(document: StudyRecord, entry: DatasetRecord, rows: Sequence[Row],
     accuracies: dict[str, dict[int, float]] = defaultdict(dict)
     seconds: dict[str, list[float]] = defaultdict(list)
     for row in rows:
-        accuracies[row["strategy"]][row["seed"]] = row[Metric.TEST_ACCURACY]
-        if row[Metric.TRAIN_SECONDS] is not None:
-            seconds[row["strategy"]].append(row[Metric.TRAIN_SECONDS] + (row[Metric.PREPARE_SECONDS] or 0.0))
+        accuracies[row["strategy"]][row["seed"]] = accuracy_of(row)
+        if (spent := seconds_spent(row)) is not None:
+            seconds[row["strategy"]].append(spent)
     matrix = document.matrix
     return Condition(
         document.name,
@@ -147,7 +147,7 @@ def _condition(document: StudyRecord, entry: DatasetRecord, rows: Sequence[Row],
         plainest(document, "linear_probe"),
         matrix.rule,
         matrix.small_at_most,
-        _test_images(row[Metric.TEST_ACCURACY] for row in rows),
+        _test_images(accuracy_of(row) for row in rows),
     )
 
 

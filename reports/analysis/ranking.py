@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from bench.core.schema import Metric, Status
-from reports.analysis.rows import Row
+from bench.core.schema import Status
+from reports.analysis.rows import Row, seconds_spent
 from reports.analysis.stats import Mean, holm, mean_of, two_sided
 from reports.analysis.units import Blocks, blocks, rounding_sd, units
 
@@ -95,6 +95,7 @@ def _seconds(rows: Sequence[Row]) -> dict[str, float]:
     """Mean seconds of training and preparation per run."""
     found: dict[str, list[float]] = defaultdict(list)
     for row in rows:
-        if row["status"] == Status.FINISHED and row[Metric.TRAIN_SECONDS] is not None:
-            found[row["strategy"]].append(row[Metric.TRAIN_SECONDS] + (row[Metric.PREPARE_SECONDS] or 0.0))
+        spent = seconds_spent(row)
+        if row["status"] == Status.FINISHED and spent is not None:
+            found[row["strategy"]].append(spent)
     return {strategy: fmean(values) for strategy, values in found.items()}

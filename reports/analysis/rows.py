@@ -1,11 +1,11 @@
-"""The study's plan joined with the store: one row per planned run, plain dicts, fast (no pandas)."""
+"""The study's plan joined with the store: one row per planned run, fast (no pandas)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict, cast
 
 from bench.core.records.planned import PlannedRow
 from bench.core.records.runs import RunRecord
@@ -15,26 +15,57 @@ from bench.core.spec import PartSpec, StrategySpec
 from bench.storage.places import store_uri
 from bench.tracking.store import outcome, read_runs, read_study
 
-Row = dict[str, Any]
 
-PLAN_COLUMNS = [
-    "dataset",
-    "similarity",
-    "size",
-    "cell",
-    "n_per_class",
-    "backbone",
-    "strategy",
-    "setting",
-    "seed",
-]
-PART_COLUMNS = ["freeze", "lr_policy", "regularize"]
-FIRST_METRICS = [Metric.VAL_ACCURACY, Metric.TEST_ACCURACY]
-COLUMNS = [
-    *["run_id", "status", *PLAN_COLUMNS, *PART_COLUMNS, *FIRST_METRICS],
-    *[key for key in END_METRICS if key not in FIRST_METRICS],
-    *["error", "mlflow_run_id", "tuning_id"],
-]
+class Row(TypedDict):
+    """A planned run joined with what is stored of it, as JSON can hold it; None: not known.
+
+    The metrics are all of `END_METRICS`; accuracies are fractions, times seconds, memory bytes.
+    """
+
+    run_id: str
+    status: str
+    dataset: str
+    similarity: str
+    size: str
+    cell: str
+    n_per_class: int
+    backbone: str
+    strategy: str
+    setting: str
+    seed: int
+    freeze: str | None
+    lr_policy: str | None
+    regularize: str | None
+    val_accuracy: float | None
+    test_accuracy: float | None
+    val_nll: float | None
+    test_mean_class_accuracy: float | None
+    test_nll: float | None
+    test_ece: float | None
+    ncm_test_accuracy: float | None
+    prepare_seconds: float | None
+    train_seconds: float | None
+    eval_seconds: float | None
+    total_seconds: float | None
+    teacher_seconds: float | None
+    cached_feature_seconds: float | None
+    ncm_seconds: float | None
+    train_images_per_second: float | None
+    vectorized_runs: float | None
+    micro_batch: float | None
+    samples_seen: float | None
+    peak_memory_bytes: int | None
+    peak_host_memory_bytes: int | None
+    params_trainable: int | None
+    params_total: int | None
+    forward_flops_per_image: int | None
+    energy_joules: float | None
+    error: str | None
+    mlflow_run_id: str | None
+    tuning_id: str | None
+
+
+COLUMNS = list(Row.__annotations__)
 """Keys of a row, in order."""
 
 WHOLE = {
@@ -63,6 +94,29 @@ class StoredStudy:
 def finished(rows: Iterable[Row]) -> list[Row]:
     """The runs that count: finished, with a test accuracy."""
     return [row for row in rows if row["status"] == Status.FINISHED and row[Metric.TEST_ACCURACY] is not None]
+
+
+def accuracy_of(row: Row) -> float:
+    """Test accuracy of one of the runs that `finished` gives, a fraction."""
+    accuracy = row[Metric.TEST_ACCURACY]
+    assert accuracy is not None
+    return accuracy
+
+
+def seconds_spent(row: Row) -> float | None:
+    """Of training and preparation; None where training was not timed."""
+    trained = row[Metric.TRAIN_SECONDS]
+    return None if trained is None else trained + (row[Metric.PREPARE_SECONDS] or 0.0)
+
+
+def metric(row: Row, key: str) -> float | None:
+    """The value of an end metric, which may be any."""
+    return cast(float | None, row.get(key))
+
+
+def known(rows: Sequence[Row], key: str) -> list[float]:
+    """The values of a metric, of the rows that have it."""
+    return [value for row in rows if (value := metric(row, key)) is not None]
 
 
 def read(name: str, store: str | None = None) -> StoredStudy:
@@ -108,7 +162,7 @@ def _row(planned: PlannedRow, parts: dict[str, str | None], run: RunRecord | Non
         "error": run.error if run else None,
         "mlflow_run_id": run.mlflow_run_id if run else None,
     }
-    return {key: content.get(key) for key in COLUMNS}
+    return cast(Row, {key: content.get(key) for key in COLUMNS})
 
 
 def _value(key: str, value: float | None) -> float | int | None:

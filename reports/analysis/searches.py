@@ -127,9 +127,10 @@ def gains(rows: Iterable[Row]) -> list[Gain]:
         of_cell[row["cell"]].append(row)
         condition = (row["dataset"], row["n_per_class"], row["backbone"])
         conditions[row["cell"]].add(condition)
-        if row["status"] == Status.FINISHED and row[Metric.TEST_ACCURACY] is not None:
+        accuracy = row[Metric.TEST_ACCURACY]
+        if row["status"] == Status.FINISHED and accuracy is not None:
             found = cells[row["cell"], row["strategy"]][row["seed"]][condition]
-            found[row["setting"]] = row[Metric.TEST_ACCURACY]
+            found[row["setting"]] = accuracy
     floors = {cell: rounding_sd(units(found), len(conditions[cell])) for cell, found in of_cell.items()}
     gained = (_gain(key, seeds, len(conditions[key[0]]), floors[key[0]]) for key, seeds in cells.items())
     return [gain for gain in gained if gain]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from bench.core.schema import Metric
-from reports.analysis.rows import Row, finished
+from reports.analysis.rows import Row, accuracy_of, finished, known
 
 EQUAL = 1e-6
 """Accuracies nearer than this are equal: they are rounded to 32 bits."""
@@ -45,12 +45,12 @@ def falls(rows: Sequence[Row]) -> list[Fall]:
 def _fall(strategy: str, rows: Sequence[Row]) -> Fall:
     by_cell: dict[str, list[bool]] = defaultdict(list)
     for row in rows:
-        by_cell[row["cell"]].append(row[Metric.TEST_ACCURACY] < row[Metric.NCM_TEST_ACCURACY] - EQUAL)
+        by_cell[row["cell"]].append(accuracy_of(row) < (row[Metric.NCM_TEST_ACCURACY] or 0.0) - EQUAL)
     return Fall(
         strategy,
         len(rows),
         sum(map(sum, by_cell.values())),
-        fmean(row[Metric.NCM_TEST_ACCURACY] for row in rows),
-        fmean(row[Metric.TEST_ACCURACY] for row in rows),
+        fmean(known(rows, Metric.NCM_TEST_ACCURACY)),
+        fmean(accuracy_of(row) for row in rows),
         {cell: (sum(below), len(below)) for cell, below in by_cell.items()},
     )

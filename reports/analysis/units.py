@@ -33,9 +33,10 @@ def blocks(rows: Iterable[Row]) -> dict[Block, dict[str, float]]:
     """Test accuracy by block and strategy, of the finished runs that have one."""
     found: dict[Block, dict[str, float]] = defaultdict(dict)
     for row in rows:
-        if row["status"] == Status.FINISHED and row[Metric.TEST_ACCURACY] is not None:
+        accuracy = row[Metric.TEST_ACCURACY]
+        if row["status"] == Status.FINISHED and accuracy is not None:
             block = (row["dataset"], row["n_per_class"], row["backbone"], row["seed"])
-            found[block][row["strategy"]] = row[Metric.TEST_ACCURACY]
+            found[block][row["strategy"]] = accuracy
     return dict(found)
 
 

@@ -12,7 +12,7 @@ from bench.core.records.study import StudyRecord
 from bench.core.schema import CELLS, Metric, Status
 from reports.analysis.document import scratch_label
 from reports.analysis.negative_transfer import worse_than
-from reports.analysis.rows import Row
+from reports.analysis.rows import Row, known
 from reports.analysis.stats import Comparison, Mean, compare, mean_of
 from reports.analysis.units import Units, accuracies, datasets, pairs, units
 
@@ -149,7 +149,7 @@ def decide(
 
 def _seconds(rows: Sequence[Row], strategy: str | None) -> float | None:
     finished = [row for row in rows if row["strategy"] == strategy and row["status"] == Status.FINISHED]
-    found = [row[Metric.TRAIN_SECONDS] for row in finished if row[Metric.TRAIN_SECONDS] is not None]
+    found = known(finished, Metric.TRAIN_SECONDS)
     return fmean(found) if found else None
 
 

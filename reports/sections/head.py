@@ -40,7 +40,7 @@ def progress(rows: Sequence[Row]) -> str:
 
 def micro_batched(rows: Sequence[Row]) -> str:
     """Which runs did not fit into a device's memory as their study asks; '' where all did."""
-    at_once = [int(row[Metric.MICRO_BATCH]) for row in rows if row[Metric.MICRO_BATCH]]
+    at_once = [int(size) for row in rows if (size := row[Metric.MICRO_BATCH])]
     if not at_once:
         return ""
     images = " to ".join(str(n) for n in sorted({min(at_once), max(at_once)}))

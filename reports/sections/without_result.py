@@ -46,7 +46,7 @@ def _combinations(study: Analysis) -> list[Block]:
 def without_result(rows: Sequence[Row]) -> Table:
     """Runs that are planned and not finished, with their errors; missing ones are only counted, at the head."""
     found = [row for row in rows if row["status"] in NOT_DONE and row["status"] != Status.MISSING]
-    found.sort(key=lambda row: NOT_DONE.index(row["status"]))
+    found.sort(key=lambda row: NOT_DONE.index(Status(row["status"])))
     lines = [
         [
             row["status"],

@@ -10,7 +10,7 @@ import pytest
 import reports
 from bench.core.errors import UserError
 from bench.core.records.runs import RunRecord
-from bench.core.schema import Status
+from bench.core.schema import END_METRICS, Status
 from reports.analysis.rows import COLUMNS
 from tests.support import report_samples as samples
 from tests.support.report_samples import Store
@@ -24,6 +24,10 @@ def test_rows_are_json_with_the_contracts_keys(store: Store) -> None:
     assert type(rows[0]["n_per_class"]) is int and type(rows[0]["peak_memory_bytes"]) is int
     parts = (rows[0]["freeze"], rows[0]["lr_policy"], rows[0]["regularize"])
     assert parts == ("linear_probe", "uniform", "none")
+
+
+def test_every_end_metric_has_a_column() -> None:
+    assert set(END_METRICS) <= set(COLUMNS), "declare it in reports.analysis.rows.Row"
 
 
 def test_a_finished_run_wins_over_later_leftovers(store: Store) -> None:
