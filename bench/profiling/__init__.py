@@ -87,7 +87,7 @@ def of_run(plan: Plan, run: PlannedRun, executor: Executor, display: Display, to
     measuring = job("profile", spec, places, plan.study.checkpoints, top)
     found = _result(measuring, "profiling", executor, display)
     identity = run.run_id if run.waiting else spec.run_id
-    row = vars(run.row()) | {"run_id": identity, "waiting": run.waiting}
+    row = vars(run.row()) | {"run_id": identity, "name": run_name(run.row()), "waiting": run.waiting}
     return {"run": row, "beforehand_seconds": beforehand, **found}
 
 
@@ -121,7 +121,7 @@ def operator_rows(found: dict[str, Any]) -> list[dict[str, Any]]:
 def title(found: dict[str, Any]) -> Iterator[str]:
     """What was measured."""
     run = found["run"]
-    yield f"{run_name(run)}  ({run['run_id']})"
+    yield f"{run['name']}  ({run['run_id']})"
     if run["waiting"]:
         yield "its search is not over: with the default hyperparameters"
     threads = f"{found['threads']} thread{'s' * (found['threads'] != 1)}"

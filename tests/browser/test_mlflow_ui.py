@@ -29,7 +29,7 @@ backbones:
   - {name: test_resnet, random: true}
 strategies: [full + head_x10, logreg]
 seeds: 1
-train: {image_size: 32, precision: fp32, optimizer: adamw, batch_size: 16, epochs: 2}
+train: {image_size: 32, precision: fp32, optimizer: adamw, batch_size: 16, epochs: 5}
 hyperparameters: {full: {lr: 0.0001}}  # far too low, so that the search finds better
 tune: {trials: 3}
 matrix: {small_at_most: 5}

@@ -41,6 +41,7 @@ ALLOWED = {
     ("strategies/__init__.py", "importlib.import_module"): "modules of its own table",
     ("strategies/shared/extras.py", "importlib.import_module"): "optional packages that strategies name",
     ("bench/core/jobs.py", "importlib.import_module"): "functions that the driver's own jobs name",
+    ("bench/core/compat/parts.py", "importlib.import_module"): "modules of libraries, named in our own lists",
     (
         "bench/models/checkpoints/file_kinds.py",
         "zipfile",
