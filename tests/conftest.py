@@ -51,7 +51,7 @@ def pytest_runtest_setup() -> None:
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """`REAL_DATA`; skips the test where it is not at hand. The only way to what lies outside this repository."""
+    """`REAL_DATA`; skips the test where it is absent. The only way to what lies outside this repository."""
     if not REAL_DATA.is_dir():
         pytest.skip(f"no real images and weights in {REAL_DATA}: BENCH_TEST_DATA names their folder")
     return REAL_DATA

@@ -57,7 +57,3 @@ def main() -> None:
             soft_wrap=True,
         )
         sys.exit(2)
-
-
-if __name__ == "__main__":
-    main()

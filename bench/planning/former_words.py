@@ -7,8 +7,8 @@ from typing import Any
 
 from bench.core.errors import UserError
 
-FIELDS = {"knobs": "hyperparameters", "numerics": "precision"}
-"""Key of a mapping, then and now."""
+FIELDS = {"numerics": "precision", "knobs": "hyperparameters"}
+"""Key of a mapping, in study files and in stored study documents: then and now."""
 
 PREFIXES = {"world/": "synthetic/"}
 """Beginning of a dataset's name, then and now."""

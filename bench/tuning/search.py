@@ -211,7 +211,7 @@ def _run_together(attempts: list[Attempt], first: Together, places: Places) -> N
 
 @contextmanager
 def _logging_ends(search: Search, attempts: list[Attempt]) -> Iterator[list[Attempt]]:
-    """What came of them goes to both stores; if the worker is stopped meanwhile, MLflow hears that they were killed."""
+    """Their results go to both stores; if the worker is stopped meanwhile, MLflow hears that they were killed."""
     try:
         yield attempts
         for attempt in attempts:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import Any
-
-from bench.core.records.results import Result
 
 
 class Quiet:
@@ -21,7 +18,7 @@ class Quiet:
     def finished(self, name: str, result: object, remaining: object) -> None: ...
 
 
-class Says:
+class Says(Quiet):
     """A display that remembers what it was told."""
 
     def __init__(self) -> None:
@@ -29,10 +26,3 @@ class Says:
 
     def say(self, message: str) -> None:
         self.said.append(message)
-
-    def progress(self, title: str, total: int) -> Any:
-        return nullcontext()
-
-    def event(self, event: Any) -> None: ...
-
-    def finished(self, name: str, result: Result, remaining: float | None) -> None: ...

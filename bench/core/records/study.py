@@ -35,7 +35,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class MatrixRecord:
-    """How cells are told apart, and what the rule under test says.
+    """How cells are defined, and what the rule under test says.
 
     Attributes:
         small_at_most: Images per class up to which a dataset is small.

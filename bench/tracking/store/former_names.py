@@ -1,6 +1,6 @@
 """Runs and studies that were stored under former names: refused, in one message that says what to do.
 
-They cannot be counted: the names are those of settings that runs are told apart by.
+They cannot be counted: the names are those of settings that are part of a run's identity.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from bench.core.errors import UserError
 from bench.core.records.runs import RunRecord
 from bench.core.schema import Metric, Tag
 from bench.core.secrets import redacted
+from bench.planning.former_words import FIELDS
 
 TAGS = {"numerics": Tag.PRECISION}
 METRICS = {
@@ -20,8 +21,7 @@ METRICS = {
     "trained_together": Metric.VECTORIZED_RUNS,
 }
 PARAMS = {"train.numerics": "train.precision"}
-FIELDS = {"numerics": "precision", "knobs": "hyperparameters"}
-"""Of tags, metrics, parameters and fields of a study document: then and now."""
+"""Of tags, metrics and parameters: then and now. Fields of a study document: those of study files."""
 
 
 def refuse_runs(uri: str, experiment: str, runs: Iterable[RunRecord]) -> None:
