@@ -32,6 +32,7 @@ class Metric:
     # once, at the end, of the checkpoint that is evaluated
     VAL_ACCURACY: Final = "val_accuracy"
     VAL_NLL: Final = "val_nll"
+    VAL_IMAGES: Final = "val_images"  # of a trial: how many images its accuracy is of, in each split
     TEST_ACCURACY: Final = "test_accuracy"
     TEST_CLASS_ACCURACY: Final = "test_mean_class_accuracy"
     TEST_NLL: Final = "test_nll"
@@ -42,6 +43,9 @@ class Metric:
     # of a search, on its run
     TUNED_VAL_ACCURACY: Final = "tuned_val_accuracy"  # of the chosen trial
     DEFAULT_VAL_ACCURACY: Final = "default_val_accuracy"  # of trial 0
+    TUNED_VAL_SMOOTHED: Final = "tuned_val_accuracy_smoothed"
+    DEFAULT_VAL_SMOOTHED: Final = "default_val_accuracy_smoothed"
+    SMOOTHED_STANDARD_ERROR: Final = "val_accuracy_smoothed_se"  # of the difference between the two
     TRIALS_COMPLETE: Final = "trials_complete"
     TRIALS_PRUNED: Final = "trials_pruned"
     TRIALS_FAILED: Final = "trials_failed"
@@ -103,6 +107,7 @@ DECLARATIONS = (
     Declaration(Metric.VAL_NLL_EPOCH, Kind.EPOCH, "nats", "validation NLL by epoch"),
     Declaration(Metric.VAL_ACCURACY, Kind.RESULT, "share", "validation accuracy"),
     Declaration(Metric.VAL_NLL, Kind.RESULT, "nats", "validation NLL"),
+    Declaration(Metric.VAL_IMAGES, Kind.RESULT, "count", "validation images"),
     Declaration(Metric.TEST_ACCURACY, Kind.RESULT, "share", "test accuracy"),
     Declaration(Metric.TEST_CLASS_ACCURACY, Kind.RESULT, "share", "test accuracy, mean over classes"),
     Declaration(Metric.TEST_NLL, Kind.RESULT, "nats", "test NLL"),
@@ -110,6 +115,9 @@ DECLARATIONS = (
     Declaration(Metric.NCM_TEST_ACCURACY, Kind.RESULT, "share", "test accuracy of the unchanged network"),
     Declaration(Metric.TUNED_VAL_ACCURACY, Kind.SEARCH, "share", "validation accuracy of the chosen trial"),
     Declaration(Metric.DEFAULT_VAL_ACCURACY, Kind.SEARCH, "share", "validation accuracy of the defaults"),
+    Declaration(Metric.TUNED_VAL_SMOOTHED, Kind.SEARCH, "share", "smoothed accuracy of the chosen trial"),
+    Declaration(Metric.DEFAULT_VAL_SMOOTHED, Kind.SEARCH, "share", "smoothed accuracy of the defaults"),
+    Declaration(Metric.SMOOTHED_STANDARD_ERROR, Kind.SEARCH, "share", "standard error of their difference"),
     Declaration(Metric.TRIALS_COMPLETE, Kind.SEARCH, "count", "complete trials"),
     Declaration(Metric.TRIALS_PRUNED, Kind.SEARCH, "count", "pruned trials"),
     Declaration(Metric.TRIALS_FAILED, Kind.SEARCH, "count", "failed trials"),

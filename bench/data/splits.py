@@ -43,7 +43,8 @@ def k_shot(
 ) -> Split:
     """`n_per_class` images of every class of `labels` [N], of which `val_share` for validation.
 
-    `split`: which division of these same images into training and validation; only the first, 0, is nested in n.
+    `split`: which division of these same images into training and validation. The first `1 / val_share` are the folds of
+    a cross-validation, those beyond are drawn; only the first, 0, is nested in n.
 
     "all" takes every image, so classes may differ in size. `classes` names the classes in errors.
     Raises UserError if a class has fewer images, or if n or the share leave nothing to train on.
@@ -55,7 +56,11 @@ def k_shot(
         members = torch.nonzero(labels == k).flatten().numpy()
         chosen = members[permutation(len(members), seed, k)][: _wanted(n_per_class, len(members), name)]
         held_out = validation_positions(len(chosen), val_share)
-        if split:
+        if (
+            split + 1
+        ) * val_share <= 1 + _ROUNDING:  # folds of a cross-validation: no image is held out twice
+            held_out = np.roll(held_out, split)
+        elif split:
             held_out = held_out[permutation(len(chosen), seed, k, split)]
         train.append(chosen[~held_out])
         val.append(chosen[held_out])

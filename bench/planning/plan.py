@@ -229,7 +229,13 @@ def _settings(
         by_label = {s.label: spaces.space(s, *hyperparameters) for s in strategies}
     budget = Budget(*tune.budget)
     method = Method(
-        tune.sampler, tune.sampler_options, tune.pruner, tune.pruner_options, tune.splits, tune.objective
+        tune.sampler,
+        tune.sampler_options,
+        tune.pruner,
+        tune.pruner_options,
+        tune.splits,
+        tune.objective,
+        tune.choice,
     )
     found = []
     for run in base:

@@ -24,16 +24,36 @@ class Budget:
         return f"{self.amount:g} {self.unit.replace('_', '-')}"
 
 
+DESIGN = "design"
+"""The name of our own sampler (`bench.tuning.design`); all others are Optuna's."""
+
+
 @dataclass(frozen=True)
 class Method:
-    """How it is searched. `splits`: divisions of the same labelled images that every trial is averaged over."""
+    """How it is searched, and how one of its trials is chosen.
 
-    sampler: str = "tpe"
+    Attributes:
+        splits: Divisions of the same labelled images that every trial is averaged over.
+        choice: "smoothed": the best smoothed validation accuracy, where it is above that of the defaults by more than
+            its standard error; "highest": the highest as it is.
+    """
+
+    sampler: str = DESIGN
     sampler_options: dict[str, Any] | None = None
     pruner: str = "none"
     pruner_options: dict[str, Any] | None = None
-    splits: int = 1
+    splits: int = 2
     objective: str = "accuracy"
+    choice: str = "smoothed"
+
+    def identity(self) -> dict[str, Any]:
+        """What decides on the course and the choice of a search; as it was before there was a choice, where it is so."""
+        content = asdict(self)
+        for options in ("sampler_options", "pruner_options"):
+            content[options] = content[options] or {}
+        if self.choice == "highest":
+            del content["choice"]
+        return content | ({"folds": True} if self.splits > 1 else {})
 
 
 @dataclass(frozen=True)
@@ -48,12 +68,11 @@ class Tuning:
     @property
     def tuning_id(self) -> str:
         """Without the budget: a larger one goes on where a smaller one ended."""
-        method = {**asdict(self.method), "sampler_options": self.method.sampler_options or {}}
         content = {
             "version": VERSION,
             "run": self.spec.identity(),
             "space": [asdict(s) for s in self.space],
-            "method": {**method, "pruner_options": self.method.pruner_options or {}},
+            "method": self.method.identity(),
         }
         return content_hash(content)
 

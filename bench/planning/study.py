@@ -253,7 +253,9 @@ class Tune(BaseModel):
         None, ge=1, description="budget: images seen in training, each time counted"
     )
     sampler: str = Field(
-        "tpe", description="tpe, gp, cmaes, nsga2, nsga3, random, qmc, or any class of optuna.samplers"
+        "design",
+        description="design: steps around the defaults; or Optuna's: tpe, gp, cmaes, nsga2, nsga3, random, qmc, or any "
+        "class of optuna.samplers",
     )
     sampler_options: dict[str, Any] = Field({}, description="keyword arguments of the sampler")
     pruner: str = Field(
@@ -262,9 +264,15 @@ class Tune(BaseModel):
     )
     pruner_options: dict[str, Any] = Field({}, description="keyword arguments of the pruner")
     splits: int = Field(
-        1,
+        2,
         ge=1,
-        description="divisions of the same labelled images into training and validation, averaged over",
+        description="divisions of the same labelled images into training and validation that a trial is trained on, one "
+        "after the other, and averaged over; a trial costs as many trainings",
+    )
+    choice: Literal["smoothed", "highest"] = Field(
+        "smoothed",
+        description="smoothed: the best smoothed validation accuracy, where it is above that of the defaults by more "
+        "than its standard error; highest: the trial with the highest validation accuracy",
     )
     objective: Literal["accuracy", "accuracy x cost"] = Field(
         "accuracy",

@@ -1,4 +1,4 @@
-"""Optuna: storages, samplers and pruners by name, and the ask-and-tell of one search. The only module that knows it.
+"""Optuna: storages, and the ask-and-tell of one search. Outside of this package nothing knows Optuna.
 
 Each trial's sampler is made anew, seeded by the search and the number of trials before it: a search that is killed and
 goes on draws what it would have drawn, whatever else runs beside it. (Optuna's samplers keep what they must remember in
@@ -8,80 +8,32 @@ that works on it, and whoever comes next fails the trials of dead ones and queue
 
 from __future__ import annotations
 
-import inspect
 import logging
 import math
 import platform
-import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from bench.core.errors import StoreAway, UserError, nearest
+from bench.core.errors import StoreAway, UserError
 from bench.core.processes import alive, process_mark
 from bench.core.secrets import redacted
-from bench.core.seeds import derive
-from bench.planning.search_space import Searched
 from bench.planning.searches import Budget, Tuning
 from bench.tracking.store.patience import patiently
-from bench.tuning import plain_pickle
-from bench.tuning.compat import QUEUED, pickled_optimizer, set_attribute
+from bench.tuning.choice import IMAGES, NLL, Choice, candidates, highest, smoothed
+from bench.tuning.compat import QUEUED, set_attribute
+from bench.tuning.design import distribution
+from bench.tuning.samplers import PRUNERS, blind_trials, make_pruner, make_sampler
+from bench.tuning.samplers import check as check
 from bench.tuning.storage import PatientStorage
-
-Made = TypeVar("Made")
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 logging.getLogger("alembic").setLevel(logging.ERROR)
-
-SAMPLERS = {
-    "tpe": "TPESampler",
-    "gp": "GPSampler",
-    "cmaes": "CmaEsSampler",
-    "nsga2": "NSGAIISampler",
-    "nsga3": "NSGAIIISampler",
-    "random": "RandomSampler",
-    "qmc": "QMCSampler",
-}
-PRUNERS = {
-    "none": "NopPruner",
-    "median": "MedianPruner",
-    "hyperband": "HyperbandPruner",
-    "asha": "SuccessiveHalvingPruner",
-    "percentile": "PercentilePruner",
-    "wilcoxon": "WilcoxonPruner",
-    "threshold": "ThresholdPruner",
-    "patient": "PatientPruner",
-}
-IN_ORDER = {"QMCSampler"}
-"""Samplers that go through one sequence, told by their seed: it is the same for all trials of a search."""
-
-BLIND = {
-    "TPESampler": "n_startup_trials",
-    "GPSampler": "n_startup_trials",
-    "NSGAIISampler": "population_size",
-    "NSGAIIISampler": "population_size",
-    "RandomSampler": "",
-    "QMCSampler": "",
-}
-"""Samplers that draw their first trials without a look at results -> the option that says how many; "": all trials."""
-
-SELF_ENDING = {"GridSampler", "BruteForceSampler"}
-"""Samplers that end a study themselves, which Optuna allows inside `study.optimize` only."""
-
-BY_SPLIT = {"WilcoxonPruner"}
-"""Pruners that compare split by split; all others compare epoch by epoch, on the first split."""
 
 ENOUGH = 10
 """Complete trials below which the importance of hyperparameters is guesswork (PED-ANOVA then calls them all equal)."""
@@ -93,16 +45,6 @@ KILLED = "killed"
 MARK, HOST, SPENT = "process", "host", "spent"
 OWNER = "mlflow_run"
 """Attribute of an Optuna study: the MLflow run of the search that its trials belong to."""
-
-
-@dataclass(frozen=True)
-class Told:
-    """What a search knows of its trials, in its budget. `best`: by value, ties by validation NLL, then the earlier."""
-
-    number: int
-    params: dict[str, Any]
-    value: float
-    trials: dict[str, int]  # state -> how many
 
 
 def open_storage(url: str) -> optuna.storages.BaseStorage:
@@ -122,25 +64,6 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
         raise UserError(f"tune.storage: {type(error).__name__}: {reason}") from None
 
 
-def check(tuning: Tuning) -> None:
-    """Raises `UserError` for samplers, pruners and options that do not exist or do not go together."""
-    method = tuning.method
-    if SAMPLERS.get(method.sampler, method.sampler) in SELF_ENDING:
-        raise UserError(
-            f"tune.sampler: {method.sampler} ends a search by itself, here its budget does; use qmc or random"
-        )
-    sampler = _make_sampler(tuning, 0)
-    pruner = _make_pruner(method.pruner, method.pruner_options)
-    several = method.objective != "accuracy"
-    if several and method.pruner != "none":
-        raise UserError("tune.pruner: with two objectives Optuna cannot prune; use pruner: none")
-    if several and isinstance(sampler, optuna.samplers.CmaEsSampler):
-        raise UserError("tune.sampler: cmaes knows one objective only; use nsga2 or tpe")
-    by_split = type(pruner).__name__ in BY_SPLIT
-    if by_split and method.splits < 2:
-        raise UserError("tune.pruner: wilcoxon compares splits; set tune.splits to 2 or more")
-
-
 class Search:
     """One search, from this process. Ask for trials until there are no more; tell what became of each."""
 
@@ -155,7 +78,7 @@ class Search:
         wanted: dict[str, Any] = {
             "storage": opened,
             "directions": ["maximize", "minimize"] if several else ["maximize"],
-            "pruner": _make_pruner(tuning.method.pruner, tuning.method.pruner_options),
+            "pruner": make_pruner(tuning.method.pruner, tuning.method.pruner_options),
         }
         self.study = _open_or_create_study(name, wanted)
         if owner and self.study.user_attrs.get(OWNER, owner) != owner:
@@ -203,8 +126,8 @@ class Search:
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         if (counted or running) and not self._affordable(self.tuning.budget, counted, len(running)):
             return None
-        self.study.sampler = _make_sampler(self.tuning, len(counted) + len(running))
-        trial = self.study.ask({s.name: _distribution(s) for s in self.tuning.space})
+        self.study.sampler = make_sampler(self.tuning, len(counted) + len(running))
+        trial = self.study.ask({s.name: distribution(s) for s in self.tuning.space})
         trial.set_user_attr(HOST, platform.node())
         trial.set_user_attr(MARK, process_mark())
         self._open[trial.number] = trial
@@ -226,7 +149,7 @@ class Search:
         running = sum(t.state == TrialState.RUNNING for t in trials)
         if running > len(self._open):  # other workers share the search: leave them some
             return False
-        return len(self.counted) + running < _blind_trials(self.tuning)
+        return len(self.counted) + running < blind_trials(self.tuning)
 
     def _affordable(self, budget: Budget, counted: list[FrozenTrial], running: int) -> bool:
         if budget.unit == "trials":
@@ -236,12 +159,27 @@ class Search:
         return sum(spent) + (running + 1) * longest <= budget.amount
 
     def tell(
-        self, trial: optuna.Trial, state: str, value: float, nll: float, seconds: float, samples_seen: float
+        self,
+        trial: optuna.Trial,
+        state: str,
+        value: float,
+        nll: float,
+        seconds: float,
+        samples_seen: float,
+        images: int,
     ) -> None:
-        """`state`: complete, pruned or failed. Time is what the trial took, samples_seen the images its training saw."""
+        """What became of a trial.
+
+        Args:
+            state: complete, pruned or failed.
+            seconds: What the trial took.
+            samples_seen: Images that its training saw.
+            images: Validation images it was judged on, over all splits.
+        """
         self._open.pop(trial.number, None)
         trial.set_user_attr(SPENT, {"seconds": seconds, "samples_seen": samples_seen})
-        trial.set_user_attr("val_nll", nll if math.isfinite(nll) else None)
+        trial.set_user_attr(NLL, nll if math.isfinite(nll) else None)
+        trial.set_user_attr(IMAGES, images)
         several = len(self.study.directions) > 1
         if state == "complete":
             self.study.tell(trial, [value, seconds] if several else value)
@@ -273,15 +211,14 @@ class Search:
             kept.append(trial)
         return kept
 
-    def best(self) -> Told | None:
-        """The chosen trial: highest validation accuracy; ties by validation NLL, then the earlier. None: all failed."""
-        trials = self.within_budget()
-        complete = [t for t in trials if t.state == TrialState.COMPLETE]
+    def chosen(self) -> Choice | None:
+        """The chosen one of the trials that the budget covers; None: none is complete."""
+        complete = candidates(self.within_budget())
         if not complete:
             return None
-        top = max(complete, key=lambda t: (t.values[0], -_nll(t), -t.number))
-        states = [t.state.name.lower() for t in trials]
-        return Told(top.number, dict(top.params), top.values[0], {s: states.count(s) for s in set(states)})
+        if self.tuning.method.choice == "highest":
+            return highest(complete)
+        return smoothed(self.tuning.space, complete)
 
     def importances(self) -> dict[str, float]:
         """Share of each hyperparameter in the variance of validation accuracy (PED-ANOVA); {} where it cannot be told."""
@@ -304,71 +241,5 @@ def _open_or_create_study(name: str, wanted: dict[str, Any]) -> optuna.Study:
         return optuna.load_study(study_name=name, storage=wanted["storage"], pruner=wanted["pruner"])
 
 
-def _distribution(hyperparameter: Searched) -> BaseDistribution:
-    if hyperparameter.choices is not None:
-        return CategoricalDistribution(hyperparameter.choices)
-    assert hyperparameter.low is not None and hyperparameter.high is not None
-    if isinstance(hyperparameter.default, int):
-        return IntDistribution(int(hyperparameter.low), int(hyperparameter.high), log=hyperparameter.log)
-    return FloatDistribution(hyperparameter.low, hyperparameter.high, log=hyperparameter.log)
-
-
 def _spent(trial: FrozenTrial, unit: str) -> float:
     return float(trial.user_attrs.get(SPENT, {}).get(unit, 0.0))
-
-
-def _nll(trial: FrozenTrial) -> float:
-    value = trial.user_attrs.get("val_nll")
-    return math.inf if value is None else value
-
-
-def _make_sampler(tuning: Tuning, number: int) -> optuna.samplers.BaseSampler:
-    cls = _by_name("sampler", tuning.method.sampler, SAMPLERS, optuna.samplers)
-    cls = PlainCmaEsSampler if cls is optuna.samplers.CmaEsSampler else cls
-    options = dict(tuning.method.sampler_options or {})
-    if "seed" in inspect.signature(cls).parameters:
-        which = 0 if cls.__name__ in IN_ORDER else number
-        options.setdefault("seed", derive(which, tuning.tuning_id) % 2**32)
-    sampler: optuna.samplers.BaseSampler = _construct("sampler", cls, options)
-    return sampler
-
-
-class PlainCmaEsSampler(optuna.samplers.CmaEsSampler):
-    """Optuna keeps its optimiser in the storage as a pickle; whoever can write there must not run code here."""
-
-    def _restore_optimizer(self, completed_trials: list[FrozenTrial]) -> Any:
-        for trial in reversed(completed_trials):
-            if pickled := pickled_optimizer(self, trial):
-                return plain_pickle.loads(pickled)
-        return None
-
-
-def _blind_trials(tuning: Tuning) -> float:
-    """How many trials the sampler draws from the ranges alone."""
-    cls = _by_name("sampler", tuning.method.sampler, SAMPLERS, optuna.samplers)
-    option = BLIND.get(cls.__name__)
-    if not option:
-        return 0 if option is None else math.inf
-    default = inspect.signature(cls).parameters[option].default
-    return int((tuning.method.sampler_options or {}).get(option, default))
-
-
-def _make_pruner(name: str, options: Mapping[str, Any] | None) -> optuna.pruners.BasePruner:
-    cls: type[optuna.pruners.BasePruner] = _by_name("pruner", name, PRUNERS, optuna.pruners)
-    return _construct("pruner", cls, dict(options or {}))
-
-
-def _by_name(kind: str, name: str, short: Mapping[str, str], module: Any) -> type[Any]:
-    cls = getattr(module, short.get(name.lower(), name), None)
-    base = getattr(module, f"Base{kind.capitalize()}")
-    if not (inspect.isclass(cls) and issubclass(cls, base)):  # "__class__" is a class as well
-        raise UserError(f"tune.{kind}: Optuna has no {kind} {name!r}{nearest(name, [*short, *dir(module)])}")
-    return cls
-
-
-def _construct(kind: str, cls: type[Made], options: dict[str, Any]) -> Made:
-    try:
-        with warnings.catch_warnings(category=optuna.exceptions.ExperimentalWarning, action="ignore"):
-            return cls(**options)
-    except (TypeError, ValueError, ImportError) as error:
-        raise UserError(f"tune.{kind}: {cls.__name__}: {str(error).strip().splitlines()[0]}") from None

@@ -27,7 +27,8 @@ from bench.tracking.store import patience
 from bench.training.heads.conditions import NotVectorizable
 from bench.training.run.execute import try_out
 from bench.training.run.together import Together, gather
-from bench.tuning.engine import BY_SPLIT, PRUNERS, Search
+from bench.tuning.engine import Search
+from bench.tuning.samplers import BY_SPLIT, PRUNERS
 
 STATES = {
     Status.FINISHED: "complete",
@@ -92,6 +93,11 @@ class Attempt:
     def samples_seen(self) -> float:
         cut_short = self.error.samples_seen if isinstance(self.error, CutShort) else 0
         return sum(v[Metric.SAMPLES_SEEN] for v in self.values) + cut_short
+
+    @property
+    def images(self) -> int:
+        """Validation images, over all splits."""
+        return int(sum(v.get(Metric.VAL_IMAGES, 0) for v in self.values))
 
     @property
     def by_split(self) -> bool:
@@ -241,6 +247,7 @@ def _end(search: Search, attempt: Attempt) -> None:
         metrics.get(Metric.VAL_NLL, float("nan")),
         attempt.seconds,
         attempt.samples_seen,
+        attempt.images,
     )
 
 
@@ -265,15 +272,18 @@ def _end_of(search: Search, parent: str) -> SearchRecord:
         seconds=sum(t.user_attrs["spent"]["seconds"] for t in trials),
         mlflow_run_id=parent,
     )
-    best = search.best()
-    if best is None:
+    choice = search.chosen()
+    if choice is None:
         return replace(end, error=f"none of {len(trials)} trials is complete: see their errors")
     default = next((t for t in trials if t.values and t.params == search.tuning.defaults), None)
     return replace(
         end,
-        chosen=best.params,
-        chosen_trial=best.number,
-        best=best.value,
+        chosen=choice.candidate.params,
+        chosen_trial=choice.candidate.number,
+        best=choice.candidate.accuracy,
         default=default.values[0] if default else None,
+        smoothed=choice.smoothed,
+        smoothed_default=choice.smoothed_default,
+        standard_error=choice.standard_error,
         importances=search.importances(),
     )

@@ -76,8 +76,17 @@ def protocol(tune: TuneRecord) -> str:
     fit = "training and validation images together" if tune.refit else "the training images"
     return (
         f"every strategy got {budget} in every dataset, size and backbone (sampler {_sampler(tune)}{pruner}), the first "
-        f"trial with its default hyperparameters; chosen by validation accuracy on {whose} labelled images{splits}; the "
+        f"trial with its default hyperparameters; {_choice(tune)} on {whose} labelled images{splits}; the "
         f"chosen setting was then trained anew for every seed, on {fit}, and its last checkpoint tested once"
+    )
+
+
+def _choice(tune: TuneRecord) -> str:
+    if tune.choice == "highest":
+        return "chosen by validation accuracy"
+    return (
+        "chosen by smoothed validation accuracy, and the defaults kept unless another trial was better by more than the "
+        "standard error of the difference,"
     )
 
 
@@ -92,6 +101,8 @@ def _budget(tune: TuneRecord) -> str:
 
 def _sampler(tune: TuneRecord) -> str:
     """Optuna's TPE begins as random search, which in a small search is all of it."""
+    if tune.sampler == "design":
+        return "design, steps around the defaults"
     if tune.sampler != "tpe":
         return tune.sampler
     drawn = tune.sampler_options.get("n_startup_trials", TPE_STARTUP)

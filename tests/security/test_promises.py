@@ -181,7 +181,7 @@ def test_the_state_of_a_sampler_is_read_as_optuna_does(tmp_path: Path) -> None:
 
     search = open_search(make_tuning(Budget("trials", 15), Method(sampler="cmaes")), tmp_path)
     while trial := search.ask():
-        search.tell(trial, "complete", -abs(trial.params["full.lr"] - 0.01), 1.0, 1.0, 1.0)
+        search.tell(trial, "complete", -abs(trial.params["full.lr"] - 0.01), 1.0, 1.0, 1.0, 1000)
     ours = search.study.sampler._restore_optimizer(search.counted)
     theirs = optuna.samplers.CmaEsSampler._restore_optimizer(search.study.sampler, search.counted)
     assert type(search.study.sampler) is not optuna.samplers.CmaEsSampler
@@ -196,7 +196,7 @@ def test_a_pickle_that_someone_put_into_the_storage_of_searches_does_not_run(
     place = f"{search.study.sampler._attr_key_optimizer}:0"
     planted = pickle.dumps(Bomb(trap)).hex()
     search.study._storage.set_trial_system_attr(trial._trial_id, place, planted)
-    search.tell(trial, "complete", 0.5, 1.0, 1.0, 1.0)
+    search.tell(trial, "complete", 0.5, 1.0, 1.0, 1.0, 1000)
     with pytest.raises(pickle.UnpicklingError, match="mkdir"):
         search.ask()
     assert not trap.exists()

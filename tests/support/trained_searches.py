@@ -26,8 +26,10 @@ def make_spec(expression: str = "full", **changes: Any) -> RunSpec:
     return replace(RunSpec(data, 10, BackboneSpec("test_resnet", "random"), strategy, 0, TRAIN), **changes)
 
 
-def make_search(spec: RunSpec, trials: int = 3, **method: Any) -> Tuning:
-    return Tuning(spec, space(spec.strategy, ["*"], [], {}), Budget("trials", trials), Method(**method))
+def make_search(spec: RunSpec, trials: int = 3, splits: int = 1, **method: Any) -> Tuning:
+    """By default on one split, which is half the training."""
+    budget = Budget("trials", trials)
+    return Tuning(spec, space(spec.strategy, ["*"], [], {}), budget, Method(splits=splits, **method))
 
 
 def ignore(*args: Any) -> None:

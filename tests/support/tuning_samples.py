@@ -35,7 +35,7 @@ def work(search: Search, value: Callable[[dict], float], seconds: float = 1.0, a
         trial = search.ask()
         if trial is None:
             return done
-        search.tell(trial, "complete", value(trial.params), 1.0, seconds, 10 * seconds)
+        search.tell(trial, "complete", value(trial.params), 1.0, seconds, 10 * seconds, 1000)
     return at_most
 
 

@@ -24,9 +24,9 @@ def search(folder: Path, storage: str) -> Search:
     """Three complete trials, one pruned, one failed, and one that a worker is at."""
     found = open_search(make_tuning(Budget("trials", 9)), folder, storage)
     for value in VALUES:
-        found.tell(found.ask(), "complete", value, 1.0, 2.0, 30.0)
+        found.tell(found.ask(), "complete", value, 1.0, 2.0, 30.0, 1000)
     for state in ("pruned", "failed"):
-        found.tell(found.ask(), state, float("nan"), float("nan"), 1.0, 10.0)
+        found.tell(found.ask(), state, float("nan"), float("nan"), 1.0, 10.0, 1000)
     assert found.ask() is not None
     return found
 
@@ -51,8 +51,10 @@ def test_the_dashboard_shows_searches_their_trials_and_the_best(kind: str, tmp_p
     ]  # fmt: skip
     assert [trial["values"] for trial in shown["trials"][:3]] == [[value] for value in VALUES]
     (best,) = shown["best_trials"]
-    chosen = found.best()
-    assert chosen is not None and (best["number"], best["values"]) == (chosen.number, [chosen.value])
+    choice = found.chosen()
+    assert choice is not None
+    chosen = choice.candidate
+    assert (best["number"], best["values"]) == (chosen.number, [chosen.accuracy])
     params = {param["name"]: param["param_internal_value"] for param in best["params"]}
     assert params == pytest.approx(chosen.params)
 

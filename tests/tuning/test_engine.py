@@ -10,7 +10,7 @@ import pytest
 
 from bench.core.errors import UserError
 from bench.planning.searches import Budget, Method
-from bench.tuning import engine
+from bench.tuning import engine, samplers
 from bench.tuning.engine import Search
 from tests.support.tuning_samples import make_tuning, open_search, peak, work
 
@@ -41,14 +41,16 @@ def test_a_search_ends_with_its_budget(tmp_path: Path, budget: Budget, seconds: 
     assert search.used_up and len(search.within_budget()) == trials
 
 
-def test_a_search_that_is_stopped_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
-    undisturbed = open_search(make_tuning(Budget("trials", 14)), tmp_path, "a.journal")
+@pytest.mark.parametrize("sampler", ["design", "tpe"])
+def test_a_search_that_is_stopped_goes_on_as_if_it_had_not_been(tmp_path: Path, sampler: str) -> None:
+    tuning = make_tuning(Budget("trials", 14), Method(sampler))
+    undisturbed = open_search(tuning, tmp_path, "a.journal")
     work(undisturbed, peak)
     for stops in range(4):
-        work(open_search(make_tuning(Budget("trials", 14)), tmp_path, "b.journal"), peak, at_most=3 + stops)
-    again = open_search(make_tuning(Budget("trials", 14)), tmp_path, "b.journal")
+        work(open_search(tuning, tmp_path, "b.journal"), peak, at_most=3 + stops)
+    again = open_search(tuning, tmp_path, "b.journal")
     assert history(again) == history(undisturbed) and len(history(again)) == 14
-    assert len({p["full.lr"] for p in history(again)}) == 14, "each draw is another"
+    assert len({tuple(p.items()) for p in history(again)}) == 14, "each draw is another"
 
 
 def test_a_larger_budget_goes_on_and_a_smaller_one_looks_at_its_share(tmp_path: Path) -> None:
@@ -57,7 +59,7 @@ def test_a_larger_budget_goes_on_and_a_smaller_one_looks_at_its_share(tmp_path: 
     assert work(more, peak) == 5
     less = open_search(make_tuning(Budget("trials", 4)), tmp_path)
     assert len(less.within_budget()) == 4 and less.ask() is None
-    assert less.best().value == 0.5 and more.best().value > 0.5
+    assert less.chosen().candidate.accuracy == 0.5 and more.chosen().candidate.accuracy > 0.5
 
 
 def test_a_trial_whose_process_is_gone_is_tried_again_and_not_counted(tmp_path: Path) -> None:
@@ -68,7 +70,7 @@ def test_a_trial_whose_process_is_gone_is_tried_again_and_not_counted(tmp_path: 
     search = open_search(make_tuning(Budget("trials", 3)), tmp_path)
     again = search.ask()
     assert again.params == lost.params and again.number != lost.number
-    search.tell(again, "complete", 0.9, 1.0, 1.0, 1.0)
+    search.tell(again, "complete", 0.9, 1.0, 1.0, 1.0, 1000)
     work(search, peak)
     assert len(search.counted) == 3 and search.study.trials[lost.number].state.name == "FAIL"
 
@@ -102,29 +104,28 @@ def test_a_trial_of_a_living_process_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_the_best_has_the_highest_accuracy_and_on_a_tie_the_lower_nll(tmp_path: Path) -> None:
-    search = open_search(make_tuning(Budget("trials", 4)), tmp_path)
+    search = open_search(make_tuning(Budget("trials", 4), Method(choice="highest")), tmp_path)
     for value, nll in [(0.5, 1.0), (0.7, 0.9), (0.7, 0.8), (0.7, 0.8)]:
-        search.tell(search.ask(), "complete", value, nll, 1.0, 1.0)
-    assert search.best().number == 2
-    assert search.best().trials == {"complete": 4}
+        search.tell(search.ask(), "complete", value, nll, 1.0, 1.0, 1000)
+    assert search.chosen().candidate.number == 2
 
 
 def test_failed_and_pruned_trials_count_but_are_not_chosen(tmp_path: Path) -> None:
     search = open_search(make_tuning(Budget("trials", 3)), tmp_path)
-    search.tell(search.ask(), "failed", math.nan, math.nan, 1.0, 1.0)
-    search.tell(search.ask(), "pruned", math.nan, math.nan, 1.0, 1.0)
-    assert search.best() is None
-    search.tell(search.ask(), "complete", 0.1, 1.0, 1.0, 1.0)
-    assert search.best().number == 2 and search.ask() is None
+    search.tell(search.ask(), "failed", math.nan, math.nan, 1.0, 1.0, 1000)
+    search.tell(search.ask(), "pruned", math.nan, math.nan, 1.0, 1.0, 1000)
+    assert search.chosen() is None
+    search.tell(search.ask(), "complete", 0.1, 1.0, 1.0, 1.0, 1000)
+    assert search.chosen().candidate.number == 2 and search.ask() is None
 
 
-@pytest.mark.parametrize("sampler", [*engine.SAMPLERS, "TPESampler"])
+@pytest.mark.parametrize("sampler", [*samplers.SAMPLERS, "design", "TPESampler"])
 def test_every_sampler_finds_its_way(tmp_path: Path, sampler: str) -> None:
     tuning = make_tuning(Budget("trials", 12), Method(sampler=sampler))
     engine.check(tuning)
     search = open_search(tuning, tmp_path)
     assert work(search, peak) == 12
-    assert len({p["full.lr"] for p in history(search)}) > 6
+    assert len({tuple(p.items()) for p in history(search)}) > 6
 
 
 @pytest.mark.parametrize(
@@ -132,6 +133,7 @@ def test_every_sampler_finds_its_way(tmp_path: Path, sampler: str) -> None:
     [
         (Method(sampler="annealing"), "no sampler 'annealing'"),
         (Method(sampler="tpe", sampler_options={"candidates": 3}), "TPESampler"),
+        (Method(sampler_options={"n_startup_trials": 3}), "design has none"),
         (Method(sampler="GridSampler"), "ends a search by itself"),
         (Method(pruner="hyperbland"), "did you mean hyperband"),
         (Method(pruner="wilcoxon"), "set tune.splits to 2"),
@@ -145,7 +147,7 @@ def test_what_optuna_cannot_do_is_refused_beforehand(method: Method, message: st
 
 
 @pytest.mark.parametrize(
-    "pruner", [p for p in engine.PRUNERS if p not in ("patient", "threshold", "percentile")]
+    "pruner", [p for p in samplers.PRUNERS if p not in ("patient", "threshold", "percentile")]
 )
 def test_pruners_by_name(pruner: str) -> None:
     engine.check(make_tuning(method=Method(pruner=pruner, splits=3)))
@@ -155,9 +157,9 @@ def test_two_objectives_keep_a_pareto_front_and_choose_by_accuracy(tmp_path: Pat
     tuning = make_tuning(Budget("trials", 3), Method("nsga2", objective="accuracy x cost"))
     search = open_search(tuning, tmp_path)
     for value, seconds in [(0.5, 1.0), (0.8, 9.0), (0.6, 20.0)]:
-        search.tell(search.ask(), "complete", value, 1.0, seconds, 1.0)
+        search.tell(search.ask(), "complete", value, 1.0, seconds, 1.0, 1000)
     assert [t.number for t in search.study.best_trials] == [0, 1]
-    assert search.best().number == 1
+    assert search.chosen().candidate.number == 1
 
 
 @pytest.mark.parametrize("kind", ["journal", "sqlite"])

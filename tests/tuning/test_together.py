@@ -24,7 +24,7 @@ from bench.training.heads.conditions import NotVectorizable
 from bench.training.run.execute import try_out
 from bench.training.run.prepared_run import prepare_run
 from bench.training.run.together import gather
-from bench.tuning import engine, search
+from bench.tuning import samplers, search
 from bench.tuning.engine import Search
 from tests.support.trained_searches import ignore, make_search, make_spec, run
 from tests.support.tuning_samples import TRAIN, make_tuning, open_search, peak, work
@@ -226,7 +226,9 @@ def test_a_search_is_the_same_search_whether_trained_as_one_or_not(
     """Eight trials and more, of which four are drawn blindly: what is asked, found, chosen and logged."""
     train = replace(TRAIN, optimizer="momentum", epochs=3)
     spec = make_spec(HEAD, train=train)
-    tuning = make_search(spec, trials=6, splits=splits, sampler_options={"n_startup_trials": 4})
+    tuning = make_search(
+        spec, trials=6, splits=splits, sampler="tpe", sampler_options={"n_startup_trials": 4}
+    )
     found = run(tuning, places, tracking)
     monkeypatch.setattr(search, "AT_MOST", 1)
     expected = run(tuning, places, other := second(tracking, tmp_path))
@@ -292,7 +294,7 @@ def draws(search: Search) -> list[dict[str, Any]]:
     return [t.params for t in search.counted]
 
 
-@pytest.mark.parametrize("sampler", engine.SAMPLERS)
+@pytest.mark.parametrize("sampler", [*samplers.SAMPLERS, "design"])
 def test_asked_together_trials_are_those_asked_one_by_one(tmp_path: Path, sampler: str) -> None:
     options = {FEW[sampler]: 6} if sampler in FEW else None
     tuning = make_tuning(Budget("trials", 11), Method(sampler, options))
@@ -301,9 +303,9 @@ def test_asked_together_trials_are_those_asked_one_by_one(tmp_path: Path, sample
     while trials := together.ask_together(32):
         asked.append(len(trials))
         for trial in trials:
-            together.tell(trial, "complete", peak(trial.params), 1.0, 1.0, 1.0)
+            together.tell(trial, "complete", peak(trial.params), 1.0, 1.0, 1.0, 1000)
     assert draws(together) == draws(one_by_one) and together.used_up
-    expected = {"random": [11], "qmc": [11], "cmaes": [1] * 11}
+    expected = {"random": [11], "qmc": [11], "cmaes": [1] * 11, "design": [5, *[1] * 6]}
     assert asked == expected.get(sampler, [6, 1, 1, 1, 1, 1])
 
 
@@ -313,7 +315,9 @@ def test_failed_trials_among_the_first_change_nothing_that_is_asked(tmp_path: Pa
     for search_, at_most in zip(searches, (1, 32), strict=True):
         while trials := search_.ask_together(at_most):
             for t in trials:
-                search_.tell(t, "failed" if t.number in (1, 3) else "complete", peak(t.params), 1.0, 1.0, 1.0)
+                search_.tell(
+                    t, "failed" if t.number in (1, 3) else "complete", peak(t.params), 1.0, 1.0, 1.0, 1000
+                )
     assert draws(searches[0]) == draws(searches[1])
 
 

@@ -22,6 +22,9 @@ class SearchRecord:
         chosen_trial: The number of the trial that had them; None where no trial is complete.
         best: Validation accuracy of the chosen trial, a fraction.
         default: Validation accuracy of the trial with the default hyperparameters; None where it is not complete.
+        smoothed: Smoothed validation accuracy of the chosen trial; None where the highest accuracy was chosen as it is.
+        smoothed_default: That of the default hyperparameters; None where their trial is not complete.
+        standard_error: Of the difference between them; of the best other trial's where the defaults were chosen.
         complete: How many trials within the budget are complete; `pruned` and `failed` likewise. None: not known.
         seconds: Training and preparation of these trials.
         importances: Share of each hyperparameter in the variance of validation accuracy.
@@ -35,6 +38,9 @@ class SearchRecord:
     chosen_trial: int | None = None
     best: float | None = None
     default: float | None = None
+    smoothed: float | None = None
+    smoothed_default: float | None = None
+    standard_error: float | None = None
     complete: int | None = None
     pruned: int | None = None
     failed: int | None = None
@@ -59,6 +65,9 @@ class SearchRecord:
             Metric.TUNED_VAL_ACCURACY: self.best,
             Metric.CHOSEN_TRIAL: self.chosen_trial,
             Metric.DEFAULT_VAL_ACCURACY: self.default,
+            Metric.TUNED_VAL_SMOOTHED: self.smoothed,
+            Metric.DEFAULT_VAL_SMOOTHED: self.smoothed_default,
+            Metric.SMOOTHED_STANDARD_ERROR: self.standard_error,
         }
         return {key: value for key, value in named.items() if value is not None}
 
@@ -87,6 +96,9 @@ class SearchRecord:
             count(Metric.CHOSEN_TRIAL),
             metrics.get(Metric.TUNED_VAL_ACCURACY),
             metrics.get(Metric.DEFAULT_VAL_ACCURACY),
+            metrics.get(Metric.TUNED_VAL_SMOOTHED),
+            metrics.get(Metric.DEFAULT_VAL_SMOOTHED),
+            metrics.get(Metric.SMOOTHED_STANDARD_ERROR),
             count(Metric.TRIALS_COMPLETE),
             count(Metric.TRIALS_PRUNED),
             count(Metric.TRIALS_FAILED),

@@ -117,6 +117,8 @@ class LeftOut:
 class TuneRecord:
     """The search that a study asks for: the fields of `bench.planning.study.Tune`, and what is searched.
 
+    What a stored document lacks was not there when it was written, and has the value of that time.
+
     Attributes:
         spaces: Label of a strategy -> "part.hyperparameter" -> its range in words.
     """
@@ -130,6 +132,7 @@ class TuneRecord:
     pruner_options: Mapping[str, Any] = field(default_factory=dict)
     splits: int = 1
     objective: str = "accuracy"
+    choice: Literal["smoothed", "highest"] = "highest"
     search: tuple[str, ...] = ("*",)
     fix: tuple[str, ...] = ()
     ranges: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

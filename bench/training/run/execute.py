@@ -51,7 +51,7 @@ def try_out(spec: RunSpec, places: Places, record: Record) -> Outcome:
     run = prepare_run(spec, places, record, "none")
     run.train()
     with run.clock("total"), run.clock("eval"):
-        scores = score_validation(run.trainer)
+        scores = score_trial(run.trainer)
     return run.outcome(scores, "none")
 
 
@@ -74,6 +74,11 @@ def score_validation(trainer: Trainer) -> dict[str, float]:
         return {}
     val = score(trainer.predict(trainer.task.val), trainer.task.val.y)
     return {Metric.VAL_ACCURACY: val.accuracy, Metric.VAL_NLL: val.nll}
+
+
+def score_trial(trainer: Trainer) -> dict[str, float]:
+    """What a search is told."""
+    return {**score_validation(trainer), Metric.VAL_IMAGES: len(trainer.task.val)}
 
 
 def score_test(trainer: Trainer, images: ImageSet) -> dict[str, float]:

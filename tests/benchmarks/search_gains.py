@@ -1,0 +1,145 @@
+"""What searches are worth by `bench run`: tuned minus default test accuracy, of the defaults of `tune` and of TPE.
+
+    python -m tests.benchmarks.search_gains FOLDER           # run what is missing, dataset by dataset, and print
+    python -m tests.benchmarks.search_gains FOLDER --table   # print alone
+
+Two studies a dataset, in one store in FOLDER, at the same number of trainings: six trials over two splits by the
+defaults, and twelve trials on one split by `sampler: tpe` and `choice: highest`. Every strategy with the hyperparameters
+that it declares, searched in all ranges that it declares. Real photographs come from the folder that BENCH_TEST_DATA
+names (`targets/NAME/{train,test}/CLASS/`).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from statistics import fmean
+
+from bench.core.errors import UserError
+from bench.core.schema import Metric
+from reports import rows
+from reports.analysis.rows import Row
+from reports.analysis.stats import mean_of
+
+DATASETS = {
+    "trashnet": 100,
+    "sklearn/digits": 90,
+    "chest_xray_nih": 100,
+    "satellite_rsscn7": 100,
+    "solar_elpv": 100,
+    "synthetic/glyph": 100,
+    "steel_neu": 100,
+    "food3": 100,
+    "rps_hands": 100,
+    "cats_dogs": 100,
+}
+"""-> images per class of its larger size; the smaller one is 20."""
+SEARCHES = {
+    "design": "{trials: 6}",
+    "tpe": "{trials: 12, sampler: tpe, splits: 1, choice: highest, untuned: false}",
+}
+STUDY = """
+name: {name}
+datasets: [{{name: "{dataset}", similarity: similar, n_per_class: [20, {n}]}}]
+backbones: [{{name: test_resnet, source: synthetic/source}}]
+strategies:
+  - linear_probe
+  - last_stages + head_x10
+  - full + head_x10 + keep_norm_stats
+  - full
+  - full + l2_sp
+seeds: 2
+train: {{image_size: 32, optimizer: momentum, batch_size: 32, epochs: 3, min_steps: 30, augment: flip, precision: fp32}}
+tune: {tune}
+system_metrics: false
+"""
+
+
+def study_name(dataset: str, search: str) -> str:
+    return f"{dataset.replace('/', '-')}-{search}"
+
+
+def run(folder: Path) -> None:
+    data = Path(os.environ["BENCH_TEST_DATA"]).absolute()
+    for dataset, n in DATASETS.items():
+        path = dataset if "/" in dataset else f"folder:{data / 'targets' / dataset}"
+        for search, tune in SEARCHES.items():
+            name = study_name(dataset, search)
+            file = folder / f"{name}.yaml"
+            file.write_text(STUDY.format(name=name, dataset=path, n=n, tune=tune))
+            command = [sys.executable, "-m", "bench", "run", file.name, "--workers", "0", "--no-report"]
+            subprocess.run(command, cwd=folder, check=True)
+
+
+Key = tuple[str, int, str]
+"""Dataset, images per class, strategy."""
+
+
+def accuracies(folder: Path, dataset: str, search: str, setting: str) -> dict[Key, float]:
+    """Mean test accuracy over seeds, of the conditions where all seeds are there."""
+    try:
+        found = rows(study_name(dataset, search), f"sqlite:///{(folder / 'mlflow.db').absolute()}")
+    except UserError:
+        return {}
+    by_key: dict[Key, list[float | None]] = {}
+    for row in found:
+        if row["setting"] == setting:
+            key = (dataset, row["n_per_class"], row["strategy"])
+            by_key.setdefault(key, []).append(_accuracy(row))
+    return {key: fmean(v) for key, values in by_key.items() if None not in (v := values)}
+
+
+def _accuracy(row: Row) -> float | None:
+    """A run that diverged knows nothing."""
+    return 0.0 if row["status"] == "diverged" else row[Metric.TEST_ACCURACY]
+
+
+def gains(folder: Path) -> dict[str, dict[Key, float]]:
+    """Search -> condition -> tuned minus default, in points; of the conditions that all searches have finished."""
+    found: dict[str, dict[Key, float]] = {search: {} for search in SEARCHES}
+    for dataset in DATASETS:
+        default = accuracies(folder, dataset, "design", "default")
+        tuned = {search: accuracies(folder, dataset, search, "tuned") for search in SEARCHES}
+        for key in default:
+            if all(key in tuned[search] for search in SEARCHES):
+                for search in SEARCHES:
+                    found[search][key] = 100 * (tuned[search][key] - default[key])
+    return found
+
+
+def summary(values: dict[Key, float]) -> str:
+    """Mean and 95 % interval over datasets, whose sizes and strategies are averaged first."""
+    by_dataset: dict[str, list[float]] = {}
+    for (dataset, _, _), value in values.items():
+        by_dataset.setdefault(dataset, []).append(value)
+    mean = mean_of([fmean(v) for v in by_dataset.values()])
+    return f"{mean.mean:+.2f} [{mean.low:+.2f}, {mean.high:+.2f}]"
+
+
+def table(folder: Path) -> None:
+    found = gains(folder)
+    keys = list(found["design"])
+    print(f"{len(keys)} conditions on {len({k[0] for k in keys})} datasets")
+    lines = {"all": keys}
+    lines |= {s: [k for k in keys if k[2] == s] for s in dict.fromkeys(k[2] for k in keys)}
+    lines |= {f"n = {n}": [k for k in keys if (k[1] > 20) == (n != "20")] for n in ("20", "90 or 100")}
+    print("| strategy | conditions | tpe | design | design - tpe |\n|---|---|---|---|---|")
+    for name, chosen in lines.items():
+        values = {search: {k: found[search][k] for k in chosen} for search in SEARCHES}
+        values["difference"] = {k: values["design"][k] - values["tpe"][k] for k in chosen}
+        cells = [summary(values[c]) for c in ("tpe", "design", "difference")]
+        print(f"| {name} | {len(chosen)} | {' | '.join(cells)} |")
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    folder.mkdir(exist_ok=True, parents=True)
+    if "--table" not in sys.argv:
+        run(folder)
+    table(folder)
+
+
+if __name__ == "__main__":
+    main()
