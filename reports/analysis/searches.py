@@ -30,7 +30,12 @@ class Trial:
 
 @dataclass(frozen=True)
 class Search:
-    """One search that is over. Accuracies are validation accuracies, fractions; seconds of all its trials."""
+    """One search that is over. Accuracies are validation accuracies, fractions; seconds of all its trials.
+
+    Attributes:
+        smoothed: Of the chosen trial; None where the highest accuracy was chosen as it is, `smoothed_default` likewise.
+        kept: Whether the defaults were chosen.
+    """
 
     cell: str
     condition: tuple[str, int, str]  # dataset, images per class, backbone
@@ -41,6 +46,9 @@ class Search:
     seconds: float
     trials: tuple[Trial, ...]
     importances: Mapping[str, float]
+    smoothed: float | None = None
+    smoothed_default: float | None = None
+    kept: bool = False
 
     def count(self, *statuses: str) -> int:
         return sum(trial.status in statuses for trial in self.trials)
@@ -84,6 +92,9 @@ def _search(row: Row, record: SearchRecord, best: float, trials: Iterable[RunRec
         record.seconds,
         tuple(sorted(listed, key=lambda trial: trial.number)[: record.trials]),
         record.importances,
+        record.smoothed,
+        record.smoothed_default,
+        kept=record.chosen_trial == 0,
     )
 
 

@@ -34,20 +34,21 @@ from bench.training.run.execute import open_test_images
 from bench.training.run.prepared_run import prepare_run
 
 DATASETS = [
+    "trashnet",
+    "sklearn/digits",
+    "chest_xray_nih",
     "food3",
     "steel_neu",
-    "rps_hands",
-    "cats_dogs",
-    "sklearn/digits",
-    "trashnet",
-    "chest_xray_nih",
     "solar_elpv",
+    "rps_hands",
     "satellite_rsscn7",
     "synthetic/glyph",
+    "cats_dogs",
     "bees_pollen",
     "omniglot_alphabets",
     "pacs_art",
 ]
+SIZES = [20, 60]
 STRATEGIES = (
     ("linear_probe", "last_stages + head_x10", "full + head_x10 + keep_norm_stats"),
     ("full", "full + llrd"),
@@ -73,12 +74,14 @@ FIELDS = [
     "status",
     "accuracy",
     "nll",
+    "brier",
+    "right",
     "seconds",
 ]
 KEYS = FIELDS[:7]
 TRAIN = {
     "optimizer": "momentum",
-    "batch_size": 32,
+    "batch_size": 16,
     "epochs": 3,
     "min_steps": 30,
     "augment": "flip",
@@ -131,16 +134,20 @@ def trainings(spec: RunSpec) -> Iterator[tuple[int, int, RunSpec]]:
             yield step, -1, replace(own, seed=seed, train=replace(own.train, fit="train+val"))
 
 
-def train(spec: RunSpec, places: Places) -> tuple[str, float, float]:
-    """(status, accuracy, NLL): on test images for a final run, else on validation images."""
+def train(spec: RunSpec, places: Places) -> tuple[str, list[float]]:
+    """(status, [accuracy, NLL, Brier score, mean probability of the right class]): of test images for a final run."""
     run = prepare_run(spec, places, lambda epoch, epochs, metrics: None, "none")
     try:
         run.train()
     except CutShort:
-        return "diverged", float("nan"), float("nan")
+        return "diverged", [float("nan")] * 4
     images = open_test_images(run.prepared) if spec.train.fit == "train+val" else run.trainer.task.val
-    found = score(run.trainer.predict(images), images.y)
-    return "finished", found.accuracy, found.nll
+    logits = run.trainer.predict(images)
+    found = score(logits, images.y)
+    p = logits.softmax(dim=-1)
+    right = p.gather(1, images.y[:, None]).squeeze(1)
+    brier = (p.square().sum(dim=-1) - 2 * right + 1).mean()
+    return "finished", [found.accuracy, found.nll, brier.item(), right.mean().item()]
 
 
 def main() -> None:
@@ -161,9 +168,9 @@ def main() -> None:
                 if tuple(map(str, key)) in done:
                     continue
                 start = time.perf_counter()
-                status, accuracy, nll = train(own, places)
+                status, scores = train(own, places)
                 seconds = time.perf_counter() - start
-                writer.writerow([*key, status, f"{accuracy:.4f}", f"{nll:.4f}", f"{seconds:.2f}"])
+                writer.writerow([*key, status, *(f"{x:.4f}" for x in scores), f"{seconds:.2f}"])
                 file.flush()
 
 

@@ -90,8 +90,12 @@ def search_runs(plan: list[dict[str, Any]]) -> list[RunRecord]:
             row["tuning_id"],
             "4 trials",
             {"full.lr": 0.02, "l2_sp.alpha": 0.1},
+            chosen_trial=1,
             best=0.7,
             default=0.5,
+            smoothed=0.66,
+            smoothed_default=0.55,
+            standard_error=0.05,
             seconds=30.0,
             importances={"full.lr": 0.9, "l2_sp.alpha": 0.1},
         )

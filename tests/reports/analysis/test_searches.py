@@ -50,3 +50,4 @@ def test_searches_are_told_with_their_trials(study: StoredStudy) -> None:
     assert first.count("finished") == 3 and first.count("pruned") == 1
     assert best_so_far([first]) == [0.5, 0.7, 0.7, 0.7]
     assert first.chosen == {"full.lr": 0.02, "l2_sp.alpha": 0.1} and first.default == 0.5
+    assert (first.smoothed, first.smoothed_default, first.kept) == (0.66, 0.55, False)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -35,6 +36,15 @@ def test_the_answer_says_what_tuning_changed(study: Analysis) -> None:
 def test_the_searches_and_what_mattered_in_them(study: Analysis) -> None:
     text = samples.text_of(searches.section, study)
     assert "| `full` | `l2_sp.alpha` | 10 % | 4 |" in text and "figures/history.png" in text
+    assert "| 50.0 % | 70.0 % | 55.0 % to 66.0 % |" in text
+
+
+def test_the_protocol_says_how_a_trial_was_chosen(study: Analysis) -> None:
+    assert study.tune
+    old = tuning.protocol(study.tune)
+    assert "sampler tpe" in old and "chosen by validation accuracy" in old
+    new = tuning.protocol(replace(study.tune, sampler="design", choice="smoothed"))
+    assert "steps around the defaults" in new and "chosen by smoothed validation accuracy" in new
 
 
 def test_the_protocol_names_the_search(study: Analysis) -> None:
