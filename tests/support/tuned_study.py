@@ -15,6 +15,6 @@ strategies: [full + head_x10, logreg]
 seeds: 2
 train: {image_size: 32, precision: fp32, optimizer: adamw, batch_size: 16, epochs: 3}
 hyperparameters: {full: {lr: 0.0001}}  # far too low, so that the search finds better
-tune: {trials: 4, splits: 2}
+tune: {trials: 4, choice: highest}  # on so few images the defaults would be kept else
 system_metrics: false
 """

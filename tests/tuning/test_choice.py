@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bench.planning.search_space import Searched
+from bench.tuning import choice
 from bench.tuning.choice import Candidate, highest, smooth, smoothed
 
 RATE = Searched("full.lr", 0.01, 1e-5, 10.0, True)
@@ -42,15 +43,15 @@ def test_the_same_difference_decides_on_many_images_and_not_on_few(images: int, 
 
 
 def test_a_choice_of_the_defaults_has_the_standard_error_of_the_best_other() -> None:
-    choice = smoothed([RATE], trials({0: 0.8, -1: 0.7, 1: 0.75}))
-    assert choice.candidate.number == 0 and choice.smoothed == choice.smoothed_default
-    assert 0 < choice.standard_error < 0.1
+    made = smoothed([RATE], trials({0: 0.8, -1: 0.7, 1: 0.75}))
+    assert made.candidate.number == 0 and made.smoothed == made.smoothed_default
+    assert 0 < made.standard_error < 0.1
 
 
 def test_where_the_defaults_diverged_the_best_smoothed_is_chosen() -> None:
     found = trials({0: 0.0, -1: 0.5, -2: 0.6})[1:]
-    choice = smoothed([RATE], found)
-    assert choice.candidate.number == 2 and choice.smoothed_default is None and choice.standard_error is None
+    made = smoothed([RATE], found)
+    assert made.candidate.number == 2 and made.smoothed_default is None and made.standard_error is None
 
 
 def test_on_many_images_the_smoothed_accuracy_is_nearly_the_measured_one() -> None:
@@ -63,11 +64,11 @@ def test_the_standard_error_is_that_of_simulated_differences() -> None:
     space, rng = [RATE], np.random.default_rng(0)
     steps = trials(dict.fromkeys(STEPS, 0.5), images=50)
     x = np.array(STEPS, float)
-    prior = 0.1**2 * np.exp(-((x[:, None] - x) ** 2) / (2 * 3.0**2))
+    prior = choice.SPREAD**2 * np.exp(-((x[:, None] - x) ** 2) / (2 * choice.LENGTH**2))
     errors, told = [], 0.0
     for _ in range(2000):
         truth = 0.5 + rng.multivariate_normal(np.zeros(5), prior)
-        seen = truth + rng.normal(0, np.sqrt(0.5 * 0.25 / 50), 5)
+        seen = truth + rng.normal(0, np.sqrt(choice.PAIRED * 0.25 / 50), 5)
         found = [Candidate(c.number, c.params, y, 1.0, 50) for c, y in zip(steps, seen, strict=True)]
         mean, covariance = smooth(space, found)
         errors.append((mean[4] - mean[0]) - (truth[4] - truth[0]))

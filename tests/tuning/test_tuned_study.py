@@ -112,7 +112,7 @@ def test_a_killed_search_ends_as_if_it_had_not_been_killed(finished: Path, tmp_p
 def test_what_cannot_work_is_said_before_anything_is_trained(
     tmp_path: Path, setting: str, message: str
 ) -> None:
-    (tmp_path / "tuned.yaml").write_text(STUDY.replace("splits: 2", "splits: 1"))
+    (tmp_path / "tuned.yaml").write_text(STUDY.replace("trials: 4", "trials: 4, splits: 1"))
     result = bench(tmp_path, "run", "tuned.yaml", "--set", setting, "--workers", "1")
     assert result.returncode == 2 and message in result.stderr
     assert not (tmp_path / "mlflow.db").exists()
