@@ -10,19 +10,14 @@ The constants were fixed on the tables of `tests.benchmarks.search_tables`; docs
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from optuna.trial import FrozenTrial, TrialState
 
 from bench.planning.search_space import Params, Searched
 from bench.tuning.design import DECADES, SHARE
-
-IMAGES, NLL = "val_images", "val_nll"
-"""User attributes of a trial."""
 
 LENGTH = 2.0
 """Steps of the design within which settings tell of one another: a decade of a rate, half of a linear range."""
@@ -64,25 +59,9 @@ class Choice:
     standard_error: float | None = None
 
 
-def candidates(trials: Iterable[FrozenTrial]) -> list[Candidate]:
-    """Those of the trials that are complete."""
-    return [
-        Candidate(
-            trial.number,
-            trial.params,
-            trial.values[0],
-            math.inf if (nll := trial.user_attrs.get(NLL)) is None else nll,
-            trial.user_attrs.get(IMAGES, 0),
-        )
-        for trial in trials
-        if trial.state == TrialState.COMPLETE
-    ]
-
-
-def best_so_far(space: Sequence[Searched], trials: Iterable[FrozenTrial]) -> Params | None:
+def best_so_far(space: Sequence[Searched], candidates: Sequence[Candidate]) -> Params | None:
     """The hyperparameters with the best smoothed accuracy; None where no trial is complete."""
-    complete = candidates(trials)
-    return complete[int(smooth(space, complete)[0].argmax())].params if complete else None
+    return candidates[int(smooth(space, candidates)[0].argmax())].params if candidates else None
 
 
 def highest(candidates: Sequence[Candidate]) -> Choice:

@@ -15,18 +15,8 @@ each other one. What would leave its range ends at its bound. Nothing is drawn, 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
-
-import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
-from optuna.samplers import BaseSampler
-from optuna.trial import FrozenTrial
 
 from bench.planning.search_space import Params, Searched
 
@@ -36,42 +26,6 @@ RATES = (0, -1, 1, -2, 2)
 """Steps of all learning rates together that are tried whatever comes of them; 0 are the defaults."""
 HALVINGS = 4
 """Of a step; finer differences are not worth a trial."""
-
-Best = Callable[[Sequence[FrozenTrial]], Params | None]
-"""The best hyperparameters of these trials, to go on from; None where no trial is complete."""
-
-
-def distribution(searched: Searched) -> BaseDistribution:
-    """Optuna's words for a range."""
-    if searched.choices is not None:
-        return CategoricalDistribution(searched.choices)
-    assert searched.low is not None and searched.high is not None
-    if isinstance(searched.default, int):
-        return IntDistribution(int(searched.low), int(searched.high), log=searched.log)
-    return FloatDistribution(searched.low, searched.high, log=searched.log)
-
-
-class DesignSampler(BaseSampler):
-    """Each trial takes the first setting of the design that no trial before it has taken."""
-
-    def __init__(self, space: Sequence[Searched], best: Best) -> None:
-        self._space, self._best = space, best
-
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        return {s.name: distribution(s) for s in self._space}
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        before = [t for t in study.get_trials(deepcopy=False) if t.number < trial.number]
-        return next_setting(self._space, [t.params for t in before if t.params], self._best(before))
-
-    def sample_independent(
-        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        raise NotImplementedError("all hyperparameters of a search are in its space")
 
 
 def next_setting(space: Sequence[Searched], tried: Sequence[Params], best: Params | None) -> dict[str, Any]:

@@ -25,10 +25,18 @@ from bench.core.processes import alive, process_mark
 from bench.core.secrets import redacted
 from bench.planning.searches import Budget, Tuning
 from bench.tracking.store.patience import patiently
-from bench.tuning.choice import IMAGES, NLL, Choice, candidates, highest, smoothed
+from bench.tuning.choice import Choice, highest, smoothed
 from bench.tuning.compat import QUEUED, set_attribute
-from bench.tuning.design import distribution
-from bench.tuning.samplers import PRUNERS, blind_trials, make_pruner, make_sampler
+from bench.tuning.samplers import (
+    IMAGES,
+    NLL,
+    PRUNERS,
+    blind_trials,
+    candidates,
+    distribution,
+    make_pruner,
+    make_sampler,
+)
 from bench.tuning.samplers import check as check
 from bench.tuning.storage import PatientStorage
 

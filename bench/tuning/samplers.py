@@ -5,20 +5,27 @@ from __future__ import annotations
 import inspect
 import math
 import warnings
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import optuna
-from optuna.trial import FrozenTrial
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState
 
 from bench.core.errors import UserError, nearest
 from bench.core.seeds import derive
+from bench.planning.search_space import Searched
 from bench.planning.searches import DESIGN, Tuning
 from bench.tuning import plain_pickle
-from bench.tuning.choice import best_so_far
+from bench.tuning.choice import Candidate, best_so_far
 from bench.tuning.compat import pickled_optimizer
-from bench.tuning.design import DesignSampler, first_settings
+from bench.tuning.design import first_settings, next_setting
 
 Made = TypeVar("Made")
 
@@ -57,6 +64,9 @@ BLIND = {
 SELF_ENDING = {"GridSampler", "BruteForceSampler"}
 """Samplers that end a study themselves, which Optuna allows inside `study.optimize` only."""
 
+IMAGES, NLL = "val_images", "val_nll"
+"""User attributes of a trial: validation images it was judged on, over all splits, and their mean NLL."""
+
 BY_SPLIT = {"WilcoxonPruner"}
 """Pruners that compare split by split; all others compare epoch by epoch, on the first split."""
 
@@ -88,7 +98,7 @@ def make_sampler(tuning: Tuning, number: int) -> optuna.samplers.BaseSampler:
             raise UserError(
                 "tune.sampler_options: design has none; they go with one of Optuna's, as in sampler: tpe"
             )
-        return DesignSampler(tuning.space, partial(best_so_far, tuning.space))
+        return DesignSampler(tuning.space)
     cls = _by_name("sampler", tuning.method.sampler, SAMPLERS, optuna.samplers)
     cls = PlainCmaEsSampler if cls is optuna.samplers.CmaEsSampler else cls
     if "seed" in inspect.signature(cls).parameters:
@@ -96,6 +106,55 @@ def make_sampler(tuning: Tuning, number: int) -> optuna.samplers.BaseSampler:
         options.setdefault("seed", derive(which, tuning.tuning_id) % 2**32)
     sampler: optuna.samplers.BaseSampler = _construct("sampler", cls, options)
     return sampler
+
+
+def distribution(searched: Searched) -> BaseDistribution:
+    """Optuna's words for a range."""
+    if searched.choices is not None:
+        return CategoricalDistribution(searched.choices)
+    assert searched.low is not None and searched.high is not None
+    if isinstance(searched.default, int):
+        return IntDistribution(int(searched.low), int(searched.high), log=searched.log)
+    return FloatDistribution(searched.low, searched.high, log=searched.log)
+
+
+class DesignSampler(BaseSampler):
+    """Each trial takes the first setting of the design that no trial before it has taken."""
+
+    def __init__(self, space: Sequence[Searched]) -> None:
+        self._space = space
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        return {s.name: distribution(s) for s in self._space}
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        before = [t for t in study.get_trials(deepcopy=False) if t.number < trial.number]
+        best = best_so_far(self._space, candidates(before))
+        return next_setting(self._space, [t.params for t in before if t.params], best)
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        raise NotImplementedError("all hyperparameters of a search are in its space")
+
+
+def candidates(trials: Iterable[FrozenTrial]) -> list[Candidate]:
+    """Those of the trials that are complete."""
+    return [
+        Candidate(
+            trial.number,
+            trial.params,
+            trial.values[0],
+            math.inf if (nll := trial.user_attrs.get(NLL)) is None else nll,
+            trial.user_attrs.get(IMAGES, 0),
+        )
+        for trial in trials
+        if trial.state == TrialState.COMPLETE
+    ]
 
 
 class PlainCmaEsSampler(optuna.samplers.CmaEsSampler):

@@ -70,6 +70,7 @@ def test_only_the_engine_of_searches_touches_optuna() -> None:
     assert users("optuna") == {
         "bench/tuning/compat.py",
         "bench/tuning/engine.py",
+        "bench/tuning/samplers.py",
         "bench/tuning/storage.py",
     }
 

@@ -136,7 +136,7 @@ def test_every_sampler_finds_its_way(tmp_path: Path, sampler: str) -> None:
         (Method(sampler_options={"n_startup_trials": 3}), "design has none"),
         (Method(sampler="GridSampler"), "ends a search by itself"),
         (Method(pruner="hyperbland"), "did you mean hyperband"),
-        (Method(pruner="wilcoxon"), "set tune.splits to 2"),
+        (Method(pruner="wilcoxon", splits=1), "set tune.splits to 2"),
         (Method(pruner="median", objective="accuracy x cost"), "cannot prune"),
         (Method(sampler="cmaes", objective="accuracy x cost"), "one objective only"),
     ],

@@ -19,9 +19,9 @@ from bench.training.heads.conditions import NotVectorizable
 from bench.training.heads.runs import VectorizedHeads
 from bench.training.loop import Trainer
 from bench.training.run.execute import (
+    count_validation,
     open_test_images,
     score_test,
-    score_trial,
     score_validation,
     unchanged_scores,
 )
@@ -66,7 +66,7 @@ class Together:
     def try_out(self, records: Sequence[Record]) -> list[Outcome | CutShort]:
         """What `try_out` of each returns, or raises because its training ends before its time."""
         self._heads.run(records)
-        return self._results(score_trial)
+        return self._results(lambda trainer: score_validation(trainer) | count_validation(trainer))
 
     def execute(self, records: Sequence[Record], wait: bool = True) -> list[Outcome | CutShort]:
         """What `execute` of each returns, or raises because its training ends before its time."""
