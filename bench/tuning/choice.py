@@ -2,8 +2,9 @@
 
 The highest of several noisy scores is a lucky one. So accuracies are smoothed first, as the posterior mean of a Gaussian
 process over the hyperparameters: settings that lie near one another have nearly the same accuracy. Then the defaults
-stay unless a trial's smoothed accuracy is above theirs by more than the standard error of that difference (the
-one-standard-error rule of Breiman et al. 1984, towards the defaults). A setting that was not tried is not chosen.
+stay unless a trial's smoothed accuracy is above theirs by half the standard error of that difference (after the
+one-standard-error rule of Breiman et al. 1984; a whole one forgoes more than it saves), and its loss does not say that
+it is wrong with great confidence. A setting that was not tried is not chosen.
 
 The constants were fixed on the tables of `tests.benchmarks.search_tables`; docs/tuning.md has what they are worth.
 """
@@ -28,6 +29,10 @@ PAIRED = 0.75
 
 They are judged on the same images; measured: .74 in the tables.
 """
+MARGIN = 0.5
+"""Standard errors by which a trial has to be better than the defaults."""
+LOSS = 2.0
+"""Times the defaults' validation NLL, above which a trial is not chosen whatever its accuracy."""
 LEVEL = 1.0
 """Standard deviation of the accuracy of all settings together: nothing is assumed of it."""
 
@@ -81,8 +86,11 @@ def smoothed(space: Sequence[Searched], candidates: Sequence[Candidate]) -> Choi
         variance = covariance[i, i] + covariance[default, default] - 2 * covariance[i, default]
         return float(np.sqrt(max(variance, 0.0)))
 
-    better = (i for i in order if mean[i] - mean[default] > error(i))
-    chosen = next(better, default)
+    def is_better(i: int) -> bool:
+        sound = candidates[i].nll <= LOSS * candidates[default].nll
+        return sound and bool(mean[i] - mean[default] > MARGIN * error(i))
+
+    chosen = next(filter(is_better, order), default)
     compared = chosen if chosen != default else next((i for i in order if i != default), default)
     return Choice(candidates[chosen], float(mean[chosen]), float(mean[default]), error(compared))
 

@@ -157,7 +157,7 @@ def redrawn(c: Condition, rng: np.random.Generator) -> Condition:
     own = rng.normal(size=shape) * np.sqrt(choice.PAIRED * variance)[:, None]
     val = np.clip(np.round((p[:, None] + shared + own) * c.images) / c.images, 0, 1)
     diverged = np.isnan(c.val).any(axis=1, keepdims=True)
-    return replace(c, val=np.where(diverged, np.nan, val), nll=rng.random(shape))
+    return replace(c, val=np.where(diverged, np.nan, val), nll=1 + 0.01 * rng.random(shape))
 
 
 def gain(policy: Policy, c: Condition, default: int, redraw: bool) -> float:

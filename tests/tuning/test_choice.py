@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -22,7 +24,7 @@ def trials(accuracies: dict[float, float], images: int = 100) -> list[Candidate]
 
 
 def test_a_lucky_trial_among_worse_neighbours_is_not_chosen() -> None:
-    found = trials({0: 0.70, -1: 0.60, 1: 0.72, -2: 0.73, 2: 0.70}, images=60)
+    found = trials({0: 0.72, -1: 0.62, 1: 0.68, -2: 0.73, 2: 0.62}, images=60)
     assert highest(found).candidate.number == 3
     assert smoothed([RATE], found).candidate.number == 0
 
@@ -40,6 +42,13 @@ def test_what_its_neighbours_confirm_is_chosen() -> None:
 def test_the_same_difference_decides_on_many_images_and_not_on_few(images: int, chosen: int) -> None:
     found = trials({0: 0.70, -1: 0.66, 1: 0.73}, images)
     assert smoothed([RATE], found).candidate.number == chosen
+
+
+def test_what_is_wrong_with_great_confidence_is_not_chosen() -> None:
+    found = trials({0: 0.60, -1: 0.50, 1: 0.75, -2: 0.45, 2: 0.80})
+    assert smoothed([RATE], found).candidate.number == 4
+    found[4] = replace(found[4], nll=2.5)  # of the defaults 1
+    assert smoothed([RATE], found).candidate.number == 2
 
 
 def test_a_choice_of_the_defaults_has_the_standard_error_of_the_best_other() -> None:
