@@ -34,8 +34,8 @@ class Method:
 
     Attributes:
         splits: Divisions of the same labelled images that every trial is averaged over.
-        choice: "smoothed": the best smoothed validation accuracy, where it is above that of the defaults by more than
-            its standard error; "highest": the highest as it is.
+        choice: "smoothed": the best smoothed validation accuracy, where it is above that of the defaults by half its
+            standard error; "highest": the highest as it is.
     """
 
     sampler: str = DESIGN

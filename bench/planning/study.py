@@ -271,8 +271,8 @@ class Tune(BaseModel):
     )
     choice: Literal["smoothed", "highest"] = Field(
         "smoothed",
-        description="smoothed: the best smoothed validation accuracy, where it is above that of the defaults by more "
-        "than its standard error; highest: the trial with the highest validation accuracy",
+        description="smoothed: the best smoothed validation accuracy, where it is above that of the defaults by half "
+        "its standard error; highest: the trial with the highest validation accuracy",
     )
     objective: Literal["accuracy", "accuracy x cost"] = Field(
         "accuracy",

@@ -85,7 +85,7 @@ def _choice(tune: TuneRecord) -> str:
     if tune.choice == "highest":
         return "chosen by validation accuracy"
     return (
-        "chosen by smoothed validation accuracy, and the defaults kept unless another trial was better by more than the "
+        "chosen by smoothed validation accuracy, and the defaults kept unless another trial was better by half the "
         "standard error of the difference,"
     )
 
