@@ -9,7 +9,7 @@ The accuracy of strategy j on dataset d at condition c (images per class, backbo
 - own: what a strategy makes of a split, shared by sizes and backbones of the seed; the rule's is in every difference.
 - run: all else.
 
-All noise is in accuracy points and has mean 0. Everything goes through `reports.analysis.verdict.judge_study`.
+All noise is in accuracy points and has mean 0. Everything goes through `reports.analysis.looks.look_at_study`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ import numpy as np
 
 from bench.core.records.study import StudyRecord
 from bench.core.schema import CELLS, Metric, Status
-from reports.analysis.verdict import Cell, Verdict, judge_study
+from reports.analysis.looks import look_at_study
+from reports.analysis.verdict import Cell, Verdict
 from tests.support import report_samples as samples
 
 MARGIN = 0.01
@@ -86,7 +87,7 @@ def simulate(study: Simulated, studies: int, seed: int = 0, as_blocks: bool = Fa
     for _ in range(studies):
         values = accuracies(study, draw).tolist()
         rows = [row | {Metric.TEST_ACCURACY: value} for row, value in zip(plan, values, strict=True)]
-        yield judge_study(document, rows)
+        yield [looks.cell for looks in look_at_study(document, rows)]
 
 
 def accuracies(study: Simulated, draw: np.random.Generator) -> np.ndarray:
