@@ -102,7 +102,8 @@ def _seeds(now: State) -> Iterator[tuple[str, str]]:
     for one in now.race.looks:
         due = one.due and not now.race.out_of_time
         ahead = f"next look after {one.due}" if due else "no more seeds"
-        yield f"            {one.name}: {one.cell.verdict}, {ahead}", ""
+        verdict = one.cell.verdict if one.taken else "not looked at yet"
+        yield f"            {one.name}: {verdict}, {ahead}", ""
 
 
 def _hyperparameters(chosen: Mapping[str, Any]) -> str:

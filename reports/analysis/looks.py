@@ -56,7 +56,7 @@ class Looks:
     """
 
     name: str
-    cell: Cell
+    cell: Cell = field(init=False)
     taken: list[Look] = field(default_factory=list)
     due: int | None = None
     fresh: list[LookRecord] = field(default_factory=list)
@@ -112,7 +112,7 @@ def look_at_cell(
 ) -> Looks:
     """Take every look that is due and whose runs are over, one after the other."""
     known = [record for record in ledger if record.data == question.data]
-    looks = Looks(question.cell, _estimates(question, rows, known), known=known)
+    looks = Looks(question.cell, known=known)
     strategies = list(dict.fromkeys(row["strategy"] for row in rows))
     key = question.key(strategies)
     for n in question.looks:
@@ -121,11 +121,13 @@ def look_at_cell(
         if record is None:
             if peek or not _over(rows, [s for s in strategies if s not in looks.dropped], seeds):
                 looks.due = n
-                return looks
+                break
             record = _new(question, key, seeds, [*known, *looks.fresh])
         _take(looks, question, rows, record)
-        if question.race and looks.decided:
-            return looks
+        if question.race and _decided(looks.cell):
+            break
+    if not looks.taken:
+        looks.cell = _estimates(question, rows, known)
     return looks
 
 

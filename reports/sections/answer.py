@@ -155,15 +155,12 @@ def settle(study: Analysis, looks: Looks) -> str:
     if found.planned:
         return _by_next_looks(study.to_come(looks), found)
     usually, then = percent(ALPHA), percent(found.error_rate)
-    more = (
-        "More seeds than can be run"
-        if found.seeds is None
-        else f"About {found.seeds - looks.cell.seeds} more seeds"
-    )
+    number = None if found.seeds is None else found.seeds - looks.cell.seeds
+    more = "More seeds than can be run" if number is None else f"About {plural(number, 'more seed')}"
     return (
         f"{more} would settle it, if means and spread stay as they look. But this study's looks are used up: added to "
-        f"it, they may give a wrong verdict in up to {then} of such cells, instead of {usually}. A study that begins with "
-        "`seeds: {until: decided}` may go on at that rate."
+        f"it, seeds may give a wrong verdict in up to {then} of such cells, instead of {usually}. Only a study that plans "
+        "its looks from the start (`seeds: {until: decided}`) keeps that rate."
     )
 
 
