@@ -7,8 +7,8 @@ holds with the same chance as a verdict:
   the number of others (Bonferroni). So the truly best is left out with a chance of the level at most: it is enough that
   none of those comparisons with it errs.
 - *Loses at most*: an upper bound on max_k delta_k - delta_j, what the true best has over j. Of each k its own bound would
-  do for one j that was fixed beforehand (see `reports.analysis.verdict`); as j is picked among all by what is seen, the
-  level is divided by their number.
+  do for one j that was fixed beforehand (see `reports.analysis.verdict`), and so it is for the rule's pick, of which it is
+  the upper bound of the regret. Any other j is picked by what is seen: the level is divided by their number.
 - *As good as the best within the margin*: what j loses at most is below the margin.
 
 An alternative that got no more seeds at an early look has few in common with the others. What there is to say of it was
@@ -101,7 +101,7 @@ def ties(rows: Sequence[Row], cell: Cell, margin: float, dropped: Collection[str
         Standing(
             j,
             0.0 if j == best else next(c.mean for c in against[j] if c.strategy == best),
-            max(0.0, max(c.upper(cell.level / len(compared)) for c in against[j])),
+            _loses_at_most(cell, j, against),
             all(c.low <= 0 for c in against[j]),
             *spent.get(j, (None, None)),
         )
@@ -111,6 +111,15 @@ def ties(rows: Sequence[Row], cell: Cell, margin: float, dropped: Collection[str
     shown = [one.strategy for one in standings if one.loses_at_most < margin]
     near = [one.strategy for one in standings if one.tied and one.behind <= margin]
     return Ties(cell.name, standings, best, (shown or near or [best])[0], bool(shown))
+
+
+def _loses_at_most(
+    cell: Cell, strategy: str, against: Mapping[str, Sequence[Comparison | _Indirect]]
+) -> float:
+    if strategy == cell.rule and not math.isnan(cell.regret_high):
+        return cell.regret_high
+    picked = len(against) - (cell.rule in against)
+    return max(0.0, max(c.upper(cell.level / picked) for c in against[strategy]))
 
 
 @dataclass(frozen=True)

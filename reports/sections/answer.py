@@ -76,7 +76,7 @@ def _item(study: Analysis, looks: Looks) -> str:
     cell = looks.cell
     found = study.ties.get(cell.name)
     advice = choice(found, cell, study.margin) if found else ""
-    return " ".join(filter(None, [f"**{cell_title(cell.name)}**", advice, sentence(study, looks)]))
+    return " ".join(filter(None, [f"**{cell_title(cell.name)}:**", advice, sentence(study, looks)]))
 
 
 def sentence(study: Analysis, looks: Looks) -> str:

@@ -22,23 +22,23 @@ def section(study: Analysis) -> list[Block]:
             [
                 "cell",
                 "choose",
+                "tied with the best",
                 "behind the best",
                 "loses at most",
                 "saves time",
                 "saves memory",
-                "tied with the best",
             ],
             [_line(found) for found in study.ties.values()],
-            right_from=2,
+            right_from=3,
         ),
         Caption(f"""
             Choose: the cheapest strategy that is shown to be as good as the best within the margin of
             {points(study.margin)} points; with "?" none is, and it is the cheapest that is not shown to be worse than any
-            other and seems to be within the margin. Behind the best: mean difference in points to the strategy with the
-            best mean. Loses at most: bound on what the truly best strategy, whichever it is, has over it, corrected for the
-            choice. Saves: of the time (training and preparation) and of the peak memory of the strategy with the best mean.
-            Tied: strategies not shown to be worse than any other; the truly best is among them. Each statement is at the
-            level of its cell ({levels(study.cells)}).
+            other and seems to be within the margin. Tied: strategies not shown to be worse than any other; the truly best
+            is among them. Behind the best: mean difference in points to the strategy with the best mean. Loses at most:
+            bound on what the truly best strategy, whichever it is, has over it; of the rule's pick the bound of the regret,
+            of others corrected for the choice among them. Saves: of the time (training and preparation) and of the peak
+            memory of the strategy with the best mean. Each statement is at the level of its cell ({levels(study.cells)}).
             {when(study.on_cpu, "On a CPU peak memory is the process', and says little of one strategy.")}
         """),
     ]
@@ -51,11 +51,11 @@ def _line(found: Ties) -> list[str]:
     return [
         cell_title(found.cell),
         f"{code(found.choice)}{'' if found.shown else ' ?'}",
+        named,
         points(chosen.behind),
         points(chosen.loses_at_most),
-        _share(chosen.seconds, best.seconds),
-        _share(chosen.memory, best.memory),
-        named,
+        NONE if chosen is best else _share(chosen.seconds, best.seconds),
+        NONE if chosen is best else _share(chosen.memory, best.memory),
     ]
 
 
