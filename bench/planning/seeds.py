@@ -64,6 +64,8 @@ def checked(value: Any) -> list[int] | UntilDecided:
         if value > MAX_RUNS:
             raise ValueError(f"more than {MAX_RUNS:,} seeds")
         value = list(range(value))
+    if not isinstance(value, list):
+        raise ValueError("expected how many seeds, a list of them, or {until: decided, at_most: 20}")
     seeds = _LIST.validate_python(value)
     if len(set(seeds)) < len(seeds):
         raise ValueError("duplicate seed")
