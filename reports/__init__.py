@@ -57,7 +57,12 @@ def load(name: str, store: str | None = None) -> DataFrame:
 
 
 def write(
-    name: str, store: str | None = None, out: Path = Path("reports/out"), *, peek: bool = False
+    name: str,
+    store: str | None = None,
+    out: Path = Path("reports/out"),
+    *,
+    peek: bool = False,
+    without_failed: bool = False,
 ) -> Path:
     """Write a study's report: report.md, its figures, and a report.html that needs no other file.
 
@@ -69,6 +74,7 @@ def write(
         store: an MLflow tracking URI; by default MLFLOW_TRACKING_URI, else sqlite:///mlflow.db in this folder.
         out: the folder of reports.
         peek: estimates only, where the store holds no look yet: no verdict, and nothing is used up or written.
+        without_failed: verdicts do not wait for runs that have failed.
 
     Returns:
         The report's folder, `out/name`, with characters replaced that no folder's name may have.
@@ -78,4 +84,4 @@ def write(
     """
     from reports.report import write as write_report
 
-    return write_report(name, store, out, peek)
+    return write_report(name, store, out, peek, without_failed)

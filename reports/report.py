@@ -10,6 +10,7 @@ from bench.core.errors import UserError
 from bench.core.records.looks import LookRecord
 from bench.core.secrets import redacted
 from bench.storage.places import store_uri
+from reports.analysis.looks import How
 from reports.analysis.rows import StoredStudy, read
 from reports.analysis.study import Analysis
 from reports.figures.files import draw
@@ -73,22 +74,29 @@ SECTIONS: list[Section] = [
 ]
 
 
-def write(name: str, store: str | None, out: Path, peek: bool = False) -> Path:
+def write(name: str, store: str | None, out: Path, peek: bool = False, without_failed: bool = False) -> Path:
     """Write the report of study `name` into `out/name` and return that folder.
 
-    Looks that it takes are in the ledger before anything of them is shown. peek: it takes none.
+    Looks that it takes are in the ledger before anything of them is shown. peek: it takes none. without_failed: looks do
+    not wait for runs that have failed.
     """
-    analysis = Analysis(read(name, store), name, peek)
-    if fresh := [record for looks in analysis.looks for record in looks.fresh]:
-        _enter(name, store_uri(store), fresh)
+    how = How(peek, without_failed)
+    analysis = Analysis(read(name, store), name, how)
+    fresh = [record for looks in analysis.looks for record in looks.fresh]
+    planned = 0 if peek or all(looks.taken for looks in analysis.looks) else analysis.looks_planned[-1]
+    if fresh or planned > analysis.study.ledger.planned:
+        _enter(name, store_uri(store), fresh, planned)
+        analysis = Analysis(
+            read(name, store), name, how
+        )  # somebody else may have taken the same look at the same time
     return _write(analysis, out)
 
 
-def _enter(name: str, uri: str, fresh: list[LookRecord]) -> None:
+def _enter(name: str, uri: str, fresh: list[LookRecord], planned: int) -> None:
     from bench.tracking import ledger
 
     try:
-        ledger.enter(uri, name, fresh)
+        ledger.enter(uri, name, fresh, planned)
     except Exception as error:
         raise UserError(
             f"study {name!r}: its verdicts cannot be shown, as the look at them cannot be entered into the store "
@@ -97,7 +105,7 @@ def _enter(name: str, uri: str, fresh: list[LookRecord]) -> None:
 
 
 def write_study(study: StoredStudy, name: str, out: Path) -> Path:
-    """The same from a study at hand. Files of an earlier report are replaced."""
+    """The same from a study at hand, whose looks are not entered. Files of an earlier report are replaced."""
     return _write(Analysis(study, name), out)
 
 

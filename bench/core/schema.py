@@ -70,6 +70,9 @@ class Tag:
     BEAT = "bench.beat"  # of a driver: a number that changes while it lives
     GIT_COMMIT = "mlflow.source.git.commit"  # MLflow's own: its UI links it
     VERSIONS = "bench.versions"
+    PLANNED_SEEDS = (
+        "bench.planned_seeds"  # of a study: the most that were planned when its estimates were shown
+    )
 
 
 IMPORTANCE = "importance/"

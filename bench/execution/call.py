@@ -53,7 +53,8 @@ class Summary:
 class Call:
     """One `bench run` that holds its study.
 
-    storage: Optuna's. executor: None where nothing is to be done but the report.
+    storage: Optuna's. executor: None where nothing is to be done but the report. without_failed: looks do not wait for
+    runs that have failed.
     """
 
     uri: str
@@ -63,6 +64,7 @@ class Call:
     display: Display
     summary: Summary
     measures: Measures
+    without_failed: bool = False
 
     def run(self, plan: Plan, now: State, known: Remarks | None) -> tuple[str, Plan]:
         """`now`: read under the lock; `known`: the stored remarks, where no run is missing. None: to be prepared.
@@ -87,7 +89,7 @@ class Call:
             before, plan = plan, planning.make(plan.study, plan.path, plan.cache)
             _say_what_counts_no_more(before, plan, uri, self.display)
         if executor:  # preparing took its time, and may have changed the plan
-            now = state.read(plan, uri)
+            now = state.read(plan, uri, self.without_failed)
 
         def write() -> str:
             return experiment.write_study(uri, experiment_id, self._make_document(now.plan, remarks))
@@ -114,7 +116,7 @@ class Call:
             write()
         tried = {run.run_id for run in [*now.missing, *now.searches]}
         while now.searches or now.race:  # what they bring is known now: runs that waited, and the next look's
-            now = state.read(plan, uri)
+            now = state.read(plan, uri, self.without_failed)
             self._enter_looks(now)
             write()
             missing = [run for run in now.missing if run.run_id not in tried]

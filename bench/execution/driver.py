@@ -26,9 +26,16 @@ from bench.tracking.store import patience, usable
 
 
 def run_study(
-    plan: Plan, uri: str, make_executor: Callable[[], Executor], display: Display, out: Path | None
+    plan: Plan,
+    uri: str,
+    make_executor: Callable[[], Executor],
+    display: Display,
+    out: Path | None,
+    without_failed: bool = False,
 ) -> Summary:
     """Run what is missing, then write the report into `out`, if any, and log it. Ctrl-C and SIGTERM stop it cleanly.
+
+    without_failed: looks at verdicts do not wait for runs that have failed.
 
     Raises `UserError` for input that cannot work and for a study that another process is running.
     """
@@ -38,7 +45,7 @@ def run_study(
         storage = _check_and_reach_optuna(plan, uri) if plan.study.tune else ""
         if store.sqlite_path(uri) is None:  # other machines can reach it: the lock above says nothing of them
             once_reached.enter_context(_hold_lease(plan, uri, display))
-        now = state.read(plan, uri)
+        now = state.read(plan, uri, without_failed)
         once_reached.enter_context(patience.granted(display.say))
         places = Places(plan.base.absolute(), plan.cache)
         wanted = bool(plan.unmeasured or now.missing or now.searches)
@@ -51,7 +58,7 @@ def run_study(
         try:
             if known is None or now.unscored or not measures.settled:
                 executor = _start(make_executor, display)
-            call = Call(uri, storage, places, executor, display, summary, measures)
+            call = Call(uri, storage, places, executor, display, summary, measures, without_failed)
             study_run, plan = call.run(plan, now, known)
         except KeyboardInterrupt:
             summary.interrupted = True
@@ -71,7 +78,7 @@ def run_study(
             )
         if out:
             with display.progress("writing the report", 1):
-                summary.report = _write_report(plan, uri, study_run, out)
+                summary.report = _write_report(plan, uri, study_run, out, without_failed)
         return summary
 
 
@@ -129,11 +136,11 @@ def _hold_lease(plan: Plan, uri: str, display: Display) -> Iterator[None]:
         yield
 
 
-def _write_report(plan: Plan, uri: str, study_run: str, out: Path) -> Path:
+def _write_report(plan: Plan, uri: str, study_run: str, out: Path, without_failed: bool) -> Path:
     import reports
     from bench.tracking import experiment
 
-    folder = reports.write(plan.study.name, uri, out)
+    folder = reports.write(plan.study.name, uri, out, without_failed=without_failed)
     experiment.log_folder(uri, study_run, folder, ARTIFACT_REPORT)
     return folder
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bench.core.records.looks import LookRecord
+from bench.core.records.looks import Ledger
 from bench.core.records.runs import RunRecord
 from bench.planning.plan import Plan, PlannedRun
 
@@ -48,21 +48,24 @@ class Race:
         return taken if self.out_of_time and taken else looks.due or taken
 
 
-def narrowed(plan: Plan, runs: Iterable[RunRecord], ledger: Iterable[LookRecord]) -> tuple[Plan, Race]:
+def narrowed(
+    plan: Plan, runs: Iterable[RunRecord], ledger: Ledger, without_failed: bool = False
+) -> tuple[Plan, Race]:
     """The plan with the runs that are wanted now, and the race.
 
     Args:
         plan: With what finished searches have chosen.
         runs: Stored ones, with their test accuracy and their time.
         ledger: The looks so far.
+        without_failed: Looks do not wait for runs that have failed.
     """
-    from reports.analysis.looks import look_at_study, out_of_time
+    from reports.analysis.looks import How, look_at_study, out_of_time
     from reports.analysis.rows import join
 
     document = plan.document()
     setting = "tuned" if plan.study.tune else "default"
     rows = [row for row in join(document, runs).rows if row["setting"] == setting]
-    looks = look_at_study(document, rows, ledger)
+    looks = look_at_study(document, rows, ledger, How(without_failed=without_failed))
     race = Race(looks, len(plan.study.all_seeds), out_of_time(document, rows, looks))
     return replace(plan, runs=_wanted(plan, race)), race
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from bench.core.records.looks import LookRecord
+from bench.core.records.looks import Ledger
 from bench.core.records.runs import RunRecord
 from bench.core.records.searches import SearchRecord
 from bench.core.schema import Metric, Purpose, Status, Tag
@@ -58,8 +58,11 @@ class State:
         return each * budget.amount * run.tuning.method.splits
 
 
-def read(plan: Plan, uri: str) -> State:
-    """Join by the runs' identity. Stored runs that the plan does not ask for are left alone; deleted ones do not count."""
+def read(plan: Plan, uri: str, without_failed: bool = False) -> State:
+    """Join by the runs' identity. Stored runs that the plan does not ask for are left alone; deleted ones do not count.
+
+    without_failed: looks of a race do not wait for runs that have failed.
+    """
     runs = store.read_runs(
         uri,
         plan.study.name,
@@ -77,7 +80,7 @@ def read(plan: Plan, uri: str) -> State:
     searches = {key: run for key, run in plan.tunings.items() if key not in chosen}
     plan, race = plan.with_choices(chosen), None
     if plan.study.race:
-        plan, race = narrowed(plan, runs, _ledger(uri, plan.study.name))
+        plan, race = narrowed(plan, runs, _ledger(uri, plan.study.name), without_failed)
     stored = {key: run for key, run in outcome.finals(runs).items() if run.has_result}
     estimator = Estimator()
     done = [run for run in plan.runs if run.run_id in stored]
@@ -93,9 +96,9 @@ def read(plan: Plan, uri: str) -> State:
     return State(plan, done, distinct, waiting, list(searches.values()), estimator, deleted, unscored, race)
 
 
-def _ledger(uri: str, study: str) -> list[LookRecord]:
+def _ledger(uri: str, study: str) -> Ledger:
     """The looks at the study's verdicts so far."""
-    return outcome.looks(
+    return outcome.ledger(
         store.read_runs(uri, study, params=(), metrics=(), tagged={Tag.PURPOSE: [Purpose.STUDY]})
     )
 

@@ -13,16 +13,19 @@ from bench.tracking.store.patience import patient
 
 
 @patient
-def enter(uri: str, study: str, looks: Iterable[LookRecord]) -> None:
+def enter(uri: str, study: str, looks: Iterable[LookRecord], planned: int = 0) -> None:
     """Enter looks that are taken just now. One that is there already stays as it is, with its date.
 
-    Two who take the same look at the same time write the same, but for the date.
+    Args:
+        planned: Seeds that are planned now that estimates are shown; the most of all calls is kept.
     """
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name(study)
     assert experiment is not None, "a study that was read"
     mine = f"tags.{Tag.PURPOSE} = '{Purpose.STUDY}'"
     run = client.search_runs([experiment.experiment_id], mine, max_results=1)[0]
+    if planned > int(run.data.tags.get(Tag.PLANNED_SEEDS, "0")):
+        client.set_tag(run.info.run_id, Tag.PLANNED_SEEDS, str(planned))
     now = datetime.now(UTC).isoformat(timespec="seconds")
     for look in looks:
         key = f"{LOOK}{look.cell}.{look.key}"

@@ -38,7 +38,11 @@ class Apart:
 
 
 def apart(rows: Sequence[Row], cell: Cell, margin: float) -> Apart | None:
-    """Of the rows that the cell was judged on; None of a cell of one dataset."""
+    """Of the rows that the cell was judged on; None of a cell of one dataset.
+
+    The level is the smallest at which something of the cell was decided: alternatives that were dropped at an early look
+    were so because of what was seen then.
+    """
     if len(cell.measured) < 2:
         return None
     own = {name: [row for row in rows if row["dataset"] == name] for name in cell.measured}
@@ -47,7 +51,8 @@ def apart(rows: Sequence[Row], cell: Cell, margin: float) -> Apart | None:
 
 
 def _judge(rows: Sequence[Row], cell: Cell, margin: float) -> Cell:
-    found = judge_cell(cell.name, rows, cell.rule, margin, None, cell.level)
+    level = min([cell.level, *(c.level for c in cell.comparisons)])
+    found = judge_cell(cell.name, rows, cell.rule, margin, None, level)
     given = cell.verdict != Verdict.PROVISIONAL or found.verdict == Verdict.UNTESTED
     return found if given else replace(found, verdict=Verdict.PROVISIONAL)
 

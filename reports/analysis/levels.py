@@ -4,46 +4,60 @@ A verdict may be wrong in at most `ALPHA` of cells, however often it is looked a
 `ALPHA`: the chance that any of several tests errs is at most the sum of theirs (Bonferroni), whatever they have in
 common. Looks at n_1 < ... < n_K seeds use up ALPHA (n_i / n_K)^2 in all (Kim and DeMets, Biometrika 1987, with a power
 of 2): little at first, when a difference has to be large to be seen at all, and most at the end.
+
+The levels have to be fixed before anything is seen. So n_K is the largest number of seeds that was ever planned: a study
+that is cut short because of what a look showed does not get the level of the looks that are left out.
+
+Once all is used up, a further look begins another round with another `ALPHA`, and verdicts are wrong in up to twice as
+many cells: `error_rate`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
+from bench.core.records.looks import LookRecord
 from reports.analysis.stats import ALPHA
 
 POWER = 2
+TINY = 1e-9
+"""Sums of levels are floats: differences below are none."""
 
 
-def levels(looks: Sequence[int], after: int = 0, left: float = ALPHA) -> list[float]:
-    """One-sided levels of looks at so many seeds each; they sum to `left`.
+def level(seeds: int, last: int, before: Sequence[LookRecord], planned: int = 0) -> float:
+    """The one-sided level of a look; not above 0 where earlier looks have used up more than is due by then.
 
     Args:
-        looks: Increasing.
-        after: Seeds at the look before the first of these, 0 if there was none.
-        left: What earlier looks have not used up.
+        seeds: Of this look.
+        last: Of the last look that is planned now.
+        before: All earlier looks at the cell.
+        planned: Seeds that were planned when estimates were shown first.
     """
-    shares = [n**POWER - before**POWER for before, n in pairwise([after, *looks])]
-    return [left * share / sum(shares) for share in shares]
+    start, used, of = _round(before)
+    end = max(last, planned, of)
+    if end <= start:
+        return ALPHA - used
+    share: float = (seeds**POWER - start**POWER) / (end**POWER - start**POWER)
+    return ALPHA * min(1.0, share) - used
 
 
-def left(spent: float) -> float:
-    """What is to be spread over further looks: what is left of `ALPHA`, or once more `ALPHA` where all is used up.
+def _round(before: Sequence[LookRecord]) -> tuple[int, float, int]:
+    """Of the present round: the seeds at which the one before ended, the level used up, and the seeds planned."""
+    start, used, of = 0, 0.0, 0
+    for record in sorted(before, key=lambda r: (r.when or "9", len(r.seeds))):
+        used, of = used + record.level, max(of, record.planned)
+        if used > ALPHA - TINY:
+            start, used, of = max(start, len(record.seeds)), 0.0, 0
+    return start, used, of
 
-    The latter is a study that was extended beyond its planned end: its verdicts are wrong more often, at most in
-    `error_rate`.
-    """
-    unused = spent % ALPHA
-    return ALPHA - unused if TINY < unused < ALPHA - TINY else ALPHA
+
+def left(before: Sequence[LookRecord]) -> float:
+    """What the looks to come may use up: what the present round has left."""
+    return ALPHA - _round(before)[1]
 
 
 def error_rate(spent: float) -> float:
     """The share of cells in which either verdict may be wrong, after looks whose levels sum to `spent`: a multiple of
     `ALPHA`.
     """
-    times = spent / ALPHA
-    return ALPHA * max(1, round(times) if abs(times - round(times)) < TINY / ALPHA else -int(-times // 1))
-
-
-TINY = 1e-9  # sums of levels are floats
+    return ALPHA * max(1, round(spent / ALPHA + 0.5 - TINY))

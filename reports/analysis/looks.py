@@ -3,7 +3,7 @@
 A cell is looked at after as many seeds as the study plans: once, at its end, or several times, where it goes on until it
 is decided. What a look says follows from the rows up to its last seed and from the looks before it alone, so that everybody
 who reads the store finds the same, whoever was killed in between. The ledger (`bench.core.records.looks`) adds what rows
-cannot tell: at which level a look was taken, and which runs had no result then.
+cannot tell: at which level a look was taken, and which failed runs it did without.
 """
 
 from __future__ import annotations
@@ -11,21 +11,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from bench.core.records.looks import LookRecord
+from bench.core.records.looks import Ledger, LookRecord, parts
 from bench.core.records.study import StudyRecord
-from bench.core.schema import CELLS, Status
+from bench.core.schema import CELLS
 from reports.analysis.document import scratch_label
-from reports.analysis.levels import left, levels
-from reports.analysis.question import Question, condition
+from reports.analysis.levels import level
+from reports.analysis.question import Question
 from reports.analysis.rows import Row
 from reports.analysis.stats import Comparison
 from reports.analysis.verdict import HOPELESS, Cell, Verdict, judge_cell
 
-OVER = (Status.FINISHED, Status.DIVERGED, Status.FAILED)
-"""A look waits for these no more. Failed runs are tried again by the next `bench run`, for the looks to come."""
+NAMED = 150
+"""Of failed runs a look's record names so many at most: MLflow's tags are short."""
 
-NAMED = 400
-"""Of runs without a result a look's record names so many at most: MLflow's tags are short."""
+
+@dataclass(frozen=True)
+class How:
+    """How looks are taken. peek: none that is not in the ledger. without_failed: without runs that have failed."""
+
+    peek: bool = False
+    without_failed: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,9 @@ class Looks:
         cell: As the last look left it; where there is none, estimates.
         taken: In order.
         due: Seeds of the next look; None where the cell is decided, or the last look is taken.
+        failed: How many runs of the next look have failed.
         fresh: Those of `taken` that the ledger does not have yet.
-        known: The ledger's looks at the same data, whatever was asked of them.
+        known: The ledger's looks at this cell, whatever was asked of it.
         dropped: Alternatives that get no more seeds, with what was found of them.
         dropped_at: After how many seeds.
     """
@@ -59,19 +65,35 @@ class Looks:
     cell: Cell = field(init=False)
     taken: list[Look] = field(default_factory=list)
     due: int | None = None
+    failed: int = 0
     fresh: list[LookRecord] = field(default_factory=list)
     known: list[LookRecord] = field(default_factory=list)
     dropped: dict[str, Comparison] = field(default_factory=dict)
     dropped_at: dict[str, int] = field(default_factory=dict)
 
     @property
+    def records(self) -> list[LookRecord]:
+        """All looks at the cell, those that are taken now among them."""
+        return [*self.known, *self.fresh]
+
+    @property
     def spent(self) -> float:
-        """The sum of the levels of all looks at these data."""
-        return sum(record.level for record in [*self.known, *self.fresh])
+        """The sum of their levels."""
+        return sum(record.level for record in self.records)
+
+    @property
+    def other_rules(self) -> bool:
+        """Whether another pick of the rule was looked at: which one is the rule may then have been chosen by the data."""
+        return len({record.rule for record in self.records}) > 1
 
     @property
     def decided(self) -> bool:
         return _decided(self.cell)
+
+    @property
+    def seen(self) -> tuple[int, ...] | None:
+        """The seeds that the cell was judged on; None: not judged."""
+        return self.taken[-1].record.seeds if self.taken else None
 
 
 def _decided(cell: Cell) -> bool:
@@ -79,86 +101,71 @@ def _decided(cell: Cell) -> bool:
 
 
 def look_at_study(
-    document: StudyRecord, rows: Sequence[Row], ledger: Iterable[LookRecord] = (), peek: bool = False
+    document: StudyRecord, rows: Sequence[Row], ledger: Ledger | None = None, how: How | None = None
 ) -> list[Looks]:
-    """Of the cells that the plan has, in the matrix' order.
-
-    Args:
-        rows: Of one setting.
-        ledger: The looks so far.
-        peek: Take no look that is not in the ledger.
-    """
-    ledger = list(ledger)
+    """Of the cells that the plan has, in the matrix' order. `rows`: of one setting."""
     by_cell = {name: [row for row in rows if row["cell"] == name] for name in CELLS}
     return [
-        look_at_cell(Question.of(document, name, own), own, [r for r in ledger if r.cell == name], peek)
+        look_at_cell(Question.of(document, name, own), ledger or Ledger(), how or How())
         for name, own in by_cell.items()
         if own
     ]
 
 
-def judge_as(looks: Looks, document: StudyRecord, rows: Sequence[Row]) -> Cell:
-    """The same cell on other rows, those with default hyperparameters, at the seeds and the level of its last look."""
-    seeds = looks.taken[-1].record.seeds if looks.taken else ()
-    own = [row for row in rows if row["cell"] == looks.name and (not seeds or row["seed"] in seeds)]
-    matrix, scratch = document.matrix, scratch_label(document)
-    cell = judge_cell(looks.name, own, matrix.rule.get(looks.name), matrix.margin, scratch, looks.cell.level)
-    judged = bool(seeds) or cell.verdict == Verdict.UNTESTED
-    return cell if judged else replace(cell, verdict=Verdict.PROVISIONAL)
-
-
-def look_at_cell(
-    question: Question, rows: Sequence[Row], ledger: Sequence[LookRecord] = (), peek: bool = False
-) -> Looks:
+def look_at_cell(question: Question, ledger: Ledger, how: How) -> Looks:
     """Take every look that is due and whose runs are over, one after the other."""
-    known = [record for record in ledger if record.data == question.data]
-    looks = Looks(question.cell, known=known)
-    strategies = list(dict.fromkeys(row["strategy"] for row in rows))
-    key = question.key(strategies)
+    looks = Looks(question.cell, known=ledger.of(question.cell))
     for n in question.looks:
         seeds = tuple(question.seeds[:n])
-        record = next((r for r in known if r.question == key and r.seeds == seeds), None)
-        if record is None:
-            if peek or not _over(rows, [s for s in strategies if s not in looks.dropped], seeds):
-                looks.due = n
-                break
-            record = _new(question, key, seeds, [*known, *looks.fresh])
-        _take(looks, question, rows, record)
+        active = [s for s in question.strategies if s not in looks.dropped]
+        record = _record(question, seeds, looks, ledger.planned)
+        # a look that was taken is not taken again, unless its runs are not those any more
+        known = next((r for r in looks.known if r.key == record.key), None)
+        if not known and record.level <= 0:  # used up by earlier looks, at other seeds
+            continue
+        if not question.over(active, seeds, without=bool(known and known.without) or how.without_failed) or (
+            how.peek and not known
+        ):
+            looks.due, looks.failed = n, len(question.failed(seeds))
+            break
+        _take(looks, question, known or record)
         if question.race and _decided(looks.cell):
             break
     if not looks.taken:
-        looks.cell = _estimates(question, rows, known)
+        looks.cell = _estimates(question, looks, ledger.planned)
     return looks
 
 
-def _over(rows: Sequence[Row], strategies: Sequence[str], seeds: Sequence[int]) -> bool:
-    """Whether all runs of these strategies and seeds are over, in every condition in which they are planned."""
-    planned = {(row["strategy"], *condition(row)) for row in rows if row["strategy"] in strategies}
-    over = {(row["strategy"], *condition(row), row["seed"]) for row in rows if row["status"] in OVER}
-    return {(*place, seed) for place in planned for seed in seeds} <= over
+def _record(question: Question, seeds: tuple[int, ...], looks: Looks, planned: int) -> LookRecord:
+    """A look that may be taken, at the level that is its."""
+    last = question.looks[-1]
+    return LookRecord(
+        question.cell,
+        question.rule or "",
+        question.margin,
+        question.alternatives,
+        question.runs(seeds, looks.dropped_at),
+        seeds,
+        last,
+        level(len(seeds), last, looks.records, planned),
+    )
 
 
-def _new(question: Question, key: str, seeds: tuple[int, ...], before: Sequence[LookRecord]) -> LookRecord:
-    """A look that is being taken, at the level that is its."""
-    earlier = max((len(r.seeds) for r in before if len(r.seeds) < len(seeds)), default=0)
-    to_come = [n for n in question.looks if n >= len(seeds)]
-    level = levels(to_come, earlier, left(sum(r.level for r in before)))[0]
-    return LookRecord(question.cell, question.data, key, seeds, level, "")
-
-
-def _take(looks: Looks, question: Question, rows: Sequence[Row], record: LookRecord) -> None:
+def _take(looks: Looks, question: Question, record: LookRecord) -> None:
     """Judge the cell at this look, and enter it."""
-    seen = [row for row in rows if row["seed"] in record.seeds and row["run_id"][:8] not in record.without]
-    args = (question.rule, question.margin, question.scratch, record.level, looks.dropped)
-    looks.cell = cell = replace(judge_cell(question.cell, seen, *args), seeds=len(record.seeds))
+    if not record.verdict:
+        failed = [row["run_id"][:8] for row in question.failed(record.seeds)]
+        record = replace(record, without=tuple(failed[:NAMED]))
+    cell = _judge(question, looks, record.seeds, record.level, record.without)
+    cell = replace(cell, seeds=len(record.seeds))
+    looks.cell = cell
     shown = {
         c.strategy: c
         for c in cell.comparisons
         if c.strategy not in looks.dropped and c.known and c.own_high < question.margin
     }
     if not record.verdict:
-        failed = tuple(row["run_id"][:8] for row in seen if row["status"] == Status.FAILED)[:NAMED]
-        record = replace(record, verdict=str(cell.verdict), dropped=tuple(shown), without=failed)
+        record = replace(record, verdict=str(cell.verdict))
         if cell.verdict != Verdict.UNTESTED:  # says nothing, and uses nothing up
             looks.fresh.append(record)
     looks.taken.append(Look(cell, record, shown))
@@ -167,19 +174,47 @@ def _take(looks: Looks, question: Question, rows: Sequence[Row], record: LookRec
         looks.dropped_at |= dict.fromkeys(shown, len(record.seeds))
 
 
-def _estimates(question: Question, rows: Sequence[Row], known: Sequence[LookRecord]) -> Cell:
-    """Of a cell that was not looked at yet: intervals at the level of the first look, and no verdict."""
-    first = question.looks[0]
-    level = levels(question.looks, 0, left(sum(r.level for r in known)))[0]
-    seen = [row for row in rows if row["seed"] in question.seeds[:first]]
-    cell = judge_cell(question.cell, seen, question.rule, question.margin, question.scratch, level)
+def _judge(
+    question: Question, looks: Looks, seeds: Sequence[int], at: float, without: Sequence[str] = ()
+) -> Cell:
+    """Corrections count every alternative that was ever asked about: the others may have been left out for what was seen."""
+    asked = {digest for record in looks.known for digest in record.asked}
+    rows = question.seen(seeds, without)
+    args = (
+        question.rule,
+        question.margin,
+        question.scratch,
+        at,
+        looks.dropped,
+        len(asked | parts(question.alternatives)),
+    )
+    return judge_cell(question.cell, rows, *args)
+
+
+def _estimates(question: Question, looks: Looks, planned: int) -> Cell:
+    """Of a cell that was not looked at yet: intervals at the level of the look to come, and no verdict."""
+    n = looks.due or question.looks[-1]
+    at = level(n, question.looks[-1], looks.known, planned)
+    cell = _judge(question, looks, question.seeds[:n], max(at, 1e-6))
     return cell if cell.verdict == Verdict.UNTESTED else replace(cell, verdict=Verdict.PROVISIONAL)
 
 
-def out_of_time(document: StudyRecord, rows: Sequence[Row], looks: Sequence[Looks]) -> bool:
+def judge_as(looks: Looks, document: StudyRecord, rows: Sequence[Row]) -> Cell:
+    """The same cell on other rows, those with default hyperparameters, at the seeds and the level of its last look."""
+    own = [r for r in rows if r["cell"] == looks.name and (looks.seen is None or r["seed"] in looks.seen)]
+    matrix, scratch = document.matrix, scratch_label(document)
+    at = min(
+        [looks.cell.level, *(c.level for c in looks.dropped.values())]
+    )  # what was dropped was so by what was seen
+    cell = judge_cell(looks.name, own, matrix.rule.get(looks.name), matrix.margin, scratch, at)
+    judged = looks.seen is not None or cell.verdict == Verdict.UNTESTED
+    return cell if judged else replace(cell, verdict=Verdict.PROVISIONAL)
+
+
+def out_of_time(document: StudyRecord, rows: Iterable[Row], looks: Iterable[Looks]) -> bool:
     """Whether the runs up to the last looks have taken the hours of the race, so that no further look is begun."""
     if document.race is None or document.race.hours is None:
         return False
-    seen = {one.name: set(one.taken[-1].record.seeds) for one in looks if one.taken}
-    spent = sum(row["total_seconds"] or 0.0 for row in rows if row["seed"] in seen.get(row["cell"], ()))
+    seen = {one.name: one.seen for one in looks}
+    spent = sum(row["total_seconds"] or 0.0 for row in rows if row["seed"] in (seen.get(row["cell"]) or ()))
     return spent >= 3600 * document.race.hours

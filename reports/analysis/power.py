@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.analysis.levels import error_rate, left, levels
+from reports.analysis.levels import error_rate, left, level
 from reports.analysis.looks import Looks
-from reports.analysis.stats import ALPHA, Comparison, t_quantile
+from reports.analysis.stats import Comparison, t_quantile
 
 MOST = 1000
 """Seeds beyond which a study is out of reach; the answer is then None."""
@@ -22,27 +22,30 @@ class Further:
 
     Attributes:
         seeds: In all, per dataset; None: out of reach, or unknown.
-        planned: Whether they are the study's own next looks, which keep the error rate; else all of it is used up.
+        planned: Whether they are the study's own next looks.
+        unknown: Whether an alternative has no interval, which seeds do not settle.
         error_rate: Of either verdict once they are looked at, at most.
     """
 
     seeds: int | None
     planned: bool
+    unknown: bool
     error_rate: float
 
 
 def further(looks: Looks, to_come: Sequence[int], margin: float) -> Further:
     """For an undecided cell. to_come: seeds of the study's further looks."""
-    seen = looks.taken[-1].seeds if looks.taken else 0
-    comparisons = [c for c in looks.cell.comparisons if c.strategy not in looks.dropped]
-    alternatives = len(looks.cell.comparisons)
+    seen, compared = looks.cell.seeds, looks.cell.comparisons
+    open_ = [c for c in compared if c.strategy not in looks.dropped]
+    unknown = any(not c.known for c in open_)
+    rate = error_rate(looks.spent + left(looks.records))
     if to_come:
-        each = zip(to_come, levels(to_come, seen, left(looks.spent)), strict=True)
-        enough = (n for n, level in each if needed(comparisons, margin, level, alternatives) <= n)
-        return Further(next(enough, None), True, error_rate(looks.spent + left(looks.spent)))
-    least = needed(comparisons, margin, ALPHA, alternatives)
+        each = ((n, level(n, to_come[-1], looks.records)) for n in to_come)
+        enough = (n for n, at in each if at > 0 and needed(open_, margin, at, len(compared)) <= n)
+        return Further(next(enough, None), True, unknown, rate)
+    least = needed(open_, margin, left(looks.records), len(compared))
     seeds = None if least > MOST else max(seen + 1, math.ceil(least))
-    return Further(seeds, False, error_rate(looks.spent + ALPHA))
+    return Further(seeds, False, unknown, rate)
 
 
 def needed(comparisons: Sequence[Comparison], margin: float, level: float, alternatives: int) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypedDict, cast
 
-from bench.core.records.looks import LookRecord
+from bench.core.records.looks import Ledger
 from bench.core.records.planned import PlannedRow
 from bench.core.records.runs import RunRecord
 from bench.core.records.study import StudyRecord
@@ -92,9 +92,9 @@ class StoredStudy:
     stored: list[RunRecord]
 
     @property
-    def ledger(self) -> list[LookRecord]:
+    def ledger(self) -> Ledger:
         """The looks at its verdicts so far."""
-        return outcome.looks(self.stored)
+        return outcome.ledger(self.stored)
 
 
 def finished(rows: Iterable[Row]) -> list[Row]:

@@ -101,6 +101,7 @@ def compare(
     alternatives: Sequence[str],
     level: float = ALPHA,
     dropped: Mapping[str, Comparison] = NONE_DROPPED,
+    family: int = 0,
 ) -> list[Comparison]:
     """(alternative - reference) for all alternatives.
 
@@ -110,13 +111,15 @@ def compare(
     Args:
         level: One-sided.
         dropped: Comparisons of an earlier look, which stay as they were; they count in the corrections.
+        family: How many alternatives corrections count, at least the given ones.
     """
+    family = max(family, len(alternatives))
     step = rounding_sd(cell)
     found = [
-        dropped.get(name) or _compare(cell, name, reference, step, level, len(alternatives))
-        for name in alternatives
+        dropped.get(name) or _compare(cell, name, reference, step, level, family) for name in alternatives
     ]
-    adjusted = holm([1.0 if c.strategy in dropped else c.p for c in found])
+    others = [1.0] * (family - len(alternatives))
+    adjusted = holm([1.0 if c.strategy in dropped else c.p for c in found] + others)[: len(found)]
     return [c if c.strategy in dropped else replace(c, p=p) for c, p in zip(found, adjusted, strict=True)]
 
 
@@ -159,4 +162,4 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 
 def t_quantile(df: float, p: float) -> float:
-    return float(stdtrit(df, p))
+    return -float(stdtrit(df, 1 - p)) if p > 0.5 else float(stdtrit(df, p))  # exact where p is near 1

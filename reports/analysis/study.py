@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from bench.core.records.study import StudyRecord, TuneRecord
-from bench.core.schema import Tag
+from bench.core.schema import Status, Tag
 from reports.analysis.each_dataset import Apart, apart
-from reports.analysis.looks import Looks, judge_as, look_at_study, out_of_time
+from reports.analysis.looks import How, Looks, judge_as, look_at_study, out_of_time
 from reports.analysis.networks import Networks, networks
 from reports.analysis.power import Further, further
 from reports.analysis.ranking import Ranked, rank
@@ -25,12 +25,12 @@ from reports.analysis.verdict import Cell, Verdict
 class Analysis:
     """A study under its name. Everything but `before`, `gains` and `searches` is of `rows` alone.
 
-    peek: estimates only, no verdict that is not in the ledger yet; so no error rate is used up.
+    how: looks are taken.
     """
 
     study: StoredStudy
     name: str
-    peek: bool = False
+    how: How = field(default_factory=How)
 
     @property
     def document(self) -> StudyRecord:
@@ -57,7 +57,7 @@ class Analysis:
     @cached_property
     def looks(self) -> list[Looks]:
         """The looks at each cell that have been taken, and those that are being taken now."""
-        return look_at_study(self.document, self.rows, self.study.ledger, self.peek)
+        return look_at_study(self.document, self.rows, self.study.ledger, self.how)
 
     @cached_property
     def cells(self) -> list[Cell]:
@@ -75,6 +75,12 @@ class Analysis:
             return []
         return [n for n in self.looks_planned if n >= looks.due]
 
+    def open_runs(self, looks: Looks) -> bool:
+        """Whether runs of the cell's next look are neither over nor failed."""
+        wanted = set(self.document.seeds[: looks.due])
+        rows = (r for r in self.rows if r["cell"] == looks.name and r["seed"] in wanted)
+        return any(r["status"] in (Status.MISSING, Status.RUNNING, Status.KILLED) for r in rows)
+
     def further(self, looks: Looks) -> Further | None:
         """What would settle a cell that was looked at and is undecided."""
         if looks.cell.verdict != Verdict.UNDECIDED:
@@ -84,8 +90,11 @@ class Analysis:
     def seen(self, cell: Cell) -> list[Row]:
         """The rows that the cell was judged on."""
         looks = next(looks for looks in self.looks if looks.cell is cell)
-        seeds = looks.taken[-1].record.seeds if looks.taken else self.document.seeds
-        return [row for row in self.rows if row["cell"] == cell.name and (not seeds or row["seed"] in seeds)]
+        own = [row for row in self.rows if row["cell"] == cell.name]
+        if not looks.taken:
+            return [row for row in own if row["seed"] in self.document.seeds[: looks.due]]
+        record = looks.taken[-1].record
+        return [r for r in own if r["seed"] in record.seeds and r["run_id"][:8] not in record.without]
 
     @cached_property
     def ties(self) -> dict[str, Ties]:

@@ -13,13 +13,14 @@ holds with the same chance as a verdict:
 
 An alternative that got no more seeds at an early look has few in common with the others. What there is to say of it was
 said against the rule's pick, with all the seeds that it had; so it is compared with the others by way of the rule's pick:
-k - j = (k - rule) - (j - rule), with half the level for each of the two.
+k - j = (k - rule) - (j - rule), with half of its level for each of the two; that of a dropped one is the level of the look
+that dropped it, as it was dropped for what was seen then.
 """
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -28,7 +29,7 @@ from bench.core.schema import Metric
 from reports.analysis.costs import mean_metric
 from reports.analysis.rows import Row, finished, seconds_spent
 from reports.analysis.stats import Comparison, compare
-from reports.analysis.units import Units, accuracies, units
+from reports.analysis.units import Units, units
 from reports.analysis.verdict import Cell
 
 
@@ -60,6 +61,7 @@ class Ties:
         choice: The cheapest that is shown to be as good as the best within the margin; where none is, the cheapest that
             is tied and seems to be within it.
         shown: Whether the former holds of `choice`.
+        left_out: Strategies that lack results under some condition, and cannot be compared with the others.
     """
 
     cell: str
@@ -67,6 +69,7 @@ class Ties:
     best: str
     choice: str
     shown: bool
+    left_out: list[str]
 
     @property
     def tied(self) -> list[str]:
@@ -87,14 +90,7 @@ def ties(rows: Sequence[Row], cell: Cell, margin: float, dropped: Collection[str
     compared = _comparable(found, cell.strategies)
     if len(compared) < 2:
         return None
-    # all others minus each strategy
-    against = {
-        j: [
-            _by_way_of_rule(cell, c) if {j, c.strategy} & set(dropped) else c
-            for c in compare(found, j, [k for k in compared if k != j], cell.level)
-        ]
-        for j in compared
-    }
+    against = {j: _differences(found, cell, j, compared, dropped) for j in compared}
     best = _best(against)
     spent = _spent(rows)
     standings = [
@@ -109,27 +105,49 @@ def ties(rows: Sequence[Row], cell: Cell, margin: float, dropped: Collection[str
     ]
     standings.sort(key=lambda one: (math.inf if one.seconds is None else one.seconds, one.behind))
     shown = [one.strategy for one in standings if one.loses_at_most < margin]
+    left_out = [s for s in cell.strategies if s not in compared]
+    tied = [one.strategy for one in standings if one.tied]
     near = [one.strategy for one in standings if one.tied and one.behind <= margin]
-    return Ties(cell.name, standings, best, (shown or near or [best])[0], bool(shown))
+    return Ties(cell.name, standings, best, (shown or near or tied or [best])[0], bool(shown), left_out)
 
 
-def _loses_at_most(
-    cell: Cell, strategy: str, against: Mapping[str, Sequence[Comparison | _Indirect]]
-) -> float:
+def _loses_at_most(cell: Cell, strategy: str, against: Mapping[str, Sequence[_Difference]]) -> float:
     if strategy == cell.rule and not math.isnan(cell.regret_high):
         return cell.regret_high
     picked = len(against) - (cell.rule in against)
-    return max(0.0, max(c.upper(cell.level / picked) for c in against[strategy]))
+    return max(0.0, max(c.upper(1 / picked) for c in against[strategy]))
+
+
+@dataclass(frozen=True)
+class _Direct:
+    """`strategy` minus another. share: of the level."""
+
+    found: Comparison
+    family: int
+
+    @property
+    def strategy(self) -> str:
+        return self.found.strategy
+
+    @property
+    def mean(self) -> float:
+        return self.found.mean
+
+    @property
+    def low(self) -> float:
+        return self.found.lower(self.found.level / self.family)
+
+    def upper(self, share: float) -> float:
+        return self.found.upper(self.found.level * share)
 
 
 @dataclass(frozen=True)
 class _Indirect:
-    """A difference by way of the rule's pick; of the rule's pick itself one of the two is None, and no noise."""
+    """The same by way of the rule's pick; of the rule's pick itself one of the two is None, and no noise."""
 
     strategy: str
     own: Comparison | None
     other: Comparison | None
-    level: float
     family: int
 
     @property
@@ -138,23 +156,39 @@ class _Indirect:
 
     @property
     def low(self) -> float:
-        level = self.level / self.family / (2 if self.own and self.other else 1)
-        low = self.own.lower(level) if self.own else 0.0
-        return low - (self.other.upper(level) if self.other else 0.0)
+        share = self._part / self.family
+        low = self.own.lower(self.own.level * share) if self.own else 0.0
+        return low - (self.other.upper(self.other.level * share) if self.other else 0.0)
 
-    def upper(self, level: float) -> float:
-        level /= 2 if self.own and self.other else 1
-        high = self.own.upper(level) if self.own else 0.0
-        return high - (self.other.lower(level) if self.other else 0.0)
+    def upper(self, share: float) -> float:
+        share *= self._part
+        high = self.own.upper(self.own.level * share) if self.own else 0.0
+        return high - (self.other.lower(self.other.level * share) if self.other else 0.0)
+
+    @property
+    def _part(self) -> float:
+        """The share of the level that each of the two gets."""
+        return 0.5 if self.own and self.other else 1.0
 
 
-def _by_way_of_rule(cell: Cell, direct: Comparison) -> _Indirect:
+_Difference = _Direct | _Indirect
+
+
+def _differences(
+    found: Units, cell: Cell, strategy: str, compared: Sequence[str], dropped: Collection[str]
+) -> list[_Difference]:
+    """All others minus one strategy."""
     to_rule = {c.strategy: c for c in cell.comparisons}
-    own, other = to_rule.get(direct.strategy), to_rule.get(direct.reference)
-    return _Indirect(direct.strategy, own, other, cell.level, len(cell.strategies) - 1)
+    others = [name for name in compared if name != strategy]
+    return [
+        _Indirect(c.strategy, to_rule.get(c.strategy), to_rule.get(strategy), len(others))
+        if {strategy, c.strategy} & set(dropped)
+        else _Direct(c, len(others))
+        for c in compare(found, strategy, others, cell.level)
+    ]
 
 
-def _best(against: Mapping[str, Sequence[Comparison | _Indirect]]) -> str:
+def _best(against: Mapping[str, Sequence[_Difference]]) -> str:
     """The one that leads the most others, by the mean over the seeds that both have; ties by the mean lead."""
 
     def lead(strategy: str) -> tuple[int, float]:
@@ -165,13 +199,15 @@ def _best(against: Mapping[str, Sequence[Comparison | _Indirect]]) -> str:
 
 
 def _comparable(found: Units, strategies: Sequence[str]) -> list[str]:
-    """Those that have at least two results, and can be compared with each other one that has."""
-    having = [s for s in strategies if len(accuracies(found, s)) >= 2]
-    known = {
-        s: {c.strategy for c in compare(found, s, [o for o in having if o != s]) if c.known} for s in having
-    }
-    most = max(map(len, known.values()), default=0)
-    return [s for s in having if known[s] and len(known[s]) == most]
+    """Those with two results under every condition of the cell, so that each can be compared with each.
+
+    Where no two have them all, there is nothing to choose from.
+    """
+    conditions = {(dataset, *c) for (dataset, _), by in found.items() for c in by}
+    counts: Counter[tuple[str, tuple[str, int, str]]] = Counter()
+    for (dataset, _), by in found.items():
+        counts.update((s, (dataset, *c)) for c, accuracies in by.items() for s in accuracies)
+    return [s for s in strategies if all(counts[s, c] >= 2 for c in conditions)]
 
 
 def _spent(rows: Sequence[Row]) -> dict[str, tuple[float | None, float | None]]:

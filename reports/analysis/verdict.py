@@ -32,6 +32,7 @@ class Reason(Enum):
     NOT_COVERED = auto()  # no alternative has results in every condition of the rule's pick
     FEW_OF_RULE = auto()  # the rule's pick has fewer than two results
     FEW_OF_ALTERNATIVES = auto()
+    RULE_NOT_COVERED = auto()  # the rule's pick has no result under some condition
 
 
 HOPELESS = (Reason.NO_PICK, Reason.NOT_PLANNED, Reason.NO_ALTERNATIVE)
@@ -87,19 +88,23 @@ def judge_cell(
     scratch: str | None = None,
     level: float = ALPHA,
     dropped: Mapping[str, Comparison] = NONE_DROPPED,
+    family: int = 0,
 ) -> Cell:
     """Compare every strategy of the cell with the rule's pick.
 
     Args:
         level: One-sided, of this look.
         dropped: What earlier looks found of alternatives that got no more seeds.
+        family: How many alternatives corrections count, if more than there are.
     """
     cell = units(rows)
     strategies = list(dict.fromkeys(row["strategy"] for row in rows))
     others = [s for s in strategies if s != rule]
     tested = rule is not None and rule in strategies
-    comparisons = compare(cell, rule, others, level, dropped) if rule is not None and tested else []
+    comparisons = compare(cell, rule, others, level, dropped, family) if rule is not None and tested else []
     verdict, why = decide(rule, strategies, _n(cell, rule), comparisons, margin)
+    if why is None and rule in strategies and _lacks_a_condition(rows, cell, rule):
+        verdict, why = Verdict.UNTESTED, Reason.RULE_NOT_COVERED
     best, best_accuracy, rule_accuracy = _best(cell, rule, strategies, comparisons)
     low, high = _bounds(comparisons)
     return Cell(
@@ -113,7 +118,7 @@ def judge_cell(
         best=best,
         rule_accuracy=rule_accuracy,
         best_accuracy=best_accuracy,
-        regret=best_accuracy - rule_accuracy if any(c.known for c in comparisons) else math.nan,
+        regret=max((max(0.0, c.mean) for c in comparisons if c.known), default=math.nan),
         regret_low=low,
         regret_high=high,
         rule_seconds=_seconds(rows, rule),
@@ -154,6 +159,18 @@ def decide(
     if all(c.own_high < margin for c in comparisons):
         return Verdict.SUPPORTED, None
     return Verdict.UNDECIDED, None
+
+
+def _lacks_a_condition(rows: Sequence[Row], cell: Units, rule: str) -> bool:
+    """Whether the rule's pick is planned under a condition under which it has no result: it would be left out in silence."""
+    planned = {(r["dataset"], r["n_per_class"], r["backbone"]) for r in rows if r["strategy"] == rule}
+    measured = {
+        (dataset, *condition)
+        for (dataset, _), conditions in cell.items()
+        for condition, found in conditions.items()
+        if rule in found
+    }
+    return not planned <= measured
 
 
 def _seconds(rows: Sequence[Row], strategy: str | None) -> float | None:
@@ -200,6 +217,7 @@ def _bounds(comparisons: Sequence[Comparison]) -> tuple[float, float]:
     known = [c for c in comparisons if c.known]
     if not known:
         return math.nan, math.nan
-    low, high = max(c.low for c in known), max(c.own_high for c in known)
+    # of an alternative that is not known own_high is infinite: it may be better by anything
+    low, high = max(c.low for c in known), max(c.own_high for c in comparisons)
     # two seeds give intervals of thousands of points; accuracies are fractions
     return max(0.0, low), min(1.0, max(0.0, high))

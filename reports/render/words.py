@@ -23,6 +23,7 @@ WHY = {
     Reason.NO_ALTERNATIVE: "there is no alternative to the rule's pick",
     Reason.NOT_COVERED: "no alternative has results on all datasets, sizes and backbones of the rule's pick yet",
     Reason.FEW_OF_RULE: "the rule's pick has fewer than 2 results to compare",
+    Reason.RULE_NOT_COVERED: "the rule's pick has no result on some dataset, size or backbone",
     Reason.FEW_OF_ALTERNATIVES: "every alternative has fewer than 2 results to compare",
 }
 """Why a cell is untested."""

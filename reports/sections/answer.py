@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from bench.core.records.study import StudyRecord
+from reports.analysis.levels import TINY
 from reports.analysis.looks import Looks
 from reports.analysis.power import Further
 from reports.analysis.stats import ALPHA
@@ -146,21 +147,34 @@ def _undecided(cell: Cell, margin: float) -> str:
 
 def settle(study: Analysis, looks: Looks) -> str:
     """How the cell could be settled, and how often verdicts would be wrong then."""
+    if looks.due and looks.failed and not study.open_runs(looks):
+        return _failed(looks)
     if looks.cell.verdict == Verdict.PROVISIONAL:
-        seeds = plural(looks.due or study.looks_planned[0], "seed")
+        seeds = plural(looks.due or study.looks_planned[-1], "seed")
         return f"No verdict yet: it comes with the look after {seeds}, once their runs are over."
     found = study.further(looks)
     if found is None:
         return ""
+    if found.unknown:
+        return "More seeds alone do not settle it: the alternatives that are not compared may be better by anything."
     if found.planned:
         return _by_next_looks(study.to_come(looks), found)
-    usually, then = percent(ALPHA), percent(found.error_rate)
     number = None if found.seeds is None else found.seeds - looks.cell.seeds
     more = "More seeds than can be run" if number is None else f"About {plural(number, 'more seed')}"
+    more += " would settle it, if means and spread stay as they look."
+    if found.error_rate < ALPHA + TINY:
+        return f"{more} The study's hours are used up, its error rate is not: with more hours it goes on as planned."
     return (
-        f"{more} would settle it, if means and spread stay as they look. But this study's looks are used up: added to "
-        f"it, seeds may give a wrong verdict in up to {then} of such cells, instead of {usually}. Only a study that plans "
-        "its looks from the start (`seeds: {until: decided}`) keeps that rate."
+        f"{more} But this study's looks are used up: added to it, seeds may give a wrong verdict in up to "
+        f"{percent(found.error_rate)} of such cells, instead of {percent(ALPHA)}. Only a study that plans its looks from "
+        "the start (`seeds: {until: decided}`) keeps that rate."
+    )
+
+
+def _failed(looks: Looks) -> str:
+    return (
+        f"The look after {plural(looks.due or 0, 'seed')} waits for {plural(looks.failed, 'run')} that failed: repair them "
+        "and run the study again, leave the strategy out, or do without them (`--without-failed`)."
     )
 
 

@@ -16,6 +16,8 @@ NAMED = 6
 def section(study: Analysis) -> list[Block]:
     if not study.ties:
         return []
+    lacking = [(found.cell, found.left_out) for found in study.ties.values() if found.left_out]
+    left_out = "; ".join(f"{cell_title(cell)}: {', '.join(map(code, names))}" for cell, names in lacking)
     return [
         Heading("As good as the best"),
         Table(
@@ -39,6 +41,7 @@ def section(study: Analysis) -> list[Block]:
             bound on what the truly best strategy, whichever it is, has over it; of the rule's pick the bound of the regret,
             of others corrected for the choice among them. Saves: of the time (training and preparation) and of the peak
             memory of the strategy with the best mean. Each statement is at the level of its cell ({levels(study.cells)}).
+            {when(left_out, f"Left out, as they lack results under some condition: {left_out}.")}
             {when(study.on_cpu, "On a CPU peak memory is the process', and says little of one strategy.")}
         """),
     ]
@@ -74,7 +77,7 @@ def choice(found: Ties, cell: Cell, margin: float) -> str:
         lost = f"at most {points(chosen.loses_at_most)} points behind the best"
         text = f"choose {code(found.choice)}: the cheapest that is as good as the best of {len(found.standings)} within "
         text += f"{points(margin)} points ({lost})"
-    elif len(found.tied) == 1:
+    elif found.tied == [found.choice]:
         text = f"choose {code(found.choice)}: every other strategy is shown to be worse than another"
     else:
         text = f"choose {code(found.choice)} until more is known: the cheapest of {len(found.tied)} strategies that cannot "

@@ -55,9 +55,17 @@ def _rates(study: Analysis) -> str:
     if not beyond:
         return usual
     rates = [f"{cell_title(one.name)} {percent(error_rate(one.spent))}" for one in beyond]
+    ruled = [cell_title(one.name) for one in study.looks if one.other_rules]
+    unknown = (
+        f" In {listed(ruled)} another strategy was the rule's pick at an earlier look: if this one was made it because of "
+        "what was seen, the error rate is not known."
+        if ruled
+        else ""
+    )
     return (
         f"**Looked at beyond the plan.** These cells were judged again after their looks were used up, with more seeds or "
         f"another question, so that either verdict may be wrong in up to: {', '.join(rates)}, instead of {percent(ALPHA)}."
+        f"{unknown}"
     )
 
 

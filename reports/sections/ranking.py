@@ -10,7 +10,7 @@ from reports.analysis.ranking import Ranked
 from reports.analysis.study import Analysis
 from reports.figures.ranking import ranking as figure
 from reports.render.blocks import Block, Caption, Figure, Heading, Table
-from reports.render.text import NONE, code, interval, p_value, percent, points
+from reports.render.text import NONE, code, interval, p_value, percent, points, when
 from reports.render.words import cell_title, selection
 
 
@@ -34,7 +34,9 @@ def section(study: Analysis) -> list[Block]:
             datasets only. Rank: the places that it may truly have, which hold for all strategies at once with 95 % (t
             intervals of all pairs, Bonferroni). The columns of the cells are mean differences. Time: training and
             preparation as a multiple of the baseline's. Grey band: the margin of ±{points(study.margin)} points. Seeds:
-            those in which both have all results. {selection(study.document)}
+            those in which both have all results.
+            {when(study.document.race, "Not corrected for the study's several looks: see the verdicts for that.")}
+            {selection(study.document)}
         """),
     ]
 

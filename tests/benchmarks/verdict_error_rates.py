@@ -16,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import stdtr
 
-from bench.core.records.looks import LookRecord
+from bench.core.records.looks import Ledger, LookRecord
 from bench.planning.seeds import UntilDecided
 from reports.analysis import bootstrap
 from reports.analysis.looks import look_at_study
@@ -251,7 +251,7 @@ def extended(study: Simulated, looks: Sequence[int], studies: int) -> Iterator[s
         ledger: list[LookRecord] = []
         for n in looks:
             now = replace(document, seeds=tuple(range(n)))
-            found = look_at_study(now, [row for row in rows if row["seed"] < n], ledger)
+            found = look_at_study(now, [row for row in rows if row["seed"] < n], Ledger(ledger))
             ledger += [record for one in found for record in one.fresh]
         for cell in {record.cell for record in ledger}:
             yield {record.verdict for record in ledger if record.cell == cell}

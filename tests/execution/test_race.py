@@ -103,12 +103,12 @@ def done(folder: Path, to: str = "") -> list[tuple[int, str, int]]:
 
 
 def looks(folder: Path, to: str = "") -> list[LookRecord]:
-    return outcome.looks(store.read_runs(to or uri(folder), "raced"))
+    return list(outcome.ledger(store.read_runs(to or uri(folder), "raced")).looks)
 
 
 def plainly(found: list[LookRecord]) -> list[tuple[Any, ...]]:
     """All but the date."""
-    return sorted((r.cell, r.seeds, round(r.level, 9), r.verdict, r.dropped) for r in found)
+    return sorted((r.cell, r.seeds, round(r.level, 9), r.verdict, r.runs) for r in found)
 
 
 @pytest.fixture(scope="module")
@@ -189,8 +189,8 @@ def test_killed_while_a_look_is_entered(
     """Two cells are looked at at once: neither, or one of them, is in the ledger when the process ends."""
     enter = ledger.enter
 
-    def partly(where: str, study: str, found: list[LookRecord]) -> None:
-        enter(where, study, found[:entered])
+    def partly(where: str, study: str, found: list[LookRecord], planned: int = 0) -> None:
+        enter(where, study, found[:entered], planned)
         raise Interrupted
 
     monkeypatch.setattr(ledger, "enter", partly)
@@ -260,6 +260,7 @@ def test_a_fixed_study_is_provisional_until_its_end_and_its_report_takes_one_loo
     call(tmp_path, FIXED)
     text = (reports.write("raced", uri(tmp_path), tmp_path) / "report.md").read_text()
     assert "The rule is **provisional**" in text and "No verdict yet" in text and not looks(tmp_path)
+    assert outcome.ledger(store.read_runs(uri(tmp_path), "raced")).planned == 3, "estimates were shown"
     monkeypatch.setattr(worker, "run", run)
     call(tmp_path, FIXED)
     assert not looks(tmp_path), "nobody has seen a verdict yet"

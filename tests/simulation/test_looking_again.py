@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 from scipy.stats import binomtest
 
-from bench.core.records.looks import LookRecord
+from bench.core.records.looks import Ledger, RaceRecord
 from bench.planning.seeds import UntilDecided
 from reports.analysis.levels import error_rate
 from reports.analysis.looks import look_at_study
@@ -89,13 +89,32 @@ def test_a_study_extended_after_its_end_keeps_the_rate_that_its_report_states() 
     for document, rows in studies_of(Simulated(NULL, seeds=13), 2 * STUDIES):
         first = replace(document, seeds=(0, 1, 2))
         early = look_at_study(first, [row for row in rows if row["seed"] < 3])
-        ledger: list[LookRecord] = [record for looks in early for record in looks.fresh]
+        ledger = Ledger([record for looks in early for record in looks.fresh])
         for before, after in zip(early, look_at_study(document, rows, ledger), strict=True):
             said = {before.cell.verdict, after.cell.verdict}
             wrong += Verdict.CONTRADICTED in said
             cells += 1
             assert error_rate(after.spent) == pytest.approx(2 * ALPHA)
     assert upper(wrong, cells) <= 2.2 * 2 * ALPHA
+
+
+def test_cutting_a_study_short_where_it_looks_good_gains_nothing() -> None:
+    """After a look that is nearly enough, the next seed is made the last: all the level that is left would be spent there."""
+    wrong, cells = 0, 0
+    for document, rows in studies_of(Simulated(NULL, seeds=20, looks=(3, 5, 8, 12, 20)), 2 * STUDIES):
+        for n in (3, 5, 8, 12):
+            so_far = look_at_study(document, [row for row in rows if row["seed"] < n])
+            ledger = Ledger([record for looks in so_far for record in looks.fresh])
+            near = {
+                one.name for one in so_far if any(c.p < 0.05 and c.mean > 0.01 for c in one.cell.comparisons)
+            }
+            cut = replace(document, race=RaceRecord((n, n + 1)))
+            judged = look_at_study(cut, [row for row in rows if row["seed"] <= n], ledger)
+            if near:
+                break
+        wrong += sum(one.cell.verdict == Verdict.CONTRADICTED for one in judged if one.name in near)
+        cells += len(judged)
+    assert upper(wrong, cells) <= 2.2 * ALPHA
 
 
 def test_racing_costs_little_power_and_saves_runs() -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import OUT, Store, StudyName, uri_of
+from bench.cli.options import OUT, Store, StudyName, WithoutFailed, uri_of
 from bench.cli.output import out
 
 
@@ -21,9 +21,10 @@ def report(
             "--peek", help="estimates only: no new look at verdicts, nothing is written to the store"
         ),
     ] = False,
+    without_failed: WithoutFailed = False,
 ) -> None:
     """Write NAME/report.md and report.html from the store; the study may be unfinished."""
     import reports
 
-    folder = reports.write(name, uri_of(store), to, peek=peek)
+    folder = reports.write(name, uri_of(store), to, peek=peek, without_failed=without_failed)
     out.print(f"{folder / 'report.md'} (and report.html)", highlight=False, soft_wrap=True)

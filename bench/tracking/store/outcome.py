@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bench.core.errors import UserError
-from bench.core.records.looks import LookRecord
+from bench.core.records.looks import Ledger, LookRecord
 from bench.core.records.runs import RESULTS, RunRecord
 from bench.core.schema import LOOK, Purpose, Status, Tag
 
@@ -51,19 +51,21 @@ def searches(runs: Iterable[RunRecord]) -> dict[tuple[str, str], RunRecord]:
     return {key: chosen for key, own in found.items() if (chosen := choose(own))}
 
 
-def looks(runs: Iterable[RunRecord]) -> list[LookRecord]:
+def ledger(runs: Iterable[RunRecord]) -> Ledger:
     """The ledger of looks that the study run among `runs` holds, each look once, the fewest seeds first.
 
     Raises `UserError` for an entry that is none: without it, a verdict would pass for one that was never looked at.
     """
     found: dict[str, LookRecord] = {}
+    planned = 0
     for run in runs:
         if run.purpose == Purpose.STUDY:
+            planned = max(planned, int(run.tags.get(Tag.PLANNED_SEEDS, "0")))
             for key, text in run.tags.items():
                 if key.startswith(LOOK):
                     record = _look(run.mlflow_run_id, key, text)
                     found.setdefault(record.key, record)
-    return sorted(found.values(), key=lambda record: (len(record.seeds), record.when))
+    return Ledger(sorted(found.values(), key=lambda r: (len(r.seeds), r.when)), planned)
 
 
 def _look(mlflow_run_id: str, key: str, text: str) -> LookRecord:

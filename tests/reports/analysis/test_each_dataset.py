@@ -7,7 +7,9 @@ import pytest
 
 from reports.analysis.each_dataset import apart
 from reports.analysis.verdict import Verdict, judge_cell
-from tests.reports.analysis.test_ties import MARGIN, rows
+from tests.support.cell_rows import rows
+
+MARGIN = 0.01
 
 
 def cell_of(gains: dict[str, float], seeds: int = 5, sd: float = 0.005) -> list[dict]:

@@ -7,33 +7,12 @@ import random
 import pytest
 from scipy import stats as scipy_stats
 
-from bench.core.schema import Metric
 from reports.analysis.stats import ALPHA
 from reports.analysis.ties import Ties, ties
 from reports.analysis.verdict import Cell, judge_cell
+from tests.support.cell_rows import SECONDS, rows
 
 MARGIN = 0.01
-SECONDS = {"rule": 40.0, "cheap": 1.0, "dear": 90.0, "bad": 5.0}
-
-
-def rows(accuracies: dict[str, list[float]]) -> list[dict]:
-    return [
-        {
-            "dataset": "d",
-            "n_per_class": 10,
-            "backbone": "b",
-            "seed": seed,
-            "cell": "similar-small",
-            "strategy": strategy,
-            "status": "finished",
-            Metric.TEST_ACCURACY: value,
-            Metric.TRAIN_SECONDS: SECONDS.get(strategy, 10.0),
-            Metric.PREPARE_SECONDS: 0.0,
-            Metric.PEAK_MEMORY: 100,
-        }
-        for strategy, values in accuracies.items()
-        for seed, value in enumerate(values)
-    ]
 
 
 def drawn(draw: random.Random, effects: dict[str, float], seeds: int, sd: float = 0.01) -> list[dict]:
