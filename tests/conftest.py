@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
 from tests.support import mlflow_tables
+
+if TYPE_CHECKING:  # which imports MLflow
+    from tests.support.outages import Machines
+    from tests.support.servers import Postgres
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 torch.set_num_threads(1)
@@ -55,6 +62,26 @@ def real_data() -> Path:
     if not REAL_DATA.is_dir():
         pytest.skip(f"no real images and weights in {REAL_DATA}: BENCH_TEST_DATA names their folder")
     return REAL_DATA
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    """One for all tests, which make databases of their own in it. Skips where PostgreSQL is not installed."""
+    from tests.support.servers import postgres_machine
+
+    with postgres_machine() as machine:
+        yield machine
+
+
+@pytest.fixture(scope="session")
+def machines(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
+    """One MLflow server for all tests, over PostgreSQL where that is installed."""
+    from tests.support.outages import Machines
+    from tests.support.servers import has_postgres
+
+    postgres = request.getfixturevalue("postgres_server") if has_postgres() else None
+    with ExitStack() as stack:
+        yield Machines(tmp_path_factory.mktemp("machines"), stack, postgres)
 
 
 @pytest.fixture

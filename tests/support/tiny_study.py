@@ -21,10 +21,15 @@ EPOCHS = 20
 EXACT = (Metric.TEST_NLL, Metric.TEST_ACCURACY, Metric.VAL_ACCURACY)
 
 
-def start(folder: Path) -> subprocess.Popen[bytes]:
+def args(epochs: int = EPOCHS, seeds: int = 1) -> list[str]:
+    """Of `bench run`: 6 runs a seed."""
+    return ["run", "tiny.yaml", "--no-report", "--set", f"train.epochs={epochs}", "--set", f"seeds={seeds}"]
+
+
+def start(folder: Path, seeds: int = 1) -> subprocess.Popen[bytes]:
     with (folder / "log.txt").open("ab") as log:
         return subprocess.Popen(
-            [*BENCH, "run", "tiny.yaml", "--workers", "2", "--no-report", "--set", f"train.epochs={EPOCHS}"],
+            [*BENCH, *args(seeds=seeds), "--workers", "2"],
             cwd=folder,
             env=environment(BENCH_CACHE=str(folder.parent / "cache")),
             stdout=log,

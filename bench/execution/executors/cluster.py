@@ -241,6 +241,8 @@ def _execute(job: Job, setting: Setting, at_hand: dict[str, Any]) -> tuple[tuple
     """
     import torch
 
+    # As this `ray.cancel` arrives; in all that a shell starts in the background it is ignored, and so it is inherited.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.set_num_threads(setting.threads)
     own = _own_cache(setting.marker)
     for name, reference in at_hand.items():
