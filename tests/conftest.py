@@ -64,6 +64,15 @@ def real_data() -> Path:
     return REAL_DATA
 
 
+@pytest.fixture
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measures of transferability, which take much of the time of small studies, are neither taken nor missed."""
+    from bench.execution.pending_measures import Measures
+
+    monkeypatch.setattr(Measures, "jobs", lambda *_: [])
+    monkeypatch.setattr(Measures, "settled", True)
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Postgres]:
     """One for all tests, which make databases of their own in it. Skips where PostgreSQL is not installed."""
