@@ -65,6 +65,9 @@ def test_every_package_has_fast_tests() -> None:
     assert packages & tested | {"strategies", "reports"} <= covered
 
 
-def test_what_is_scheduled_is_there() -> None:
+def test_what_starts_processes_is_one_scope_and_other_files_are_one_each() -> None:
     files = schedule.CHAIN + schedule.EARLY
     assert len(set(files)) == len(files) and all((ROOT / name).is_file() for name in files)
+    scheduler = schedule.ChainFirst.__new__(schedule.ChainFirst)  # without pytest-xdist's processes
+    assert len({scheduler._split_scope(f"{name}::test") for name in schedule.CHAIN}) == 1
+    assert [scheduler._split_scope(f"{name}::test") for name in schedule.EARLY] == list(schedule.EARLY)
