@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,6 +92,21 @@ def machines(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     postgres = request.getfixturevalue("postgres_server") if has_postgres() else None
     with ExitStack() as stack:
         yield Machines(tmp_path_factory.mktemp("machines"), stack, postgres)
+
+
+@pytest.fixture(scope="session")
+def finished_study(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """By the number of workers, the folder in which the tiny study has run to its end; beside it the cache."""
+    from tests.support.tiny_study import call, study_in
+
+    @cache
+    def finished(workers: int) -> Path:
+        folder = study_in(tmp_path_factory.mktemp("undisturbed") / "study")
+        done = call(folder, workers)
+        assert done.returncode == 0, done.stderr
+        return folder
+
+    return finished
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,22 +16,14 @@ import psutil
 import pytest
 
 from bench.core.schema import Tag
-from tests.support.commands import bench
-from tests.support.tiny_study import args, final_runs, numbers, start, study_in, wait_for
+from tests.support.tiny_study import call, final_runs, numbers, start, study_in, wait_for
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = study_in(tmp_path_factory.mktemp("kill") / "undisturbed")
-    done = call(folder)
-    assert done.returncode == 0, done.stderr
+def undisturbed(finished_study: Callable[[int], Path]) -> Path:
+    folder = finished_study(2)
     assert not (folder / "reports").exists(), "--no-report"
     return folder
-
-
-def call(folder: Path) -> subprocess.CompletedProcess[str]:
-    """The same command in this process, which nobody kills; its workers are processes as ever."""
-    return bench(folder, *args(), "--workers", "2", cache=folder.parent / "cache")
 
 
 @dataclass

@@ -12,7 +12,7 @@ from bench.core.records.runs import RunRecord
 from bench.core.schema import Metric, Tag
 from bench.tracking import store
 from tests.conftest import TINY_STUDY
-from tests.support.commands import BENCH, environment
+from tests.support.commands import BENCH, bench, environment
 
 EPOCHS = 20
 """Runs of a second or two, so that most kills hit one."""
@@ -36,6 +36,11 @@ def start(folder: Path, seeds: int = 1) -> subprocess.Popen[bytes]:
             stderr=log,
             preexec_fn=_hear_ctrl_c,
         )
+
+
+def call(folder: Path, workers: int = 2) -> subprocess.CompletedProcess[str]:
+    """The same in this process, which nobody kills; its workers are processes as ever."""
+    return bench(folder, *args(), "--workers", str(workers), cache=folder.parent / "cache")
 
 
 def _hear_ctrl_c() -> None:
