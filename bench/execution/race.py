@@ -59,7 +59,8 @@ def narrowed(
         ledger: The looks so far.
         without_failed: Looks do not wait for runs that have failed.
     """
-    from reports.analysis.looks import How, look_at_study, out_of_time
+    from reports.analysis.after_looks import out_of_time
+    from reports.analysis.looks import How, look_at_study
     from reports.analysis.rows import join
 
     document = plan.document()

@@ -8,13 +8,12 @@ cannot tell: at which level a look was taken, and which failed runs it did witho
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from bench.core.records.looks import Ledger, LookRecord, parts
 from bench.core.records.study import StudyRecord
 from bench.core.schema import CELLS
-from reports.analysis.document import scratch_label
 from reports.analysis.levels import level
 from reports.analysis.question import Question
 from reports.analysis.rows import Row
@@ -197,24 +196,3 @@ def _estimates(question: Question, looks: Looks, planned: int) -> Cell:
     at = level(n, question.looks[-1], looks.known, planned)
     cell = _judge(question, looks, question.seeds[:n], max(at, 1e-6))
     return cell if cell.verdict == Verdict.UNTESTED else replace(cell, verdict=Verdict.PROVISIONAL)
-
-
-def judge_as(looks: Looks, document: StudyRecord, rows: Sequence[Row]) -> Cell:
-    """The same cell on other rows, those with default hyperparameters, at the seeds and the level of its last look."""
-    own = [r for r in rows if r["cell"] == looks.name and (looks.seen is None or r["seed"] in looks.seen)]
-    matrix, scratch = document.matrix, scratch_label(document)
-    at = min(
-        [looks.cell.level, *(c.level for c in looks.dropped.values())]
-    )  # what was dropped was so by what was seen
-    cell = judge_cell(looks.name, own, matrix.rule.get(looks.name), matrix.margin, scratch, at)
-    judged = looks.seen is not None or cell.verdict == Verdict.UNTESTED
-    return cell if judged else replace(cell, verdict=Verdict.PROVISIONAL)
-
-
-def out_of_time(document: StudyRecord, rows: Iterable[Row], looks: Iterable[Looks]) -> bool:
-    """Whether the runs up to the last looks have taken the hours of the race, so that no further look is begun."""
-    if document.race is None or document.race.hours is None:
-        return False
-    seen = {one.name: one.seen for one in looks}
-    spent = sum(row["total_seconds"] or 0.0 for row in rows if row["seed"] in (seen.get(row["cell"]) or ()))
-    return spent >= 3600 * document.race.hours

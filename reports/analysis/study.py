@@ -8,8 +8,9 @@ from functools import cached_property
 
 from bench.core.records.study import StudyRecord, TuneRecord
 from bench.core.schema import Status, Tag
+from reports.analysis.after_looks import judge_as, out_of_time
 from reports.analysis.each_dataset import Apart, apart
-from reports.analysis.looks import How, Looks, judge_as, look_at_study, out_of_time
+from reports.analysis.looks import How, Looks, look_at_study
 from reports.analysis.networks import Networks, networks
 from reports.analysis.power import Further, further
 from reports.analysis.ranking import Ranked, rank

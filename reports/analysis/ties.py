@@ -27,8 +27,8 @@ from statistics import fmean
 
 from bench.core.schema import Metric
 from reports.analysis.costs import mean_metric
+from reports.analysis.differences import Difference, differences
 from reports.analysis.rows import Row, finished, seconds_spent
-from reports.analysis.stats import Comparison, compare
 from reports.analysis.units import Units, units
 from reports.analysis.verdict import Cell
 
@@ -90,7 +90,7 @@ def ties(rows: Sequence[Row], cell: Cell, margin: float, dropped: Collection[str
     compared = _comparable(found, cell.strategies)
     if len(compared) < 2:
         return None
-    against = {j: _differences(found, cell, j, compared, dropped) for j in compared}
+    against = {j: differences(found, cell, j, compared, dropped) for j in compared}
     best = _best(against)
     spent = _spent(rows)
     standings = [
@@ -111,84 +111,14 @@ def ties(rows: Sequence[Row], cell: Cell, margin: float, dropped: Collection[str
     return Ties(cell.name, standings, best, (shown or near or tied or [best])[0], bool(shown), left_out)
 
 
-def _loses_at_most(cell: Cell, strategy: str, against: Mapping[str, Sequence[_Difference]]) -> float:
+def _loses_at_most(cell: Cell, strategy: str, against: Mapping[str, Sequence[Difference]]) -> float:
     if strategy == cell.rule and not math.isnan(cell.regret_high):
         return cell.regret_high
     picked = len(against) - (cell.rule in against)
     return max(0.0, max(c.upper(1 / picked) for c in against[strategy]))
 
 
-@dataclass(frozen=True)
-class _Direct:
-    """`strategy` minus another. share: of the level."""
-
-    found: Comparison
-    family: int
-
-    @property
-    def strategy(self) -> str:
-        return self.found.strategy
-
-    @property
-    def mean(self) -> float:
-        return self.found.mean
-
-    @property
-    def low(self) -> float:
-        return self.found.lower(self.found.level / self.family)
-
-    def upper(self, share: float) -> float:
-        return self.found.upper(self.found.level * share)
-
-
-@dataclass(frozen=True)
-class _Indirect:
-    """The same by way of the rule's pick; of the rule's pick itself one of the two is None, and no noise."""
-
-    strategy: str
-    own: Comparison | None
-    other: Comparison | None
-    family: int
-
-    @property
-    def mean(self) -> float:
-        return (self.own.mean if self.own else 0.0) - (self.other.mean if self.other else 0.0)
-
-    @property
-    def low(self) -> float:
-        share = self._part / self.family
-        low = self.own.lower(self.own.level * share) if self.own else 0.0
-        return low - (self.other.upper(self.other.level * share) if self.other else 0.0)
-
-    def upper(self, share: float) -> float:
-        share *= self._part
-        high = self.own.upper(self.own.level * share) if self.own else 0.0
-        return high - (self.other.lower(self.other.level * share) if self.other else 0.0)
-
-    @property
-    def _part(self) -> float:
-        """The share of the level that each of the two gets."""
-        return 0.5 if self.own and self.other else 1.0
-
-
-_Difference = _Direct | _Indirect
-
-
-def _differences(
-    found: Units, cell: Cell, strategy: str, compared: Sequence[str], dropped: Collection[str]
-) -> list[_Difference]:
-    """All others minus one strategy."""
-    to_rule = {c.strategy: c for c in cell.comparisons}
-    others = [name for name in compared if name != strategy]
-    return [
-        _Indirect(c.strategy, to_rule.get(c.strategy), to_rule.get(strategy), len(others))
-        if {strategy, c.strategy} & set(dropped)
-        else _Direct(c, len(others))
-        for c in compare(found, strategy, others, cell.level)
-    ]
-
-
-def _best(against: Mapping[str, Sequence[_Difference]]) -> str:
+def _best(against: Mapping[str, Sequence[Difference]]) -> str:
     """The one that leads the most others, by the mean over the seeds that both have; ties by the mean lead."""
 
     def lead(strategy: str) -> tuple[int, float]:

@@ -10,6 +10,7 @@ from statistics import fmean
 
 from bench.core.schema import Metric, Status
 from reports.analysis.negative_transfer import worse_than
+from reports.analysis.regret import regret_bounds
 from reports.analysis.rows import Row, known
 from reports.analysis.stats import ALPHA, NONE_DROPPED, Comparison, Mean, compare, mean_of
 from reports.analysis.units import Units, accuracies, datasets, pairs, units
@@ -44,7 +45,7 @@ class Cell:
     """One cell of the matrix. Accuracies and differences are fractions.
 
     `rule_accuracy` and `best_accuracy` are over the units that both have; their difference is `regret`.
-    `regret_low`, `regret_high` bound the regret against the *true* best, see `_bounds`. nan: unknown.
+    `regret_low`, `regret_high` bound the regret against the *true* best, see `regret_bounds`. nan: unknown.
     n_units: (dataset, seed) pairs with at least one result; measured: the datasets that have one.
     """
 
@@ -106,7 +107,7 @@ def judge_cell(
     if why is None and rule in strategies and _lacks_a_condition(rows, cell, rule):
         verdict, why = Verdict.UNTESTED, Reason.RULE_NOT_COVERED
     best, best_accuracy, rule_accuracy = _best(cell, rule, strategies, comparisons)
-    low, high = _bounds(comparisons)
+    low, high = regret_bounds(comparisons)
     return Cell(
         name=name,
         rule=rule,
@@ -204,20 +205,3 @@ def _best(
     means = {s: fmean(found[s] for found in shared) for s in measured}
     best = max(measured, key=lambda s: means[s])
     return best, means[best], math.nan if rule is None else means.get(rule, math.nan)
-
-
-def _bounds(comparisons: Sequence[Comparison]) -> tuple[float, float]:
-    """Bounds on max(0, max_j delta_j), the true regret: the accuracy lost by following the rule. nan: unknown.
-
-    Upper: the largest own_high_j. For it to be too low, the bound of the truly best alternative has to be too low, which
-    has the chance of the level. Lower: the largest low_j, and as low_j <= delta_j for all j at once, that too fails no
-    more often. So supported means an upper bound below the margin, contradicted a lower bound above 0. An interval for
-    the one that came out best alone would be neither: it is picked for its luck, and another may be better.
-    """
-    known = [c for c in comparisons if c.known]
-    if not known:
-        return math.nan, math.nan
-    # of an alternative that is not known own_high is infinite: it may be better by anything
-    low, high = max(c.low for c in known), max(c.own_high for c in comparisons)
-    # two seeds give intervals of thousands of points; accuracies are fractions
-    return max(0.0, low), min(1.0, max(0.0, high))

@@ -12,8 +12,9 @@ import pytest
 from bench.core.records.looks import Ledger, LookRecord, RaceRecord, digests
 from bench.core.records.study import StudyRecord
 from bench.core.schema import Metric, Status
+from reports.analysis.after_looks import out_of_time
 from reports.analysis.levels import error_rate
-from reports.analysis.looks import How, Looks, look_at_study, out_of_time
+from reports.analysis.looks import How, Looks, look_at_study
 from reports.analysis.stats import ALPHA
 from reports.analysis.verdict import Reason, Verdict
 from tests.support import report_samples as samples
