@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from mlflow.exceptions import MlflowException
+
 from bench.core.records.looks import LookRecord
 from bench.core.schema import LOOK, Purpose, Tag
 from bench.tracking.store.client import MlflowClient
@@ -30,4 +32,13 @@ def enter(uri: str, study: str, looks: Iterable[LookRecord], planned: int = 0) -
     for look in looks:
         key = f"{LOOK}{look.cell}.{look.key}"
         if key not in run.data.tags:
-            client.set_tag(run.info.run_id, key, replace(look, when=look.when or now).to_json())
+            _set_once(client, run.info.run_id, key, replace(look, when=look.when or now).to_json())
+
+
+def _set_once(client: MlflowClient, run_id: str, key: str, value: str) -> None:
+    """A tag that somebody else sets at the same moment stays as theirs."""
+    try:
+        client.set_tag(run_id, key, value)
+    except MlflowException:
+        if key not in client.get_run(run_id).data.tags:
+            raise

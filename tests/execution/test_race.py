@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ from bench.tracking import ledger, store
 from bench.tracking.plain import Tracking
 from bench.tracking.runs import Tracker
 from bench.tracking.store import outcome
+from reports.analysis.rows import read
+from reports.analysis.study import Analysis
 from tests.support.commands import bench
 from tests.support.displays import Says
 from tests.support.servers import mlflow_server
@@ -89,10 +92,10 @@ def uri(folder: Path) -> str:
     return f"sqlite:///{folder / 'mlflow.db'}"
 
 
-def call(folder: Path, text: str = STUDY, to: str = "") -> list[str]:
+def call(folder: Path, text: str = STUDY, to: str = "", **how: bool) -> list[str]:
     """One `bench run`. -> what it said"""
     display = Says()
-    driver.run_study(made(folder, text), to or uri(folder), InlineExecutor, display, None)  # type: ignore[arg-type]
+    driver.run_study(made(folder, text), to or uri(folder), InlineExecutor, display, None, **how)  # type: ignore[arg-type]
     return display.said
 
 
@@ -221,6 +224,33 @@ def test_the_report_shows_the_race(undisturbed: Path, tmp_path: Path) -> None:
     assert "22 runs instead of the 30 of 5 seeds for every strategy" in text
     assert "add up to at most 2.5 %" in text
     assert "contradicted" in text and "n counts seeds" in text
+
+
+def test_a_run_that_failed_holds_its_cell_until_it_is_repaired_or_done_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(emit: Any, spec: RunSpec, row: PlannedRow, places: Places, tracking: Tracking) -> Result:
+        if (row.n_per_class, row.strategy, row.seed) != (5, "last_stages", 1):
+            return run(emit, spec, row, places, tracking)
+        log = Tracker(tracking.uri, tracking.experiment_id).start(row, spec, False)
+        log.finish(Status.FAILED, {}, "out of memory")
+        return Result(Status.FAILED, "out of memory")
+
+    monkeypatch.setattr(worker, "run", failing)
+    call(tmp_path)
+    assert {r.cell for r in looks(tmp_path)} == {"similar-large"}, "the other cell goes on"
+    assert max(seed for n, _, seed in done(tmp_path) if n == 5) == 2
+    call(tmp_path, without_failed=True)
+    assert {len(r.seeds) for r in looks(tmp_path) if r.cell == "similar-small"} == {3, 4, 5}
+    assert all(len(r.without) == 1 for r in looks(tmp_path) if r.cell == "similar-small")
+
+
+def test_two_who_enter_the_same_look_at_once_enter_one(tmp_path: Path) -> None:
+    call(tmp_path, FIXED)
+    records = [r for one in Analysis(read("raced", uri(tmp_path)), "raced").looks for r in one.fresh]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _: ledger.enter(uri(tmp_path), "raced", records), range(2)))
+    assert plainly(looks(tmp_path)) == plainly(records)
 
 
 def test_hours_stop_it_at_a_look(tmp_path: Path) -> None:
