@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
 from tests.support import mlflow_tables
+
+if TYPE_CHECKING:  # which imports MLflow
+    from tests.support.outages import Machines
+    from tests.support.servers import Postgres
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 torch.set_num_threads(1)
@@ -55,6 +63,50 @@ def real_data() -> Path:
     if not REAL_DATA.is_dir():
         pytest.skip(f"no real images and weights in {REAL_DATA}: BENCH_TEST_DATA names their folder")
     return REAL_DATA
+
+
+@pytest.fixture
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measures of transferability, which take much of the time of small studies, are neither taken nor missed."""
+    from bench.execution.pending_measures import Measures
+
+    monkeypatch.setattr(Measures, "jobs", lambda *_: [])
+    monkeypatch.setattr(Measures, "settled", True)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    """One for all tests, which make databases of their own in it. Skips where PostgreSQL is not installed."""
+    from tests.support.servers import postgres_machine
+
+    with postgres_machine() as machine:
+        yield machine
+
+
+@pytest.fixture(scope="session")
+def machines(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
+    """One MLflow server for all tests, over PostgreSQL where that is installed."""
+    from tests.support.outages import Machines
+    from tests.support.servers import has_postgres
+
+    postgres = request.getfixturevalue("postgres_server") if has_postgres() else None
+    with ExitStack() as stack:
+        yield Machines(tmp_path_factory.mktemp("machines"), stack, postgres)
+
+
+@pytest.fixture(scope="session")
+def finished_study(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """By the number of workers, the folder in which the tiny study has run to its end; beside it the cache."""
+    from tests.support.tiny_study import call, study_in
+
+    @cache
+    def finished(workers: int) -> Path:
+        folder = study_in(tmp_path_factory.mktemp("undisturbed") / "study")
+        done = call(folder, workers)
+        assert done.returncode == 0, done.stderr
+        return folder
+
+    return finished
 
 
 @pytest.fixture

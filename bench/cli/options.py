@@ -25,6 +25,10 @@ Sets = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="override a field, as in train.epochs=5; repeatable"),
 ]
+WithoutFailed = Annotated[
+    bool,
+    typer.Option("--without-failed", help="look at verdicts without waiting for runs that have failed"),
+]
 Workers = Annotated[
     int | None,
     typer.Option(

@@ -70,10 +70,16 @@ class Tag:
     BEAT = "bench.beat"  # of a driver: a number that changes while it lives
     GIT_COMMIT = "mlflow.source.git.commit"  # MLflow's own: its UI links it
     VERSIONS = "bench.versions"
+    PLANNED_SEEDS = (
+        "bench.planned_seeds"  # of a study: the most that were planned when its estimates were shown
+    )
 
 
 IMPORTANCE = "importance/"
 """Prefix of a search's metrics: the share of each hyperparameter in the variance of validation accuracy."""
+
+LOOK = "bench.look."
+"""Prefix of the study run's tags that are its ledger of looks at verdicts: `bench.core.records.looks`."""
 
 CELLS = ["similar-small", "similar-large", "dissimilar-small", "dissimilar-large"]
 """The decision matrix, row by row."""

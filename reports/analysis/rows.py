@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypedDict, cast
 
+from bench.core.records.looks import Ledger
 from bench.core.records.planned import PlannedRow
 from bench.core.records.runs import RunRecord
 from bench.core.records.study import StudyRecord
@@ -89,6 +90,11 @@ class StoredStudy:
     rows: list[Row]
     runs: list[RunRecord]
     stored: list[RunRecord]
+
+    @property
+    def ledger(self) -> Ledger:
+        """The looks at its verdicts so far."""
+        return outcome.ledger(self.stored)
 
 
 def finished(rows: Iterable[Row]) -> list[Row]:

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from bench.core.records.study import StudyRecord, TuneRecord
-from bench.core.schema import Tag
+from bench.core.schema import Status, Tag
+from reports.analysis.after_looks import judge_as, out_of_time
+from reports.analysis.each_dataset import Apart, apart
+from reports.analysis.looks import How, Looks, look_at_study
 from reports.analysis.networks import Networks, networks
+from reports.analysis.power import Further, further
 from reports.analysis.ranking import Ranked, rank
 from reports.analysis.ranks import Ranks, TooFew, rank_test
 from reports.analysis.rows import Row, StoredStudy
 from reports.analysis.searches import DEFAULT, TUNED, Gain, Search, gains, searches
 from reports.analysis.shown import MOST, shown, strategy_order
-from reports.analysis.verdict import Cell, judge_study
+from reports.analysis.ties import Ties, ties
+from reports.analysis.verdict import Cell, Verdict
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """A study under its name. Everything but `before`, `gains` and `searches` is of `rows` alone."""
+    """A study under its name. Everything but `before`, `gains` and `searches` is of `rows` alone.
+
+    how: looks are taken.
+    """
 
     study: StoredStudy
     name: str
+    how: How = field(default_factory=How)
 
     @property
     def document(self) -> StudyRecord:
@@ -47,15 +56,69 @@ class Analysis:
         return [row for row in self.all_rows if row["setting"] == setting]
 
     @cached_property
+    def looks(self) -> list[Looks]:
+        """The looks at each cell that have been taken, and those that are being taken now."""
+        return look_at_study(self.document, self.rows, self.study.ledger, self.how)
+
+    @cached_property
     def cells(self) -> list[Cell]:
-        return judge_study(self.document, self.rows)
+        return [looks.cell for looks in self.looks]
+
+    @property
+    def looks_planned(self) -> tuple[int, ...]:
+        """Seeds after which the study looks at its verdicts; of a fixed number of seeds that number alone."""
+        race = self.document.race
+        return race.looks if race else (len(self.document.seeds),)
+
+    def to_come(self, looks: Looks) -> list[int]:
+        """Seeds of the looks at a cell that are planned still."""
+        if looks.due is None or out_of_time(self.document, self.rows, self.looks):
+            return []
+        return [n for n in self.looks_planned if n >= looks.due]
+
+    def open_runs(self, looks: Looks) -> bool:
+        """Whether runs of the cell's next look are neither over nor failed."""
+        wanted = set(self.document.seeds[: looks.due])
+        rows = (r for r in self.rows if r["cell"] == looks.name and r["seed"] in wanted)
+        return any(r["status"] in (Status.MISSING, Status.RUNNING, Status.KILLED) for r in rows)
+
+    def further(self, looks: Looks) -> Further | None:
+        """What would settle a cell that was looked at and is undecided."""
+        if looks.cell.verdict != Verdict.UNDECIDED:
+            return None
+        return further(looks, self.to_come(looks), self.margin)
+
+    def seen(self, cell: Cell) -> list[Row]:
+        """The rows that the cell was judged on."""
+        looks = next(looks for looks in self.looks if looks.cell is cell)
+        own = [row for row in self.rows if row["cell"] == cell.name]
+        if not looks.taken:
+            return [row for row in own if row["seed"] in self.document.seeds[: looks.due]]
+        record = looks.taken[-1].record
+        return [r for r in own if r["seed"] in record.seeds and r["run_id"][:8] not in record.without]
+
+    @cached_property
+    def ties(self) -> dict[str, Ties]:
+        """By cell, which strategies are as good as the best; of cells with two that can be compared."""
+        found = {
+            looks.name: ties(self.seen(looks.cell), looks.cell, self.margin, looks.dropped)
+            for looks in self.looks
+        }
+        return {name: one for name, one in found.items() if one}
+
+    @cached_property
+    def apart(self) -> list[Apart]:
+        """The cells of several datasets, dataset by dataset."""
+        found = (apart(self.seen(cell), cell, self.margin) for cell in self.cells)
+        return [one for one in found if one]
 
     @cached_property
     def before(self) -> list[Cell]:
         """The cells with default hyperparameters; empty unless the study has them beside tuned ones."""
         if not self.tune or not self.tune.untuned:
             return []
-        return judge_study(self.document, self._with(DEFAULT))
+        rows = self._with(DEFAULT)
+        return [judge_as(looks, self.document, rows) for looks in self.looks]
 
     @cached_property
     def gains(self) -> list[Gain]:

@@ -14,12 +14,13 @@ from bench.core.schema import Metric, Tag
 from bench.execution import baselines, driver, state, worker
 from bench.execution.baselines import Baselines, key_of
 from bench.execution.executors.inline import InlineExecutor
-from bench.execution.pending_measures import Measures
 from bench.planning import load, plan
 from bench.planning.plan import Plan
 from bench.storage.places import Places
 from bench.tracking import store
 from tests.support.displays import Says
+
+pytestmark = pytest.mark.usefixtures("unmeasured")
 
 STUDY = """
 name: scored
@@ -31,13 +32,6 @@ seeds: 2
 train: {image_size: 32, precision: fp32, batch_size: 16, epochs: 1}
 system_metrics: false
 """
-
-
-@pytest.fixture(autouse=True)
-def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Measures of transferability take most of the time of these studies."""
-    monkeypatch.setattr(Measures, "jobs", lambda *_: [])
-    monkeypatch.setattr(Measures, "settled", True)
 
 
 def made(folder: Path) -> Plan:

@@ -17,7 +17,6 @@ from bench.core.errors import UserError
 from bench.core.schema import Tag
 from bench.execution import driver, worker
 from bench.execution.executors.inline import InlineExecutor
-from bench.execution.pending_measures import Measures
 from bench.planning import load, plan, precision
 from bench.planning.plan import Plan
 from bench.planning.precision import Key
@@ -129,13 +128,6 @@ CASES: dict[str, tuple[str, Callable[..., bool], dict[str, str], Callable[[Row],
         lambda row: row["dataset"] == "glyph",
     ),
 }
-
-
-@pytest.fixture
-def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Measures of transferability take most of the time of these studies."""
-    monkeypatch.setattr(Measures, "jobs", lambda *_: [])
-    monkeypatch.setattr(Measures, "settled", True)
 
 
 @pytest.mark.usefixtures("unmeasured")

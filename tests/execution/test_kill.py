@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,16 +16,12 @@ import psutil
 import pytest
 
 from bench.core.schema import Tag
-from tests.support.commands import bench
-from tests.support.tiny_study import EPOCHS, final_runs, numbers, start, study_in, wait_for
+from tests.support.tiny_study import call, final_runs, numbers, start, study_in, wait_for
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = study_in(tmp_path_factory.mktemp("kill") / "undisturbed")
-    args = ("--workers", "2", "--no-report", "--set", f"train.epochs={EPOCHS}")
-    done = bench(folder, "run", "tiny.yaml", *args, cache=folder.parent / "cache")
-    assert done.returncode == 0, done.stderr
+def undisturbed(finished_study: Callable[[int], Path]) -> Path:
+    folder = finished_study(2)
     assert not (folder / "reports").exists(), "--no-report"
     return folder
 
@@ -113,7 +110,7 @@ def _alive(process: psutil.Process) -> bool:
 
 def check(folder: Path, undisturbed: Path) -> None:
     for _ in range(2):  # a run whose worker died twice is failed, and tried again by the next call
-        if start(folder).wait(300) == 0:
+        if call(folder).returncode == 0:
             break
     runs = final_runs(folder)
     finished = Counter(run.tags[Tag.RUN_ID] for run in runs if run.mlflow_status == "FINISHED")
@@ -132,8 +129,8 @@ def test_a_study_that_is_killed_interrupted_and_killed_again_ends_as_if_undistur
     first = start(folder)
     kills.wait_for_a_run(folder, first)
     assert kills.kill("worker", folder, first)
-    assert start(folder).wait(60) == 2
-    assert "being run by another process" in (folder / "log.txt").read_text()
+    refused = call(folder)
+    assert refused.returncode == 2 and "being run by another process" in refused.stderr
     first.send_signal(signal.SIGINT)
     assert first.wait(60) == 130
     log = (folder / "log.txt").read_text()

@@ -54,6 +54,7 @@ def test_report_from_the_store(report: Path) -> None:
     assert report.name == "sample"
     assert headings == [
         "Answer",
+        "As good as the best",
         "Verdicts",
         "Accuracy over images per class",
         "All strategies by cell",
@@ -103,7 +104,7 @@ def test_unfinished(out: Path, kept: int) -> None:
     study = samples.document()
     folder = write_study(samples.joined(study, samples.all_stored(study)[:kept]), "part", out)
     text = (folder / "report.md").read_text()
-    assert f"**{kept} of 48 planned runs have finished**" in text and ("provisional" in text) == (kept > 0)
+    assert f"**{kept} of 48 planned runs have finished**" in text and ("no verdict yet" in text) == (kept > 0)
     assert (folder / "figures" / "matrix.png").exists()
     assert ("No run has finished" in text) == (kept == 0)
     assert_self_contained((folder / "report.html").read_text())

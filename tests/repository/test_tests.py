@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tests.conftest import ROOT
 from tests.repository.imports import imports
+from tests.support import schedule
 
 TESTS = ROOT / "tests"
 NOT_OF_A_PACKAGE = {
@@ -62,3 +63,11 @@ def test_every_package_has_fast_tests() -> None:
     packages = {p.name for p in (ROOT / "bench").iterdir() if (p / "__init__.py").is_file()}
     tested = {p.name for p in TESTS.iterdir() if any(p.rglob("test_*.py"))}
     assert packages & tested | {"strategies", "reports"} <= covered
+
+
+def test_what_starts_processes_is_one_scope_and_other_files_are_one_each() -> None:
+    files = schedule.CHAIN + schedule.EARLY
+    assert len(set(files)) == len(files) and all((ROOT / name).is_file() for name in files)
+    scheduler = schedule.ChainFirst.__new__(schedule.ChainFirst)  # without pytest-xdist's processes
+    assert len({scheduler._split_scope(f"{name}::test") for name in schedule.CHAIN}) == 1
+    assert [scheduler._split_scope(f"{name}::test") for name in schedule.EARLY] == list(schedule.EARLY)

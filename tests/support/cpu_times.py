@@ -2,6 +2,8 @@
 
     python -m pytest -p tests.support.cpu_times tests/tracking
 
+With processes of pytest-xdist (-n 2) each counts its own, and the one that started them adds them up.
+
 Counted are the test process, the processes that it started and those that they started, finished or not. What a
 fixture of a module or session takes is in the test that asks for it first. Lost is what a killed process leaves to nobody:
 its unfinished children (workers of Ray, of a killed driver), which then count as less than nothing.
@@ -13,6 +15,7 @@ import resource
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 import psutil
 import pytest
@@ -43,6 +46,18 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         return (yield)
     finally:
         _per_test[item.nodeid] = cpu_seconds() - before
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    output: dict[str, object] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:  # a process of pytest-xdist, which has no report of its own
+        output["cpu_seconds"] = _per_test
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    for name, seconds in getattr(node, "workeroutput", {}).get("cpu_seconds", {}).items():
+        _per_test[name] = _per_test.get(name, 0.0) + seconds
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import time
 from collections import Counter
@@ -18,7 +17,7 @@ from bench.planning import compose
 from bench.tracking import store
 from bench.tracking.store.client import MlflowClient
 from tests.support.commands import BENCH, environment
-from tests.support.servers import Postgres, Server, mlflow_machine, postgres_machine
+from tests.support.servers import Postgres, Server, mlflow_machine
 from tests.support.tuning_samples import TRAIN
 
 EXACT = (Metric.TEST_NLL, Metric.TEST_ACCURACY, Metric.VAL_ACCURACY)
@@ -32,12 +31,9 @@ ROW = PlannedRow("x", "x", "x", "x", "x", 1, "x", "full", 0)
 class Machines:
     """A PostgreSQL server, where there is one, and an MLflow server in front of it that keeps artifacts itself."""
 
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
-        self.postgres: Postgres | None = None
-        self.database = f"sqlite:///{folder / 'server.db'}"
-        if shutil.which("initdb"):
-            self.postgres = stack.enter_context(postgres_machine("mlflow"))
-            self.database = f"{self.postgres.url}/mlflow"
+    def __init__(self, folder: Path, stack: ExitStack, postgres: Postgres | None) -> None:
+        self.postgres = postgres
+        self.database = postgres.database("served") if postgres else f"sqlite:///{folder / 'server.db'}"
         self.mlflow: Server = stack.enter_context(mlflow_machine(self.database, folder, folder / "artifacts"))
         self.folder = folder
 

@@ -143,6 +143,11 @@ class Postgres:
         time.sleep(away)
         self.start()
 
+    def database(self, name: str) -> str:
+        """Makes it. -> its URL."""
+        self.execute(f"CREATE DATABASE {name}")
+        return f"{self.url}/{name}"
+
     def execute(self, command: str) -> None:
         psycopg = pytest.importorskip("psycopg")
         with psycopg.connect(f"{self.url}/postgres", autocommit=True) as connection:
@@ -157,6 +162,10 @@ class Postgres:
         return True
 
 
+def has_postgres() -> bool:
+    return shutil.which("initdb") is not None
+
+
 @contextmanager
 def postgres(*databases: str) -> Iterator[str]:
     """`postgresql://user:password@host:port` of a PostgreSQL server with these databases; all of it goes at the end."""
@@ -167,7 +176,7 @@ def postgres(*databases: str) -> Iterator[str]:
 @contextmanager
 def postgres_machine(*databases: str) -> Iterator[Postgres]:
     """The same, to be stopped and started again. Skips the test where PostgreSQL is not installed."""
-    if not shutil.which("initdb"):
+    if not has_postgres():
         pytest.skip("PostgreSQL's initdb is not on PATH")
     folder = Path(
         tempfile.mkdtemp(prefix="bench-postgres-")
@@ -178,7 +187,7 @@ def postgres_machine(*databases: str) -> Iterator[Postgres]:
         machine.start()
         try:
             for name in databases:
-                machine.execute(f"CREATE DATABASE {name}")
+                machine.database(name)
             yield machine
         finally:
             machine.stop(signal.SIGINT)

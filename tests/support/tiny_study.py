@@ -12,7 +12,7 @@ from bench.core.records.runs import RunRecord
 from bench.core.schema import Metric, Tag
 from bench.tracking import store
 from tests.conftest import TINY_STUDY
-from tests.support.commands import BENCH, environment
+from tests.support.commands import BENCH, bench, environment
 
 EPOCHS = 20
 """Runs of a second or two, so that most kills hit one."""
@@ -21,16 +21,26 @@ EPOCHS = 20
 EXACT = (Metric.TEST_NLL, Metric.TEST_ACCURACY, Metric.VAL_ACCURACY)
 
 
-def start(folder: Path) -> subprocess.Popen[bytes]:
+def args(epochs: int = EPOCHS, seeds: int = 1) -> list[str]:
+    """Of `bench run`: 6 runs a seed."""
+    return ["run", "tiny.yaml", "--no-report", "--set", f"train.epochs={epochs}", "--set", f"seeds={seeds}"]
+
+
+def start(folder: Path, seeds: int = 1) -> subprocess.Popen[bytes]:
     with (folder / "log.txt").open("ab") as log:
         return subprocess.Popen(
-            [*BENCH, "run", "tiny.yaml", "--workers", "2", "--no-report", "--set", f"train.epochs={EPOCHS}"],
+            [*BENCH, *args(seeds=seeds), "--workers", "2"],
             cwd=folder,
             env=environment(BENCH_CACHE=str(folder.parent / "cache")),
             stdout=log,
             stderr=log,
             preexec_fn=_hear_ctrl_c,
         )
+
+
+def call(folder: Path, workers: int = 2) -> subprocess.CompletedProcess[str]:
+    """The same in this process, which nobody kills; its workers are processes as ever."""
+    return bench(folder, *args(), "--workers", str(workers), cache=folder.parent / "cache")
 
 
 def _hear_ctrl_c() -> None:

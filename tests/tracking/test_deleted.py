@@ -39,9 +39,10 @@ def planned(folder: Path) -> Plan:
     return plan.make(load.load(path, []), path, folder / "cache")
 
 
-def run(folder: Path) -> list[str]:
+def run(folder: Path, reports: Path | None = None) -> list[str]:
+    """reports: where one is written."""
     says = Says()
-    summary = driver.run_study(planned(folder), uri_of(folder), InlineExecutor, says, folder / "out")  # type: ignore[arg-type]
+    summary = driver.run_study(planned(folder), uri_of(folder), InlineExecutor, says, reports)  # type: ignore[arg-type]
     assert summary.exit_code == 0
     return says.said
 
@@ -54,7 +55,7 @@ def uri_of(folder: Path) -> str:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("finished")
     (folder / "faulty.yaml").write_text(TUNED)
-    run(folder)
+    run(folder, folder / "out")
     return folder
 
 
@@ -183,6 +184,7 @@ def under_another_label(folder: Path) -> None:
     )
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize(
     "change", [without_the_study_run, without_the_backbone_for_a_while, under_another_label]
 )

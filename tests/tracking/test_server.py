@@ -7,8 +7,6 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -23,7 +21,7 @@ from bench.tracking.runs import Tracker
 from bench.tracking.store import patience
 from bench.tracking.store.client import MlflowClient
 from tests.conftest import TINY_STUDY
-from tests.support.commands import bench, bench_process
+from tests.support.commands import bench
 from tests.support.outages import ROW, SPEC, Disturbed, Machines, check_epochs, epochs_logged, final, numbers
 from tests.support.servers import losing_answers
 
@@ -44,15 +42,9 @@ system_metrics: true
 """
 
 
-@pytest.fixture(scope="module")
-def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
-    with ExitStack() as stack:
-        yield Machines(tmp_path_factory.mktemp("machines"), stack)
-
-
 @pytest.mark.timeout(1200)
 def test_the_server_and_its_database_go_away_in_mid_study(machines: Machines, tmp_path: Path) -> None:
-    epochs = 150
+    epochs = 100
     study = STUDY.format(strategies="[full]", seeds=2, epochs=epochs)
     with Disturbed(tmp_path, study, "--store", machines.url) as driver:
         driver.wait_until(lambda: epochs_logged(machines.database, "outage") > 0)
@@ -79,7 +71,7 @@ def test_the_server_and_its_database_go_away_in_mid_study(machines: Machines, tm
     assert store.read_study(machines.url, "outage").name == "outage"
     report = {a.path for a in MlflowClient(machines.url).list_artifacts(study.mlflow_run_id, "report")}
     assert {"report/report.md", "report/report.html"} <= report
-    shown = bench_process(tmp_path, "ui", "--store", machines.url)
+    shown = bench(tmp_path, "ui", "--store", machines.url)
     address = f"{machines.url}/#/experiments/{store.experiment_ids(machines.url)['outage']}/runs"
     assert shown.returncode == 0 and f"outage  {address}" in shown.stdout
     assert not (tmp_path / "mlflow.db").exists(), "something went to the default store"

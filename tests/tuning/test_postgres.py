@@ -17,7 +17,7 @@ from bench.tracking import store
 from bench.tuning.engine import open_storage
 from tests.support.commands import bench
 from tests.support.outages import Disturbed
-from tests.support.servers import postgres_machine
+from tests.support.servers import Postgres, postgres_machine
 from tests.support.tuned_study import STUDY
 
 pytest.importorskip("psycopg", reason="the extra `postgres` is not installed")
@@ -54,29 +54,31 @@ def numbers(uri: str) -> dict[str, float]:
 
 
 @pytest.mark.timeout(1200)
-def test_a_study_and_its_searches_on_postgresql_restarted_in_mid_search(tmp_path: Path) -> None:
-    with postgres_machine("mlflow", "optuna") as machine:
-        kept = ["--store", f"{machine.url}/mlflow"]
-        searches = f"{machine.url}/optuna"
-        where = [*kept, "--set", f"tune.storage={searches}"]
-        with Disturbed(tmp_path, STUDY, *where) as driver:
-            driver.wait_until(lambda: told(machine.url) > 0)
-            machine.restart(away=1)
-            driver.end()
-        again = bench(tmp_path, "run", "study.yaml", *where)
-        assert again.returncode == 0 and "0 missing" in again.stdout, again.stdout + again.stderr
+def test_a_study_and_its_searches_on_postgresql_restarted_in_mid_search(
+    postgres_server: Postgres, tmp_path: Path
+) -> None:
+    machine = postgres_server
+    uri, searches = machine.database("searched"), machine.database("optuna")
+    kept = ["--store", uri]
+    where = [*kept, "--set", f"tune.storage={searches}"]
+    with Disturbed(tmp_path, STUDY, *where) as driver:
+        driver.wait_until(lambda: told(machine.url) > 0)
+        machine.restart(away=1)
+        driver.end()
+    again = bench(tmp_path, "run", "study.yaml", *where)
+    assert again.returncode == 0 and "0 missing" in again.stdout, again.stdout + again.stderr
 
-        assert len(numbers(f"{machine.url}/mlflow")) == 6
-        found = trials(searches)
-        assert [number for number, _, _ in found] == [0, 1, 2, 3], "each trial once"
-        runs = store.read_runs(f"{machine.url}/mlflow", "tuned")
-        (search,) = [run for run in runs if run.tags.get(Tag.PURPOSE) == "tuning"]
-        logged = [run for run in runs if run.tags.get(Tag.PURPOSE) == "trial"]
-        assert json.loads(search.tags[Tag.CHOSEN]) in [params for _, params, _ in found]
-        assert sorted(run.tags[Tag.TRIAL] for run in logged) == ["0", "1", "2", "3"]
+    assert len(numbers(uri)) == 6
+    found = trials(searches)
+    assert [number for number, _, _ in found] == [0, 1, 2, 3], "each trial once"
+    runs = store.read_runs(uri, "tuned")
+    (search,) = [run for run in runs if run.tags.get(Tag.PURPOSE) == "tuning"]
+    logged = [run for run in runs if run.tags.get(Tag.PURPOSE) == "trial"]
+    assert json.loads(search.tags[Tag.CHOSEN]) in [params for _, params, _ in found]
+    assert sorted(run.tags[Tag.TRIAL] for run in logged) == ["0", "1", "2", "3"]
 
-        report = (tmp_path / "reports" / "out" / "tuned" / "report.md").read_text()
-        assert "secret" not in report + driver.log
+    report = (tmp_path / "reports" / "out" / "tuned" / "report.md").read_text()
+    assert "secret" not in report + driver.log
     assert not (tmp_path / "mlflow.db").exists() and not (tmp_path / "optuna.journal").exists()
 
 

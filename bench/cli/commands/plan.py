@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from bench.cli import console
 from bench.cli.options import Json, Sets, Store, StudyFile, Workers, planned_study
 from bench.cli.output import out, print_json
@@ -49,6 +51,22 @@ def plan(
             "left_out": planned.left_out,
             "remarks": {b.label: remarks(b, planned.base) for b in (*planned.backbones, *planned.teachers)},
             "precision": {label: choice and choice.dtype for label, choice in planned.precision.items()},
+            "looks": _looks(now),
             "runs": [{**vars(run.row()), "done": run.run_id in done} for run in now.plan.runs],
         }
     )
+
+
+def _looks(now: state.State) -> list[dict[str, Any]]:
+    """Of a study that adds seeds until it is decided, where each cell stands: by looks that are in the ledger."""
+    if now.race is None:
+        return []
+    return [
+        {
+            "cell": one.name,
+            "seeds": [len(look.record.seeds) for look in one.taken if look.record not in one.fresh],
+            "verdict": next((r.verdict for r in reversed(one.known)), None),
+            "next": None if now.race.out_of_time else one.due,
+        }
+        for one in now.race.looks
+    ]

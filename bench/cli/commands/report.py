@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import OUT, Store, StudyName, uri_of
+from bench.cli.options import OUT, Store, StudyName, WithoutFailed, uri_of
 from bench.cli.output import out
 
 
@@ -15,9 +15,16 @@ def report(
     name: StudyName,
     store: Store = None,
     to: Annotated[Path, typer.Option("--out", help="folder for reports")] = OUT,
+    peek: Annotated[
+        bool,
+        typer.Option(
+            "--peek", help="estimates only: no new look at verdicts, nothing is written to the store"
+        ),
+    ] = False,
+    without_failed: WithoutFailed = False,
 ) -> None:
     """Write NAME/report.md and report.html from the store; the study may be unfinished."""
     import reports
 
-    folder = reports.write(name, uri_of(store), to)
+    folder = reports.write(name, uri_of(store), to, peek=peek, without_failed=without_failed)
     out.print(f"{folder / 'report.md'} (and report.html)", highlight=False, soft_wrap=True)

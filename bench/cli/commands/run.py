@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 
 from bench.cli import console
-from bench.cli.options import OUT, Sets, Store, StudyFile, Workers, planned_study
+from bench.cli.options import OUT, Sets, Store, StudyFile, WithoutFailed, Workers, planned_study
 from bench.cli.output import out
 from bench.core.secrets import redacted
 from bench.execution import state
@@ -37,6 +37,7 @@ def run(
     report: Annotated[
         bool, typer.Option("--report/--no-report", help="write the report at the end; later: `bench report`")
     ] = True,
+    without_failed: WithoutFailed = False,
     sets: Sets = None,
     store: Store = None,
 ) -> None:
@@ -49,7 +50,12 @@ def run(
     from bench.execution.driver import run_study
 
     summary = run_study(
-        plan, uri, lambda: wanted.make(plan.cache, uri), console.ConsoleDisplay(out), OUT if report else None
+        plan,
+        uri,
+        lambda: wanted.make(plan.cache, uri),
+        console.ConsoleDisplay(out),
+        OUT if report else None,
+        without_failed,
     )
     if summary.counts:
         counts = ", ".join(f"{n} {status}" for status, n in sorted(summary.counts.items()))

@@ -41,6 +41,9 @@ except ImportError as error:
 PROGRESS_SECONDS = 0.5
 """A job tells at most so often how far it is."""
 
+CANCELS = 2
+"""So often a job is interrupted: one that is in code that lets no exception out, as a finaliser, goes on after the first."""
+
 NODE_LOST = (exceptions.NodeDiedError, exceptions.LocalRayletDiedError)
 
 
@@ -161,10 +164,11 @@ class RayExecutor:
         """Interrupt what runs, as Ctrl-C would, and leave the cluster (or end the one that was started here)."""
         running = list(self._tasks)
         self._tasks.clear()  # what is closed may be closed again
-        for task in running:
-            ray.cancel(task, force=False)
-        if running:
-            ray.wait(running, num_returns=len(running), timeout=GRACE_SECONDS)
+        for _ in range(CANCELS):
+            for task in running:
+                ray.cancel(task, force=False)
+            if running:
+                _, running = ray.wait(running, num_returns=len(running), timeout=GRACE_SECONDS / CANCELS)
         self._setting.marker.unlink(missing_ok=True)
         ray.shutdown()
 

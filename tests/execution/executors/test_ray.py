@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from bench.core.records.runs import RunRecord
 from bench.core.schema import Tag
 from bench.execution.executors.choose import Request
 from tests.support.commands import BENCH, bench, environment
-from tests.support.tiny_study import EPOCHS, final_runs, numbers, study_in, wait_for
+from tests.support.tiny_study import EPOCHS, args, final_runs, numbers, study_in, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def start(folder: Path, *options: str, epochs: int = EPOCHS) -> subprocess.Popen
     env = environment(BENCH_CACHE=str(folder.parent / "head"))
     with (folder / "log.txt").open("ab") as log:
         return subprocess.Popen(
-            [*BENCH, "run", "tiny.yaml", "--no-report", "--set", f"train.epochs={epochs}", *options],
+            [*BENCH, *args(epochs), *options],
             cwd=folder, env=env, stdout=log, stderr=log,
         )  # fmt: skip
 
@@ -65,15 +66,13 @@ def _cache_of(pid: int) -> str | None:
     return None
 
 
-def test_a_node_is_lost_and_the_study_ends_with_the_numbers_of_the_local_pool(cluster: Any) -> None:
-    local = study_in(cluster.folder / "local")
-    one = ["--set", "seeds=1"]  # 6 runs
-    args = ("run", "tiny.yaml", "--no-report", "--set", f"train.epochs={EPOCHS}", *one)
-    done = bench(local, *args, "--workers", str(devices.cores()), cache=cluster.folder / "head")
-    assert done.returncode == 0, done.stderr
-
+def test_a_node_is_lost_and_the_study_ends_with_the_numbers_of_the_local_pool(
+    cluster: Any, finished_study: Callable[[int], Path]
+) -> None:
+    local = finished_study(devices.cores())  # a thread for each run, as on Ray
+    shutil.copytree(local.parent / "cache", cluster.folder / "head", dirs_exist_ok=True)
     folder = study_in(cluster.folder / "ray")
-    driver = start(folder, *one, "--address", cluster.address)
+    driver = start(folder, "--address", cluster.address)
     other = cluster.folder / "other"
     hit = wait_for(lambda: driver.poll() is not None or running_on(folder, other), 200)
     assert hit and driver.poll() is None, (folder / "log.txt").read_text()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,7 +37,6 @@ from reports.analysis.searches import Search
 from reports.analysis.study import Analysis
 from tests.support.displays import Says
 from tests.support.faults import STUDY as SMALL
-from tests.support.servers import mlflow_server, postgres
 
 TAGS = [None, "garbage", *map(str, Status)]
 MLFLOW = ["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
@@ -66,18 +64,13 @@ def right(tag: str | None, mlflow: str) -> str:
 
 
 @pytest.fixture(scope="module", params=["sqlite", "server", "postgres"])
-def uri(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def uri(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A store of each kind: two are read by SQL, one by MLflow's client."""
-    folder = tmp_path_factory.mktemp(request.param)
-    backend = f"sqlite:///{folder}/mlflow.db"
     if request.param == "sqlite":
-        yield backend
-    elif request.param == "server":
-        with mlflow_server(backend, folder, folder / "artifacts") as url:
-            yield url
-    else:
-        with postgres("mlflow") as server:
-            yield f"{server}/mlflow"
+        return f"sqlite:///{tmp_path_factory.mktemp('sqlite')}/mlflow.db"
+    if request.param == "server":
+        return str(request.getfixturevalue("machines").url)
+    return str(request.getfixturevalue("postgres_server").database("outcomes"))
 
 
 def planned(folder: Path, text: str, name: str) -> Plan:

@@ -183,11 +183,11 @@ def test_a_sweep_that_is_killed_goes_on_to_its_end(tmp_path: Path) -> None:
     folder = tmp_path / "study"
     folder.mkdir()
     (folder / "tiny.yaml").write_text(SWEEP)
-    driver = start(folder)
+    driver = start(folder, seeds=2)
     assert wait_for(lambda: len(final_runs(folder)) > 1 or driver.poll() is not None, 120)
     driver.kill()
     driver.wait(10)
-    assert start(folder).wait(120) == 0, (folder / "log.txt").read_text()
+    assert start(folder, seeds=2).wait(120) == 0, (folder / "log.txt").read_text()
     runs = final_runs(folder)
     finished = [run for run in runs if run.mlflow_status == "FINISHED"]
     assert len(finished) == len({run.tags[Tag.RUN_ID] for run in finished}) == 6

@@ -17,9 +17,9 @@ from bench.storage.places import Places
 from bench.training.run.ingredients import make_model
 from bench.training.run.pretrain import pretrain
 
-SOURCE = DatasetSpec("synthetic/source", {"pool_per_class": 40, "test_per_class": 5})
+SOURCE = DatasetSpec("synthetic/source", {"pool_per_class": 24, "test_per_class": 5})
 BACKBONE = BackboneSpec(
-    "test_resnet", "source", source=SOURCE, source_train={"epochs": 6}, label="test_resnet"
+    "test_resnet", "source", source=SOURCE, source_train={"epochs": 5}, label="test_resnet"
 )
 
 

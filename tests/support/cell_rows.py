@@ -1,0 +1,27 @@
+"""Rows of one cell with one dataset, from accuracies by strategy and seed."""
+
+from __future__ import annotations
+
+from bench.core.schema import Metric
+
+SECONDS = {"rule": 40.0, "cheap": 1.0, "dear": 90.0, "bad": 5.0}
+
+
+def rows(accuracies: dict[str, list[float]]) -> list[dict]:
+    return [
+        {
+            "dataset": "d",
+            "n_per_class": 10,
+            "backbone": "b",
+            "seed": seed,
+            "cell": "similar-small",
+            "strategy": strategy,
+            "status": "finished",
+            Metric.TEST_ACCURACY: value,
+            Metric.TRAIN_SECONDS: SECONDS.get(strategy, 10.0),
+            Metric.PREPARE_SECONDS: 0.0,
+            Metric.PEAK_MEMORY: 100,
+        }
+        for strategy, values in accuracies.items()
+        for seed, value in enumerate(values)
+    ]
