@@ -4,9 +4,9 @@ A strategy's defaults are somebody's experience, and a few trials are worth more
 another. The trials are
 
 1. the defaults;
-2. all learning rates together times 10^(-1/2), 10^(1/2), 10^-1, 10;
-3. from then on a pattern search (Hooke and Jeeves, 1961): the best setting so far with all its rates one step down or
-   up, then with one hyperparameter a step down or up; steps are halved where all of these have been tried.
+2. all learning rates together times 10^(-1/2) and 10^(1/2), and 10^-1 and 10 where nothing else is searched;
+3. from then on a pattern search (Hooke and Jeeves, 1961): the best setting so far with one other hyperparameter a step
+   down or up, then with all its rates, then with one of them; steps are halved where all of these have been tried.
 
 A step is half a decade on a logarithmic range, a quarter of a linear one, at least 1 of a whole number; of choices it is
 each other one. What would leave its range ends at its bound. Nothing is drawn, so results alone decide the course.
@@ -24,6 +24,8 @@ DECADES, SHARE = 0.5, 0.25
 """A step on a logarithmic range, in decades, and on a linear one, as a share of it."""
 RATES = (0, -1, 1, -2, 2)
 """Steps of all learning rates together that are tried whatever comes of them; 0 are the defaults."""
+FEWER_RATES = RATES[:3]
+"""The same where other hyperparameters are to be searched as well."""
 HALVINGS = 4
 """Of a step; finer differences are not worth a trial."""
 
@@ -38,7 +40,7 @@ def next_setting(space: Sequence[Searched], tried: Sequence[Params], best: Param
 def first_settings(space: Sequence[Searched]) -> list[dict[str, Any]]:
     """Those that are tried whatever comes of them: the defaults, and the defaults at other learning rates."""
     found: list[dict[str, Any]] = []
-    for steps in RATES:
+    for steps in RATES if all(map(_is_rate, space)) else FEWER_RATES:
         setting = _at_other_rates(space, _defaults(space), steps)
         if not any(_same(setting, other) for other in found):
             found.append(setting)
@@ -49,11 +51,17 @@ def _settings(space: Sequence[Searched], best: Params) -> Iterator[dict[str, Any
     yield from first_settings(space)
     for halvings in range(HALVINGS + 1):
         size = 0.5**halvings
+        yield from _neighbours([s for s in space if not _is_rate(s)], best, size)
         for step in (-size, size):
             yield _at_other_rates(space, best, step)
-        for searched in space:
-            for value in _beside(searched, best[searched.name], size):
-                yield {**best, searched.name: value}
+        yield from _neighbours([s for s in space if _is_rate(s)], best, size)
+
+
+def _neighbours(moved: Sequence[Searched], best: Params, size: float) -> Iterator[dict[str, Any]]:
+    """One of these hyperparameters a step of this size away."""
+    for searched in moved:
+        for value in _beside(searched, best[searched.name], size):
+            yield {**best, searched.name: value}
 
 
 def _at_other_rates(space: Sequence[Searched], setting: Params, steps: float) -> dict[str, Any]:

@@ -42,20 +42,20 @@ def test_all_rates_of_a_strategy_move_together_at_first() -> None:
 
 
 def test_then_neighbours_of_the_best_are_tried_and_steps_are_halved() -> None:
-    tried, best = first_settings([RATE]), {"full.lr": 0.1}
-    found = [next_setting([RATE], tried + (more := []), best)]
-    assert rates(found) == [-1.25], "a whole step down was tried, and a step up leaves the range"
-    tried += found
-    assert rates([next_setting([RATE], tried, {"full.lr": 10**-1.5})]) == [-1.75]
-    assert more == []
+    tried = first_settings([RATE])
+    assert rates([next_setting([RATE], tried, tried[4])]) == [-1.25], (
+        "up leaves the range, a step down was tried"
+    )
+    assert rates([next_setting([RATE], tried, tried[3])]) == [-3.5]
 
 
-def test_other_hyperparameters_move_one_at_a_time_from_the_best() -> None:
+def test_other_hyperparameters_move_one_at_a_time_from_the_best_before_more_rates() -> None:
     searched = [STAGES, RATE, DECAY, CHOICE]
     tried = first_settings(searched)
+    assert rates(tried) == [-2, -2.5, -1.5]
     best = tried[1]
-    found = []
-    for _ in range(4):
+    found: list[dict] = []
+    for _ in range(5):
         found.append(next_setting(searched, tried + found, best))
     changed = [{k: v for k, v in setting.items() if v != best[k]} for setting in found]
     assert changed == [
@@ -63,7 +63,8 @@ def test_other_hyperparameters_move_one_at_a_time_from_the_best() -> None:
         {"llrd.decay": pytest.approx(0.6375)},
         {"llrd.decay": pytest.approx(0.8625)},
         {"delta.attention": False},
-    ], "its rates a step up and down were tried before"
+        {"full.lr": pytest.approx(0.001)},
+    ]
 
 
 def test_where_all_was_tried_the_best_is_tried_once_more() -> None:
