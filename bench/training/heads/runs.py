@@ -67,6 +67,7 @@ class VectorizedHeads:
             rule,
             [group.lr for group in groups],
             [group.weight_decay for group in groups],
+            clip_grad=train.clip_grad,
         )
         return cls(trainer, phases, factors, z, z_val, heads, Clock(trainer.precision))
 
