@@ -67,8 +67,8 @@ def crossed(differences: Sequence[np.ndarray], level: float = LEVEL) -> Crossed:
 
 def _rounding(differences: Sequence[np.ndarray]) -> float:
     """Variance that a seed's difference has from rounding alone: seeds that happen to agree prove no more than that."""
-    steps = (1 / d.shape[1] for d in differences)
-    return sum(step**2 / 6 for step in steps) / len(differences) ** 2
+    steps: list[float] = [1 / d.shape[1] for d in differences]
+    return math.fsum(step * step / 6 for step in steps) / len(differences) ** 2
 
 
 def _of_images(d: np.ndarray, datasets: int) -> tuple[float, float]:

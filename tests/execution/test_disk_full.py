@@ -40,7 +40,6 @@ from pathlib import Path
 import numpy as np
 import torch
 torch.set_num_threads(1)
-from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from bench.core.records.predictions import Predictions
 from bench.tracking.log import RunLog
 from bench.training.cached_features.store import GIB, ActivationStore
@@ -81,13 +80,10 @@ def keep(snapshot):
 
 def keep_predictions():
     tempfile.tempdir = sys.argv[1]
-    local = LocalArtifactRepository(str(here / "artifacts"))
-    client = type("C", (), {
-        "log_artifact": lambda self, run, path: local.log_artifact(path),
-        "get_run": lambda self, run: type("R", (), {"info": type("I", (), {"artifact_uri": local.artifact_dir})})(),
-        "tracking_uri": None,
-    })()
-    log = type("Log", (RunLog,), {"__init__": lambda self: None, "mlflow_run_id": "1", "client": client})()
+    info = type("Info", (), {"artifact_uri": str(here / "artifacts")})
+    client = type("C", (), {"tracking_uri": None})()
+    log = type("Log", (RunLog,), {"__init__": lambda self: None, "mlflow_run_id": "1"})()
+    log.client, log._opening = client, info
     draw, n = np.random.default_rng(0), 20_000
     label, logs = draw.integers(0, 100, n), draw.random(n)
     worker._keep(Outcome({}, "cpu", "", {}, Predictions.of("x", 100, label, label, -logs, -logs)), log)

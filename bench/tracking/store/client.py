@@ -31,7 +31,6 @@ IDEMPOTENT = (
     "get_metric_history",
     "log_batch",  # metrics of the same time, step and value are one; so are parameters and tags
     "log_text",
-    "log_artifact",
     "log_artifacts",
     "set_tag",
     "set_experiment_tag",
