@@ -14,6 +14,8 @@ from bench.core.records.predictions import Predictions
 BINS = 15
 """As in `bench.training.evaluate.score`."""
 
+STEPS = 50
+
 SMALLEST = 1e-7
 """What is left to 1 of a probability, at least, so that its log-odds are finite."""
 
@@ -43,19 +45,28 @@ def _log_odds(predictions: Predictions) -> np.ndarray:
 
 
 def _platt(x: np.ndarray, right: np.ndarray) -> tuple[float, float]:
-    """Slope and offset of the highest likelihood, drawn towards 1 and 0 by as much as one image could tell."""
-    from scipy.optimize import (
-        minimize,
-    )  # a third of a second, which a report without predictions need not wait
+    """Slope and offset of the highest likelihood, drawn towards 1 and 0 by as much as one image could tell.
 
-    sign = 2 * right - 1
+    By Newton's method, each step halved until it descends: six times as fast here as a general optimiser.
+    """
+    design, sign = np.stack([x, np.ones_like(x)], axis=1), 2 * right - 1
+    start = np.array([1.0, 0.0])
 
     def loss(theta: np.ndarray) -> float:
-        margins = sign * (theta[0] * x + theta[1])
-        return float(np.logaddexp(0.0, -margins).sum() + ((theta - (1.0, 0.0)) ** 2).sum() / 2)
+        return float(np.logaddexp(0.0, -sign * (design @ theta)).sum() + np.square(theta - start).sum() / 2)
 
-    slope, offset = minimize(loss, (1.0, 0.0), method="BFGS").x
-    return float(slope), float(offset)
+    theta, now = start, loss(start)
+    for _ in range(STEPS):
+        p = _sigmoid(design @ theta)
+        gradient = design.T @ (p - right) + (theta - start)
+        curvature = (design * (p * (1 - p))[:, None]).T @ design + np.eye(2)
+        step = np.linalg.solve(curvature, gradient)
+        while (after := loss(theta - step)) > now and np.abs(step).max() > SMALLEST:
+            step = step / 2
+        if now - after < SMALLEST:
+            break
+        theta, now = theta - step, after
+    return float(theta[0]), float(theta[1])
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:

@@ -35,7 +35,7 @@ def section(study: Analysis) -> list[Block]:
 def _named(found: Sequence[Collapsed]) -> str:
     named = [f"{code(one.strategy)} in {one.collapsed} of {plural(one.runs, 'run')}" for one in found[:NAMED]]
     more = [f"{len(found) - NAMED} more strategies (see the table)"] if len(found) > NAMED else []
-    return f"Learnt nothing: {listed([*named, *more])}."
+    return f"No better than always saying the largest class: {listed([*named, *more])}."
 
 
 def _table(found: Sequence[Collapsed]) -> Table:

@@ -65,8 +65,8 @@ def _caption(found: TestImages, document: StudyRecord) -> str:
     """
     return f"""
         Test accuracy, alternative minus the rule's pick, in percentage points, over the runs whose predictions are kept:
-        of each cell the {ALTERNATIVES} alternatives with the largest difference. Each interval is 95 %, by itself.
-        Seeds: Student's t over seeds, for these test images. Seeds and test images: both drawn at random, two-way random
+        of each cell the {ALTERNATIVES} alternatives with the largest difference. n: seeds × test images. Each
+        interval is 95 %, by itself. Seeds: Student's t over seeds, for these test images. Seeds and test images: both drawn at random, two-way random
         effects with Satterthwaite's degrees of freedom, never narrower. Where only the second one holds 0, the difference
         may belong to these test images. {when(any(one.single for one in found.differences), single)}
         {when(found.left_out, left_out)} {selection(document)}
@@ -90,21 +90,12 @@ def differences(found: Sequence[Difference]) -> Table:
             points(one.found.mean, sign=True),
             _interval(one.found.over_seeds),
             _interval(one.found.over_both),
-            str(one.found.seeds),
-            str(one.found.images),
+            f"{one.found.seeds} × {one.found.images}",
             *([p_value(one.single.p) if one.single else NONE] if single else []),
         ]
         for one in found
     ]
-    header = [
-        "cell",
-        "alternative",
-        "minus the rule's pick",
-        "seeds",
-        "seeds and test images",
-        "n seeds",
-        "n images",
-    ]
+    header = ["cell", "alternative", "minus the rule's pick", "seeds", "seeds and test images", "n"]
     return Table([*header, *(["p, McNemar"] if single else [])], lines, right_from=2)
 
 

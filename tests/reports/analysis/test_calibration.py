@@ -3,10 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import minimize
 
 from bench.core.records.predictions import Predictions
 from bench.training.evaluate import score
-from reports.analysis.calibration import ece, recalibrated
+from reports.analysis.calibration import _log_odds, _platt, ece, recalibrated
 
 
 def overconfident(images: int, times: float, seed: int = 0) -> tuple[Predictions, torch.Tensor, torch.Tensor]:
@@ -30,6 +31,20 @@ def test_recalibration_brings_confidence_near_accuracy() -> None:
     found, *_ = overconfident(4000, 3.0)
     before, after = ece(found.probability, found.right), ece(recalibrated(found), found.right)
     assert before > 0.15 and after < 0.03
+
+
+@pytest.mark.parametrize("times", [0.3, 1.0, 3.0, 10.0])
+def test_the_map_is_that_of_a_general_optimiser(times: float) -> None:
+    found, *_ = overconfident(300, times)
+    x, right = _log_odds(found), found.right.astype(float)
+    sign = 2 * right - 1
+
+    def loss(theta: np.ndarray) -> float:
+        margins = sign * (theta[0] * x + theta[1])
+        return float(np.logaddexp(0.0, -margins).sum() + np.square(theta - np.array([1.0, 0.0])).sum() / 2)
+
+    best = minimize(loss, (1.0, 0.0)).fun
+    assert loss(np.array(_platt(x, right))) == pytest.approx(best, abs=1e-4)
 
 
 def test_what_is_calibrated_stays_so() -> None:

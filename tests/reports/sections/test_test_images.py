@@ -36,7 +36,7 @@ def test_both_intervals_hard_classes_and_calibration(tmp_path: Path) -> None:
     text = samples.text_of(section.section, analysis(tmp_path))
     rows = [line for line in text.splitlines() if line.startswith("| similar, small | `")]
     assert [line.split("|")[2].strip() for line in rows[:3]] == ["`last_stages`", "`full`", "`bitfit`"]
-    assert all(line.count("[") == 2 and line.endswith("| 3 | 120 |") for line in rows[:3])
+    assert all(line.count("[") == 2 and line.endswith("| 3 × 120 |") for line in rows[:3])
     assert "`bee *` | 30 |" in text and "(`linear_probe`) |" in text
     assert "`cat` (" in text, "bees are taken for cats"
     assert "| similar, small | `linear_probe` | " in text.split("Confidence against")[1]
@@ -85,7 +85,7 @@ def test_a_damaged_file_is_said_and_its_seed_left_out(tmp_path: Path) -> None:
     (probe,) = (run for run in runs if run.name == "fine-10-tiny-linear_probe-1")
     (Path(probe.artifact_uri) / ARTIFACT_PREDICTIONS).write_bytes(b"cut")
     text = samples.text_of(section.section, samples.analysis(study, runs))
-    assert "could not be read" in text and "| 2 | 120 |" in text
+    assert "could not be read" in text and "| 2 × 120 |" in text
 
 
 def test_one_seed_gets_mcnemars_test(tmp_path: Path) -> None:
