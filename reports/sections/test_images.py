@@ -65,10 +65,10 @@ def _caption(found: TestImages, document: StudyRecord) -> str:
     """
     return f"""
         Test accuracy, alternative minus the rule's pick, in percentage points, over the runs whose predictions are kept:
-        of each cell the {ALTERNATIVES} alternatives with the largest difference. n: seeds × test images. Each
-        interval is 95 %, by itself. Seeds: Student's t over seeds, for these test images. Seeds and test images: both drawn at random, two-way random
-        effects with Satterthwaite's degrees of freedom, never narrower. Where only the second one holds 0, the difference
-        may belong to these test images. {when(any(one.single for one in found.differences), single)}
+        of each cell the {ALTERNATIVES} alternatives with the largest difference. n: seeds × test images. Each interval
+        is 95 %, by itself. Seeds: Student's t over seeds, for these test images. Seeds and test images: both drawn at
+        random, two-way random effects with Satterthwaite's degrees of freedom, never narrower. Where only the second one
+        holds 0, the difference may belong to these test images. {when(any(d.single for d in found.differences), single)}
         {when(found.left_out, left_out)} {selection(document)}
     """
 
