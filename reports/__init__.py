@@ -65,22 +65,26 @@ def load(name: str, store: str | None = None, predictions: bool = False) -> Data
     return to_frame(rows, column(study))
 
 
-def write(name: str, store: str | None = None, out: Path = Path("reports/out")) -> Path:
+def write(
+    name: str, store: str | None = None, out: Path = Path("reports/out"), *, peek: bool = False
+) -> Path:
     """Write a study's report: report.md, its figures, and a report.html that needs no other file.
 
-    The study may be unfinished. An earlier report of the same name is replaced.
+    The study may be unfinished. An earlier report of the same name is replaced. Each look at verdicts is entered into the
+    study's ledger in the store, as it uses up a part of their error rate (docs/statistics.md, "Looking again").
 
     Args:
         name: of the study, as in its file.
         store: an MLflow tracking URI; by default MLFLOW_TRACKING_URI, else sqlite:///mlflow.db in this folder.
         out: the folder of reports.
+        peek: estimates only, where the store holds no look yet: no verdict, and nothing is used up or written.
 
     Returns:
         The report's folder, `out/name`, with characters replaced that no folder's name may have.
 
     Raises:
-        UserError: the store has no such study, or cannot be read.
+        UserError: the store has no such study, cannot be read, or a look cannot be entered into its ledger.
     """
     from reports.report import write as write_report
 
-    return write_report(name, store, out)
+    return write_report(name, store, out, peek)

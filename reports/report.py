@@ -6,6 +6,10 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from bench.core.errors import UserError
+from bench.core.records.looks import LookRecord
+from bench.core.secrets import redacted
+from bench.storage.places import store_uri
 from reports.analysis.rows import StoredStudy, read
 from reports.analysis.study import Analysis
 from reports.figures.files import draw
@@ -16,12 +20,15 @@ from reports.sections import (
     advice,
     alternatives,
     answer,
+    choice,
     collapsed,
     costs,
     curves,
     data,
+    each_dataset,
     effect,
     head,
+    looks,
     measures,
     negative_transfer,
     networks,
@@ -43,8 +50,11 @@ Section = Callable[[Analysis], list[Block]]
 SECTIONS: list[Section] = [
     head.section,
     answer.section,
+    choice.section,
     verdicts.section,
     alternatives.section,
+    looks.section,
+    each_dataset.section,
     tuning.section,
     searches.section,
     curves.section,
@@ -67,20 +77,43 @@ SECTIONS: list[Section] = [
 ]
 
 
-def write(name: str, store: str | None, out: Path) -> Path:
-    """Write the report of study `name` into `out/name` and return that folder."""
-    return write_study(read(name, store), name, out)
+def write(name: str, store: str | None, out: Path, peek: bool = False) -> Path:
+    """Write the report of study `name` into `out/name` and return that folder.
+
+    Looks that it takes are in the ledger before anything of them is shown. peek: it takes none.
+    """
+    analysis = Analysis(read(name, store), name, peek)
+    if fresh := [record for looks in analysis.looks for record in looks.fresh]:
+        _enter(name, store_uri(store), fresh)
+    return _write(analysis, out)
+
+
+def _enter(name: str, uri: str, fresh: list[LookRecord]) -> None:
+    from bench.tracking import ledger
+
+    try:
+        ledger.enter(uri, name, fresh)
+    except Exception as error:
+        raise UserError(
+            f"study {name!r}: its verdicts cannot be shown, as the look at them cannot be entered into the store "
+            f"({redacted(str(error))}); estimates without verdicts: `bench report {name} --peek`"
+        ) from error
 
 
 def write_study(study: StoredStudy, name: str, out: Path) -> Path:
     """The same from a study at hand. Files of an earlier report are replaced."""
-    folder = Path(out) / file_name(name)
+    return _write(Analysis(study, name), out)
+
+
+def _write(analysis: Analysis, out: Path) -> Path:
+    folder = Path(out) / file_name(analysis.name)
     folder.mkdir(parents=True, exist_ok=True)
-    blocks = compose(Analysis(study, name))
+    blocks = compose(analysis)
     draw(blocks, folder / "figures")
     markdown = to_markdown(blocks)
     (folder / "report.md").write_text(markdown)
-    (folder / "report.html").write_text(to_html(markdown, title=f"{name}: report", folder=folder))
+    title = f"{analysis.name}: report"
+    (folder / "report.html").write_text(to_html(markdown, title=title, folder=folder))
     return folder
 
 

@@ -65,11 +65,8 @@ def show_plan(console: Console, now: State, workers: int, uri: str = "") -> None
     kernels = cpu_kernels.state(plan.study.train)
     if kernels not in (cpu_kernels.ON, plan.study.train.cpu_kernels):
         console.print(f"CPU kernels {kernels}; torch's own are used", style="yellow", highlight=False)
-    console.print(f"seeds       {', '.join(map(str, plan.study.seeds))}", highlight=False)
-    if len(plan.study.seeds) == 1:
-        console.print(
-            "            one seed: no intervals, and no verdict in a cell of one dataset", style="yellow"
-        )
+    for line, style in _seeds(now):
+        console.print(line, highlight=False, soft_wrap=True, style=style)
     if plan.study.tune:
         over = len(plan.tunings) - len(now.searches)
         budgets = (run.tuning.budget for run in plan.tunings.values() if run.tuning)
@@ -87,6 +84,26 @@ def show_plan(console: Console, now: State, workers: int, uri: str = "") -> None
     )
     if now.missing or now.waiting:
         console.print(f"time        {words(now.remaining(workers))} on {workers} worker(s)", highlight=False)
+
+
+def _seeds(now: State) -> Iterator[tuple[str, str]]:
+    """Lines on the seeds, each with its style."""
+    seeds = now.plan.study.all_seeds
+    if now.race is None:
+        yield f"seeds       {', '.join(map(str, seeds))}", ""
+        if len(seeds) == 1:
+            yield "            one seed: no intervals, and no verdict in a cell of one dataset", "yellow"
+        return
+    planned = now.plan.study.race
+    assert planned
+    looks = ", ".join(map(str, planned.looks))
+    hours = f" or {planned.hours:g} hours" if planned.hours else ""
+    yield f"seeds       until decided, at most {planned.at_most}{hours}; looks after {looks}", ""
+    for one in now.race.looks:
+        due = one.due and not now.race.out_of_time
+        ahead = f"next look after {one.due}" if due else "no more seeds"
+        verdict = one.cell.verdict if one.taken else "not looked at yet"
+        yield f"            {one.name}: {verdict}, {ahead}", ""
 
 
 def _hyperparameters(chosen: Mapping[str, Any]) -> str:

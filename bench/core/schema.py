@@ -81,6 +81,9 @@ class Tag:
 IMPORTANCE = "importance/"
 """Prefix of a search's metrics: the share of each hyperparameter in the variance of validation accuracy."""
 
+LOOK = "bench.look."
+"""Prefix of the study run's tags that are its ledger of looks at verdicts: `bench.core.records.looks`."""
+
 CELLS = ["similar-small", "similar-large", "dissimilar-small", "dissimilar-large"]
 """The decision matrix, row by row."""
 

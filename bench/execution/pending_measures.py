@@ -132,7 +132,7 @@ class Measures:
         """By images per class."""
         target, backbone = self._pairs[pair]
         study = self.plan.study
-        rest = (backbone, study.seeds[0], study.train.image_size)
+        rest = (backbone, study.all_seeds[0], study.train.image_size)
         return {images: MeasuresKey(target.spec, n, *rest) for n, images in target.images.items()}
 
     def _digest(self, pair: Pair) -> str:
@@ -158,7 +158,7 @@ class Measures:
     def _job(self, pair: Pair) -> Job:
         target, backbone = self._pairs[pair]
         study = self.plan.study
-        args = (target.spec, target.images, backbone, study.seeds[0], study.train.image_size, self.places)
+        args = (target.spec, target.images, backbone, study.all_seeds[0], study.train.image_size, self.places)
         return Job(_key(pair), "bench.execution.worker:measure_all", args, f"{pair[0]} on {pair[1]}")
 
     @cached_property

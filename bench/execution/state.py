@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from bench.core.records.looks import LookRecord
 from bench.core.records.runs import RunRecord
 from bench.core.records.searches import SearchRecord
 from bench.core.schema import Metric, Purpose, Status, Tag
 from bench.execution.estimate import Estimator
+from bench.execution.race import Race, narrowed
 from bench.planning.plan import Plan, PlannedRun
 from bench.tracking import store
 from bench.tracking.store import former_names, outcome
 
 TAGS = (Tag.RUN_ID, Tag.PURPOSE, Tag.STATUS, Tag.TUNING_ID, Tag.BUDGET, Tag.CHOSEN)
-METRICS = (Metric.TOTAL_SECONDS, Metric.NCM_TEST_ACCURACY)
+METRICS = (Metric.TOTAL_SECONDS, Metric.NCM_TEST_ACCURACY, Metric.TEST_ACCURACY)
 """What of a store says what is done: little, and of neither trials nor the study run."""
 
 
@@ -24,7 +26,7 @@ class State:
     plan: with the hyperparameters that finished searches have chosen. `waiting` are runs whose search is not over, and
     `searches` these searches, each with one of the runs that wait for it. `deleted`: MLflow's id of the experiment,
     where it is deleted there: none of its runs counts. `unscored`: finished runs without the score of the unchanged
-    network.
+    network. race: of a study that adds seeds until it is decided; `plan` has the runs that are wanted now.
     """
 
     plan: Plan
@@ -35,6 +37,7 @@ class State:
     estimator: Estimator
     deleted: str | None = None
     unscored: list[PlannedRun] = field(default_factory=list)
+    race: Race | None = None
 
     def remaining(self, workers: int) -> float | None:
         """Expected seconds of wall time; None while nothing has finished."""
@@ -72,7 +75,9 @@ def read(plan: Plan, uri: str) -> State:
         if run.tuning and (key, budget := str(run.tuning.budget)) in over
     }
     searches = {key: run for key, run in plan.tunings.items() if key not in chosen}
-    plan = plan.with_choices(chosen)
+    plan, race = plan.with_choices(chosen), None
+    if plan.study.race:
+        plan, race = narrowed(plan, runs, _ledger(uri, plan.study.name))
     stored = {key: run for key, run in outcome.finals(runs).items() if run.has_result}
     estimator = Estimator()
     done = [run for run in plan.runs if run.run_id in stored]
@@ -85,7 +90,14 @@ def read(plan: Plan, uri: str) -> State:
     waiting = [run for run in plan.runs if run.waiting]
     deleted = None if runs else store.deleted_experiment(uri, plan.study.name)
     unscored = [run for run in done if _lacks_score(stored[run.run_id])]
-    return State(plan, done, distinct, waiting, list(searches.values()), estimator, deleted, unscored)
+    return State(plan, done, distinct, waiting, list(searches.values()), estimator, deleted, unscored, race)
+
+
+def _ledger(uri: str, study: str) -> list[LookRecord]:
+    """The looks at the study's verdicts so far."""
+    return outcome.looks(
+        store.read_runs(uri, study, params=(), metrics=(), tagged={Tag.PURPOSE: [Purpose.STUDY]})
+    )
 
 
 def _lacks_score(run: RunRecord) -> bool:

@@ -15,6 +15,7 @@ from bench.core.errors import UserError, nearest, shortened
 from bench.core.spec import TrainSpec
 from bench.planning import former_words
 from bench.planning import yaml_document as document
+from bench.planning.seeds import UntilDecided
 from bench.planning.study import BackboneEntry, DatasetEntry, Matrix, SourceEntry, StrategyEntry, Study, Tune
 
 Loc = tuple[str | int, ...]
@@ -110,6 +111,7 @@ def _fields(loc: Loc) -> list[str]:
         "strategies": StrategyEntry,
         "matrix": Matrix,
         "tune": Tune,
+        "seeds": UntilDecided,
     }
     if loc[0] == "train" and len(loc) > 1:
         return list(TrainSpec.__dataclass_fields__)

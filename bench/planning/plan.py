@@ -27,7 +27,8 @@ from bench.planning.backbones import resolve
 from bench.planning.load import locate, located
 from bench.planning.search_space import Params, with_params
 from bench.planning.searches import Budget, Method, Tuning, final, teaching
-from bench.planning.study import MAX_RUNS, TEXTBOOK, BackboneEntry, Study
+from bench.planning.seeds import MAX_RUNS
+from bench.planning.study import TEXTBOOK, BackboneEntry, Study
 from bench.planning.targets import UNMEASURED, Target
 
 
@@ -137,9 +138,10 @@ class Plan:
             tuple(run.row() for run in self.runs),
             study.question,
             tuple(LeftOut(label, reason) for label, reason in self.left_out.items()),
-            tuple(study.seeds),
+            tuple(study.all_seeds),
             study.train,
             self._tune(),
+            race=study.race,
         )
 
     def _datasets(self) -> Iterator[DatasetRecord]:
@@ -183,7 +185,7 @@ def make(study: Study, path: Path, cache: Path) -> Plan:
     _refuse_duplicates([b.label for b in [*backbones, *teachers]], path, "backbones and teachers")
     _refuse_duplicates([s.label for s in strategies], path, "strategies")
     _refuse_unmeasurable(made, backbones, path)
-    _refuse_too_many(len(strategies) * len(backbones) * len(study.seeds), made, path)
+    _refuse_too_many(len(strategies) * len(backbones) * len(study.all_seeds), made, path)
     auto = study.train.precision == "auto"
     chosen = {b.label: precision.choose(b, study.train, cache) for b in backbones if auto}
     base = [
@@ -195,7 +197,7 @@ def make(study: Study, path: Path, cache: Path) -> Plan:
             size(images, study),
             images,
         )
-        for seed in study.seeds  # seeds outermost: an unfinished study has every cell, at fewer seeds
+        for seed in study.all_seeds  # seeds outermost: an unfinished study has every cell, at fewer seeds
         for target in made
         for (n, images), backbone, strategy in product(target.images.items(), backbones, strategies)
         for teacher in [_teacher(strategy, backbone, [*backbones, *teachers], path)]
@@ -241,7 +243,7 @@ def _settings(
         if not space:
             found.append(replace(default, setting="tuned"))
             continue
-        first = run.spec if tune.each_seed else replace(run.spec, seed=study.seeds[0])
+        first = run.spec if tune.each_seed else replace(run.spec, seed=study.all_seeds[0])
         search = Tuning(first, space, budget, method)
         waiting = f"{search.tuning_id}-{run.spec.seed}"
         found.append(replace(run, run_id=waiting, setting="tuned", tuning=search, waiting=True))

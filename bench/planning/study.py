@@ -18,7 +18,10 @@ from pydantic import (
     model_validator,
 )
 
+from bench.core.records.looks import RaceRecord
 from bench.core.spec import TrainSpec
+from bench.planning import seeds
+from bench.planning.seeds import UntilDecided
 
 Cell = Literal["similar-small", "similar-large", "dissimilar-small", "dissimilar-large"]
 Hyperparameters = dict[str, dict[str, Any]]
@@ -48,7 +51,6 @@ def _database(address: str | None) -> str | None:
 IMAGES_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 1}, {"const": "all"}]}
 Images = Annotated[Any, PlainValidator(_images, json_schema_input_type=Any), WithJsonSchema(IMAGES_SCHEMA)]
 
-MAX_RUNS = 100_000  # of a study; what makes more is a slip, and planning it would take minutes
 MAX_STRATEGIES = 1_000  # that one entry's axes expand to
 
 
@@ -331,7 +333,10 @@ class Study(BaseModel):
         description="networks that only teach: a `teacher` hyperparameter names one of these, or a backbone, by its label",
     )
     strategies: list[StrategyEntry] = Field(min_length=1)
-    seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1, description="a list, or how many (from 0)")
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | UntilDecided = Field(
+        description="how many (from 0), a list, or {until: decided, at_most: 20}: as many as verdicts take",
+        json_schema_extra=seeds.or_a_number,
+    )
     hyperparameters: Hyperparameters = Field(
         {}, description="part -> hyperparameter -> value, for all strategies"
     )
@@ -371,18 +376,17 @@ class Study(BaseModel):
     def _is_a_database(cls, value: str | None) -> str | None:
         return _database(value)
 
-    @field_validator("seeds", mode="before")
+    @field_validator("seeds", mode="wrap")
     @classmethod
-    def _count_or_list(cls, value: Any) -> Any:
-        if isinstance(value, int) and not isinstance(value, bool):
-            if value > MAX_RUNS:
-                raise ValueError(f"more than {MAX_RUNS:,} seeds")
-            return list(range(value))
-        return value
+    def _checked_seeds(cls, value: Any, handler: Any) -> list[int] | UntilDecided:
+        return seeds.checked(value)
 
-    @field_validator("seeds")
-    @classmethod
-    def _distinct(cls, seeds: list[int]) -> list[int]:
-        if len(set(seeds)) < len(seeds):
-            raise ValueError("duplicate seed")
-        return seeds
+    @property
+    def all_seeds(self) -> list[int]:
+        """Every seed that a run may have."""
+        return list(range(self.seeds.at_most)) if isinstance(self.seeds, UntilDecided) else self.seeds
+
+    @property
+    def race(self) -> RaceRecord | None:
+        """How looks are planned; None of a study with a fixed number of seeds."""
+        return self.seeds.record() if isinstance(self.seeds, UntilDecided) else None

@@ -11,11 +11,12 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from statistics import fmean
 
 from bench.core.schema import Status
 from reports.analysis.rows import Row, seconds_spent
-from reports.analysis.stats import Mean, holm, mean_of, two_sided
+from reports.analysis.stats import ALPHA, Mean, holm, mean_of, two_sided
 from reports.analysis.units import Blocks, blocks, rounding_sd, units
 
 LEAST = 3
@@ -28,7 +29,8 @@ class Ranked:
 
     interval: of the difference to the baseline. p: two-sided, of "no difference", Holm's correction over the
     strategies; nan for the baseline and where there is no interval. by_cell: mean difference per cell. time: training
-    and preparation as a multiple of the baseline's.
+    and preparation as a multiple of the baseline's. ranks: the best and the worst place that it may truly have, which hold
+    for all strategies at once with 95 %.
     """
 
     strategy: str
@@ -37,6 +39,7 @@ class Ranked:
     by_cell: dict[str, float]
     time: float | None
     p: float = math.nan
+    ranks: tuple[int, int] = (1, 1)
 
 
 def rank(baseline: str | None, rows: Sequence[Row]) -> list[Ranked]:
@@ -49,7 +52,42 @@ def rank(baseline: str | None, rows: Sequence[Row]) -> list[Ranked]:
     seconds = _seconds(rows)
     floor = rounding_sd(units(rows), len(cells))
     ranked = [_ranked(label, baseline, found, cells, seconds, floor) for label in labels]
-    return sorted(_corrected([r for r in ranked if r], baseline), key=lambda r: -r.interval.mean)
+    corrected = _corrected([r for r in ranked if r], baseline)
+    places = _places([r.strategy for r in corrected], found, len(cells), floor)
+    corrected = [replace(r, ranks=places[r.strategy]) for r in corrected]
+    return sorted(corrected, key=lambda r: -r.interval.mean)
+
+
+def _places(
+    labels: Sequence[str], found: Blocks, conditions: int, floor: float
+) -> dict[str, tuple[int, int]]:
+    """Simultaneous intervals of ranks: a strategy is behind those that are shown to be better, and before those that are
+    shown to be worse, by t intervals that hold for all pairs together (Bonferroni; Mogstad, Romano, Shaikh and Wilhelm,
+    Review of Economic Studies 2024, invert such tests too).
+    """
+    pairs = len(labels) * (len(labels) - 1) / 2
+    means: dict[str, dict[int, float]] = {label: _by_seed(label, found, conditions) for label in labels}
+    better: dict[str, int] = dict.fromkeys(labels, 0)
+    worse: dict[str, int] = dict.fromkeys(labels, 0)
+    for one, other in combinations(labels, 2):
+        shared = means[one].keys() & means[other].keys()
+        difference = mean_of(
+            [means[one][seed] - means[other][seed] for seed in sorted(shared)], 1 - 2 * ALPHA / pairs, floor
+        )
+        if difference.low > 0 or difference.high < 0:
+            ahead, behind = (one, other) if difference.low > 0 else (other, one)
+            better[behind] += 1
+            worse[ahead] += 1
+    return {label: (1 + better[label], len(labels) - worse[label]) for label in labels}
+
+
+def _by_seed(label: str, found: Blocks, conditions: int) -> dict[int, float]:
+    """Accuracy by seed, the mean over all conditions, of the seeds that have them all."""
+    values: dict[int, list[float]] = defaultdict(list)
+    for (_, _, _, seed), accuracies in found.items():
+        if label in accuracies:
+            values[seed].append(accuracies[label])
+    return {seed: fmean(own) for seed, own in values.items() if len(own) == conditions}
 
 
 def _corrected(ranked: Sequence[Ranked], baseline: str) -> list[Ranked]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypedDict, cast
 
 from bench.core.collapse import collapsed
+from bench.core.records.looks import LookRecord
 from bench.core.records.planned import PlannedRow
 from bench.core.records.runs import RunRecord
 from bench.core.records.study import StudyRecord
@@ -96,6 +97,11 @@ class StoredStudy:
     runs: list[RunRecord]
     stored: list[RunRecord]
     uri: str = ""
+
+    @property
+    def ledger(self) -> list[LookRecord]:
+        """The looks at its verdicts so far."""
+        return outcome.looks(self.stored)
 
 
 def finished(rows: Iterable[Row]) -> list[Row]:

@@ -1,27 +1,29 @@
 """Paired comparisons with intervals. Pure functions on units (see `reports.analysis.units`); accuracies are fractions.
 
-Three claims, three corrections, each with the one-sided level `ALPHA`:
+Three claims, three corrections, each with the same one-sided level: `ALPHA`, or a part of it where a study is looked at
+several times (`reports.analysis.levels`):
 
 - *Some alternative is better than the rule's pick*: one chance finding among J would do, so p-values are Holm's.
 - *No alternative is better by the margin*: every one of J must be shown, and none may be missed. This is an
   intersection-union test (Berger, 1982), in which every alternative is tested at the full level: if one is truly
-  better by the margin, that one alone must be overlooked, which happens with probability `ALPHA` at most.
+  better by the margin, that one alone must be overlooked, which happens with that probability at most.
 - *The regret lies in an interval*: for the same reasons the upper bound is the largest of the upper bounds of each
   by itself, the lower bound the largest of the simultaneous lower bounds (see `reports.analysis.verdict`).
 
-With several datasets the interval is Student's over all units. It speaks for the average over these datasets, and
-counts differences between datasets as noise, which is the safe side (docs/statistics.md has it measured).
+With several datasets a seed's value is the mean over the datasets, and Student's t is over seeds: exact for the average
+over these datasets, however much they differ, and however uneven their noise (docs/statistics.md, "Several datasets").
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from scipy.special import stdtr, stdtrit
 
-from reports.analysis.units import Units, covers, datasets, pairs, rounding_sd
+from reports.analysis.units import Units, by_seed, covers, datasets, pairs, rounding_sd
 
 LEVEL = 0.95
 ALPHA = (1 - LEVEL) / 2
@@ -40,12 +42,12 @@ class Mean:
 
 @dataclass(frozen=True)
 class Comparison:
-    """`strategy` minus `reference` over the `n` units that are complete in both; mean is nan for n = 0.
+    """`strategy` minus `reference` over the `n` seeds that are complete in both; mean is nan for n = 0.
 
-    low, high: of the interval that holds together with those of the other strategies; own_low, own_high: of the 95 %
+    low, high: of the interval that holds together with those of the other strategies; own_low, own_high: of the
     interval by itself; both (-inf, inf) where unknown. p: Holm's, one-sided, of "strategy is not better".
-    datasets: how many the units are of. known: at least 2 units, and some in every dataset, size and backbone that the
-    reference has.
+    datasets: how many a seed's value is the mean of. level: one-sided, of tests and of each end of the intervals.
+    known: at least 2 seeds, and some in every dataset, size and backbone that the reference has.
     """
 
     strategy: str
@@ -59,14 +61,26 @@ class Comparison:
     own_high: float = math.inf
     p: float = 1.0
     datasets: int = 1
+    level: float = ALPHA
 
     @property
     def known(self) -> bool:
         return math.isfinite(self.low)
 
+    def upper(self, level: float) -> float:
+        """The upper end of its own interval at another one-sided level."""
+        return self.mean + t_quantile(self.n - 1, 1 - level) * self.se if self.known else math.inf
+
+    def lower(self, level: float) -> float:
+        """The lower end of its own interval at another one-sided level."""
+        return self.mean - t_quantile(self.n - 1, 1 - level) * self.se if self.known else -math.inf
+
     def beats(self, margin: float) -> bool:
         """Surely better, and by more than the margin as far as one can see."""
-        return self.p <= ALPHA and self.mean > margin
+        return self.p <= self.level and self.mean > margin
+
+
+NONE_DROPPED: Mapping[str, Comparison] = MappingProxyType({})
 
 
 def mean_of(values: Sequence[float], level: float = LEVEL, smallest_sd: float = 0.0) -> Mean:
@@ -81,30 +95,44 @@ def mean_of(values: Sequence[float], level: float = LEVEL, smallest_sd: float = 
     return Mean(n, mean, se, mean - half, mean + half)
 
 
-def compare(cell: Units, reference: str, alternatives: Sequence[str]) -> list[Comparison]:
+def compare(
+    cell: Units,
+    reference: str,
+    alternatives: Sequence[str],
+    level: float = ALPHA,
+    dropped: Mapping[str, Comparison] = NONE_DROPPED,
+) -> list[Comparison]:
     """(alternative - reference) for all alternatives.
 
     Corrections count also the alternatives that have no result yet, so that the level does not depend on what
     happened to finish.
+
+    Args:
+        level: One-sided.
+        dropped: Comparisons of an earlier look, which stay as they were; they count in the corrections.
     """
-    floor = rounding_sd(cell)
-    simple = [_compare(cell, name, reference, floor, len(alternatives)) for name in alternatives]
-    return [
-        Comparison(**{**vars(c), "p": p}) for c, p in zip(simple, holm([c.p for c in simple]), strict=True)
+    step = rounding_sd(cell)
+    found = [
+        dropped.get(name) or _compare(cell, name, reference, step, level, len(alternatives))
+        for name in alternatives
     ]
+    adjusted = holm([1.0 if c.strategy in dropped else c.p for c in found])
+    return [c if c.strategy in dropped else replace(c, p=p) for c, p in zip(found, adjusted, strict=True)]
 
 
-def _compare(cell: Units, strategy: str, reference: str, floor: float, family: int) -> Comparison:
+def _compare(
+    cell: Units, strategy: str, reference: str, step: float, level: float, family: int
+) -> Comparison:
     found = pairs(cell, strategy, reference)
-    mean = mean_of([own - other for own, other in found.values()], smallest_sd=floor)
     covered = len(datasets(found))
+    mean = mean_of(by_seed(found), 1 - 2 * level, smallest_sd=step / math.sqrt(max(1, covered)))
     if mean.n < 2 or not covers(cell, strategy, reference):
-        return Comparison(strategy, reference, mean.n, mean.mean, datasets=covered)
-    half = t_quantile(mean.n - 1, 1 - ALPHA / family) * mean.se
+        return Comparison(strategy, reference, mean.n, mean.mean, datasets=covered, level=level)
+    half = t_quantile(mean.n - 1, 1 - level / family) * mean.se
     together = (mean.mean - half, mean.mean + half)
     p = better(mean)
     return Comparison(
-        strategy, reference, mean.n, mean.mean, mean.se, *together, mean.low, mean.high, p, covered
+        strategy, reference, mean.n, mean.mean, mean.se, *together, mean.low, mean.high, p, covered, level
     )
 
 

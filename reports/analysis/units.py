@@ -74,6 +74,14 @@ def pairs(cell: Units, strategy: str, reference: str) -> dict[Unit, tuple[float,
     return {unit: found for unit, found in complete.items() if sets < 2 or times[unit[1]] == sets}
 
 
+def by_seed(found: Mapping[Unit, tuple[float, float]]) -> list[float]:
+    """Differences of what `pairs` gives: of each seed the mean over the datasets, in the order of seeds."""
+    values: dict[int, list[float]] = defaultdict(list)
+    for (_, seed), (own, other) in found.items():
+        values[seed].append(own - other)
+    return [one[0] if len(one) == 1 else fmean(one) for one in values.values()]
+
+
 def _average(found: Sequence[tuple[float, float]]) -> tuple[float, float]:
     if len(found) == 1:  # the usual case, and this is the innermost loop of simulations
         return found[0]

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 from statistics import fmean
 
-from bench.core.records.study import StudyRecord
-from bench.core.schema import CELLS, Metric, Status
-from reports.analysis.document import scratch_label
+from bench.core.schema import Metric, Status
 from reports.analysis.negative_transfer import worse_than
 from reports.analysis.rows import Row, known
-from reports.analysis.stats import Comparison, Mean, compare, mean_of
+from reports.analysis.stats import ALPHA, NONE_DROPPED, Comparison, Mean, compare, mean_of
 from reports.analysis.units import Units, accuracies, datasets, pairs, units
 
 
@@ -21,6 +19,7 @@ class Verdict(StrEnum):
     SUPPORTED = "supported"  # no alternative is better by the margin or more
     CONTRADICTED = "contradicted"  # some alternative is better, by more than the margin
     UNDECIDED = "undecided"  # the data fit both
+    PROVISIONAL = "provisional"  # runs are missing that the look is planned after: estimates, no verdict
     UNTESTED = "untested"  # the rule's pick is not in the study, or has no results yet
 
 
@@ -35,12 +34,16 @@ class Reason(Enum):
     FEW_OF_ALTERNATIVES = auto()
 
 
+HOPELESS = (Reason.NO_PICK, Reason.NOT_PLANNED, Reason.NO_ALTERNATIVE)
+"""Reasons that no further seed would change."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """One cell of the matrix. Accuracies and differences are fractions.
 
     `rule_accuracy` and `best_accuracy` are over the units that both have; their difference is `regret`.
-    `regret_low`, `regret_high` bound the regret against the *true* best, see `_regret`. nan: unknown.
+    `regret_low`, `regret_high` bound the regret against the *true* best, see `_bounds`. nan: unknown.
     n_units: (dataset, seed) pairs with at least one result; measured: the datasets that have one.
     """
 
@@ -67,6 +70,8 @@ class Cell:
     sizes: list[int]
     backbones: list[str]
     negative: list[Comparison]  # strategies minus scratch that are worse than scratch
+    level: float = ALPHA  # one-sided, of its tests
+    seeds: int = 0  # of the look it is judged at; 0: none was taken
 
     @property
     def open(self) -> int:
@@ -74,28 +79,29 @@ class Cell:
         return self.planned - self.finished
 
 
-def judge_study(document: StudyRecord, rows: Sequence[Row]) -> list[Cell]:
-    """The cells that the plan has, in the matrix' order."""
-    matrix = document.matrix
-    scratch = scratch_label(document)
-    by_cell = {name: [row for row in rows if row["cell"] == name] for name in CELLS}
-    return [
-        judge_cell(name, found, matrix.rule.get(name), matrix.margin, scratch)
-        for name, found in by_cell.items()
-        if found
-    ]
-
-
 def judge_cell(
-    name: str, rows: Sequence[Row], rule: str | None, margin: float, scratch: str | None = None
+    name: str,
+    rows: Sequence[Row],
+    rule: str | None,
+    margin: float,
+    scratch: str | None = None,
+    level: float = ALPHA,
+    dropped: Mapping[str, Comparison] = NONE_DROPPED,
 ) -> Cell:
-    """Compare every strategy of the cell with the rule's pick."""
+    """Compare every strategy of the cell with the rule's pick.
+
+    Args:
+        level: One-sided, of this look.
+        dropped: What earlier looks found of alternatives that got no more seeds.
+    """
     cell = units(rows)
     strategies = list(dict.fromkeys(row["strategy"] for row in rows))
     others = [s for s in strategies if s != rule]
-    comparisons = compare(cell, rule, others) if rule is not None and rule in strategies else []
+    tested = rule is not None and rule in strategies
+    comparisons = compare(cell, rule, others, level, dropped) if rule is not None and tested else []
     verdict, why = decide(rule, strategies, _n(cell, rule), comparisons, margin)
     best, best_accuracy, rule_accuracy = _best(cell, rule, strategies, comparisons)
+    low, high = _bounds(comparisons)
     return Cell(
         name=name,
         rule=rule,
@@ -107,7 +113,9 @@ def judge_cell(
         best=best,
         rule_accuracy=rule_accuracy,
         best_accuracy=best_accuracy,
-        **_regret(best_accuracy - rule_accuracy, comparisons),
+        regret=best_accuracy - rule_accuracy if any(c.known for c in comparisons) else math.nan,
+        regret_low=low,
+        regret_high=high,
         rule_seconds=_seconds(rows, rule),
         best_seconds=_seconds(rows, best),
         planned=len(rows),
@@ -117,7 +125,8 @@ def judge_cell(
         datasets=list(dict.fromkeys(row["dataset"] for row in rows)),
         sizes=sorted({row["n_per_class"] for row in rows}),
         backbones=list(dict.fromkeys(row["backbone"] for row in rows)),
-        negative=worse_than(cell, scratch, strategies),
+        negative=worse_than(cell, scratch, strategies, level),
+        level=level,
     )
 
 
@@ -180,17 +189,17 @@ def _best(
     return best, means[best], math.nan if rule is None else means.get(rule, math.nan)
 
 
-def _regret(regret: float, comparisons: Sequence[Comparison]) -> dict[str, float]:
-    """Accuracy lost by following the rule, with 95 % bounds on max(0, max_j delta_j), the true regret.
+def _bounds(comparisons: Sequence[Comparison]) -> tuple[float, float]:
+    """Bounds on max(0, max_j delta_j), the true regret: the accuracy lost by following the rule. nan: unknown.
 
-    Upper: the largest own_high_j. For it to be too low, the bound of the truly best alternative has to be too low:
-    2.5 %. Lower: the largest low_j, and as low_j <= delta_j for all j at once, that too fails in 2.5 % at most. So
-    supported means an upper bound below the margin, contradicted a lower bound above 0. An interval for the one
-    that came out best alone would be neither: it is picked for its luck, and another may be better.
+    Upper: the largest own_high_j. For it to be too low, the bound of the truly best alternative has to be too low, which
+    has the chance of the level. Lower: the largest low_j, and as low_j <= delta_j for all j at once, that too fails no
+    more often. So supported means an upper bound below the margin, contradicted a lower bound above 0. An interval for
+    the one that came out best alone would be neither: it is picked for its luck, and another may be better.
     """
     known = [c for c in comparisons if c.known]
     if not known:
-        return {"regret": math.nan, "regret_low": math.nan, "regret_high": math.nan}
+        return math.nan, math.nan
     low, high = max(c.low for c in known), max(c.own_high for c in known)
     # two seeds give intervals of thousands of points; accuracies are fractions
-    return {"regret": regret, "regret_low": max(0.0, low), "regret_high": min(1.0, max(0.0, high))}
+    return max(0.0, low), min(1.0, max(0.0, high))

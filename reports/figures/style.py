@@ -26,12 +26,14 @@ VERDICT_COLOR = {
     Verdict.SUPPORTED: WITHIN,
     Verdict.CONTRADICTED: BETTER,
     Verdict.UNDECIDED: "#8a6500",
+    Verdict.PROVISIONAL: OPEN,
     Verdict.UNTESTED: OPEN,
 }
 VERDICT_FILL = {
     Verdict.SUPPORTED: "#e6f4ee",
     Verdict.CONTRADICTED: "#fdece1",
     Verdict.UNDECIDED: "#faf3dd",
+    Verdict.PROVISIONAL: "#f2f2f2",
     Verdict.UNTESTED: "#f2f2f2",
 }
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*", "d"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bench.core.records.study import StudyRecord
+from reports.analysis.stats import ALPHA
 from reports.analysis.verdict import Cell, Reason, Verdict
 from reports.render.text import plural
 
@@ -10,6 +13,7 @@ SYMBOL = {
     Verdict.SUPPORTED: "✓",
     Verdict.CONTRADICTED: "✗",
     Verdict.UNDECIDED: "?",
+    Verdict.PROVISIONAL: "…",
     Verdict.UNTESTED: "○",
 }
 
@@ -37,6 +41,20 @@ def replication(cell: Cell) -> str:
         return plural(cell.n_units, "seed")
     seeds, rest = divmod(cell.n_units, len(cell.measured))
     return f"{cell.n_units} units" if rest else f"{len(cell.measured)} datasets × {plural(seeds, 'seed')}"
+
+
+def levels(cells: Sequence[Cell]) -> str:
+    """The one-sided levels of the cells' tests, and so of each end of their intervals, in words."""
+    found = sorted({cell.level for cell in cells})
+    if found == [ALPHA]:
+        return "2.5 % one-sided, as in a 95 % interval"
+    low, high = (f"{100 * level:.2g} %" for level in (found[0], found[-1]))
+    return f"{low} one-sided" if low == high else f"{low} to {high} one-sided, by the look it was judged at"
+
+
+def confidence(cells: Sequence[Cell]) -> str:
+    """What intervals of the cells are called: "95 %", or what stands for it where cells are looked at several times."""
+    return "95 %" if {cell.level for cell in cells} <= {ALPHA} else "interval at its look"
 
 
 def selection(document: StudyRecord) -> str:

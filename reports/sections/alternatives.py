@@ -11,8 +11,8 @@ from reports.analysis.study import Analysis
 from reports.analysis.verdict import Cell
 from reports.figures.forest import forest
 from reports.render.blocks import Block, Caption, Figure, Paragraph, Table
-from reports.render.text import NONE, code, interval, p_value, points
-from reports.render.words import cell_title, selection
+from reports.render.text import NONE, code, interval, p_value, points, when
+from reports.render.words import cell_title, levels, selection
 
 
 def section(study: Analysis) -> list[Block]:
@@ -27,10 +27,11 @@ def section(study: Analysis) -> list[Block]:
             _caption(study),
         ),
         differences(study.cells),
-        Caption("""
-            n: pairs of dataset and seed in which both have all results. Differences in percentage points. 95 %: each by
+        Caption(f"""
+            n: seeds in which both have all results, on every dataset. Differences in percentage points. Intervals: each by
             itself; simultaneous: Bonferroni over the alternatives of a cell. p: one-sided, of "not better than the
-            rule's pick", Holm's correction over the same.
+            rule's pick", Holm's correction over the same. Level: {levels(study.cells)}.
+            {when(study.document.race, "An alternative that got no more seeds is as the look found it that showed so.")}
         """),
         *_bootstrap(study),
     ]
@@ -38,11 +39,11 @@ def section(study: Analysis) -> list[Block]:
 
 def _caption(study: Analysis) -> str:
     return f"""
-        Paired differences of test accuracy, alternative minus the rule's pick. Thick: each one's own 95 % interval
-        (Student t); thin: intervals that hold for all alternatives of the cell together (Bonferroni). Grey band: the
-        margin of ±{points(study.margin)} points. Orange: better than the rule (Holm's step-down test, which may show
-        more than the thin intervals); green: not better by the margin; grey: not known. An arrow head: the interval goes
-        on. n per line is in the next table. {selection(study.document)}
+        Paired differences of test accuracy, alternative minus the rule's pick. Thick: each one's own interval (Student t, at
+        the level of its cell); thin: intervals that hold for all alternatives of the cell together (Bonferroni). Grey
+        band: the margin of ±{points(study.margin)} points. Orange: better than the rule (Holm's step-down test, which may
+        show more than the thin intervals); green: not better by the margin; grey: not known. An arrow head: the interval
+        goes on. n per line is in the next table. {selection(study.document)}
     """
 
 
@@ -86,7 +87,7 @@ def differences(cells: Sequence[Cell]) -> Table:
         for cell in cells
         for c in sorted(cell.comparisons, key=lambda c: -c.mean if c.n else 1)
     ]
-    header = ["cell", "alternative", "minus the rule's pick", "95 %", "simultaneous 95 %", "p, Holm", "n"]
+    header = ["cell", "alternative", "minus the rule's pick", "interval", "simultaneous", "p, Holm", "n"]
     return Table(header, lines, right_from=2)
 
 
@@ -99,7 +100,7 @@ def bootstrap(found: Sequence[Resampled]) -> Table:
             points(one.mean, sign=True),
             interval(*one.bootstrap, sign=True),
             NONE if isnan(one.like.low) else interval(one.like.low, one.like.high, sign=True),
-            f"{one.datasets} × {one.n / one.datasets:.3g}",
+            f"{one.datasets} × {one.n}",
         ]
         for one in found
     ]

@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from functools import partial
 
 from bench.core.records.study import StudyRecord
-from reports.analysis.power import seeds_to_settle
+from reports.analysis.looks import Looks
+from reports.analysis.power import Further
+from reports.analysis.stats import ALPHA
 from reports.analysis.study import Analysis
 from reports.analysis.verdict import Cell, Verdict
 from reports.figures.matrix import matrix
 from reports.render.blocks import Block, Figure, Heading, Items, Paragraph
 from reports.render.text import code, escape, interval, listed, percent, plural, points, seconds, when
 from reports.render.words import WHY, cell_title, replication, selection
+from reports.sections.choice import choice
 from reports.sections.tuning import changes
 
 
@@ -22,7 +25,7 @@ def section(study: Analysis) -> list[Block]:
     return [
         Heading("Answer"),
         Paragraph(answer(study.cells)),
-        Items([sentence(cell, study.margin) for cell in study.cells if study.any_result]),
+        Items([_item(study, looks) for looks in study.looks if study.any_result]),
         Paragraph(changes(study.before, study.cells)),
         Figure(
             "matrix",
@@ -41,7 +44,7 @@ def _caption(study: Analysis) -> str:
     )
     return f"""
         Decision matrix. Rule: the strategy that the textbook picks; best: the highest mean test accuracy; both over the
-        datasets and seeds that they share. Regret: accuracy lost by following the rule, in percentage points, with 95 %
+        datasets and seeds that they share. Regret: accuracy lost by following the rule, in percentage points, with
         bounds on the true regret, whichever strategy is truly the best. {untuned}
         Margin: {points(study.margin)} points. {selection(study.document)}
     """
@@ -68,16 +71,26 @@ def answer(cells: Sequence[Cell]) -> str:
     return f"Of {plural(len(cells), 'cell')} of the decision matrix, the textbook rule is {listed(parts)}."
 
 
-def sentence(cell: Cell, margin: float) -> str:
-    """The cell's verdict with its numbers."""
-    head = f"**{cell_title(cell.name)}: {cell.verdict}** ({_scope(cell)})."
+def _item(study: Analysis, looks: Looks) -> str:
+    """A cell: whom to choose, then what became of the rule."""
+    cell = looks.cell
+    found = study.ties.get(cell.name)
+    advice = choice(found, cell, study.margin) if found else ""
+    return " ".join(filter(None, [f"**{cell_title(cell.name)}:**", advice, sentence(study, looks)]))
+
+
+def sentence(study: Analysis, looks: Looks) -> str:
+    """The cell's verdict on the rule, with its numbers."""
+    cell = looks.cell
     says = {
         Verdict.SUPPORTED: _supported,
         Verdict.CONTRADICTED: _contradicted,
         Verdict.UNDECIDED: _undecided,
+        Verdict.PROVISIONAL: _undecided,
         Verdict.UNTESTED: _untested,
-    }[cell.verdict](cell, margin)
-    return " ".join(filter(None, [head, says, _time(cell), _open(cell)]))
+    }[cell.verdict](cell, study.margin)
+    head = f"The rule is **{cell.verdict}** ({_scope(cell)})."
+    return " ".join(filter(None, [head, says, settle(study, looks), _time(cell), _open(cell)]))
 
 
 def _untested(cell: Cell, margin: float) -> str:
@@ -121,22 +134,41 @@ def _undecided(cell: Cell, margin: float) -> str:
         return (
             f"The rule's {code(cell.rule)} is the best measured ({percent(cell.rule_accuracy)}), but an "
             f"alternative may still be better, by up to {points(cell.regret_high)} points."
-            f"{missing}{_settle(cell, margin)}"
+            f"{missing}"
         )
     return (
         f"{code(cell.best)} is ahead of the rule's {code(cell.rule)} by {points(cell.regret)} points "
         f"({percent(cell.best_accuracy)} against {percent(cell.rule_accuracy)}), but the true regret may be "
         f"anywhere within {interval(cell.regret_low, cell.regret_high)} points."
-        f"{missing}{_settle(cell, margin)}"
+        f"{missing}"
     )
 
 
-def _settle(cell: Cell, margin: float) -> str:
-    more = seeds_to_settle(cell.comparisons, margin)
-    if more is None:
+def settle(study: Analysis, looks: Looks) -> str:
+    """How the cell could be settled, and how often verdicts would be wrong then."""
+    if looks.cell.verdict == Verdict.PROVISIONAL:
+        seeds = plural(looks.due or study.looks_planned[0], "seed")
+        return f"No verdict yet: it comes with the look after {seeds}, once their runs are over."
+    found = study.further(looks)
+    if found is None:
         return ""
-    each = " per dataset" if len(cell.measured) > 1 else ""
-    return f" About {plural(more, 'more seed')}{each} would settle it, if means and spread stay as they look."
+    if found.planned:
+        return _by_next_looks(study.to_come(looks), found)
+    usually, then = percent(ALPHA), percent(found.error_rate)
+    number = None if found.seeds is None else found.seeds - looks.cell.seeds
+    more = "More seeds than can be run" if number is None else f"About {plural(number, 'more seed')}"
+    return (
+        f"{more} would settle it, if means and spread stay as they look. But this study's looks are used up: added to "
+        f"it, seeds may give a wrong verdict in up to {then} of such cells, instead of {usually}. Only a study that plans "
+        "its looks from the start (`seeds: {until: decided}`) keeps that rate."
+    )
+
+
+def _by_next_looks(to_come: Sequence[int], found: Further) -> str:
+    ahead = f"The study goes on: it is looked at again after {listed([str(n) for n in to_come])} seeds"
+    if found.seeds is None:
+        return f"{ahead}; if means and spread stay as they look, that will not settle it."
+    return f"{ahead}; {found.seeds} would settle it, if means and spread stay as they look."
 
 
 def times(difference: float, margin: float) -> str:

@@ -31,10 +31,7 @@ def progress(rows: Sequence[Row]) -> str:
     rest = listed([f"{n} {status}" for status, n in counts.most_common()])
     note = f"**{done} of {len(rows)} planned runs have finished** ({rest})."
     if done and (counts[Status.MISSING] or counts[Status.RUNNING] or counts[Status.KILLED]):
-        note += (
-            " The study is unfinished and its verdicts are provisional: "
-            "looking repeatedly and stopping when one likes what one sees makes every interval too narrow."
-        )
+        note += " The study is unfinished: cells whose runs are missing have estimates and no verdict yet."
     return note
 
 

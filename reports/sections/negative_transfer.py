@@ -25,7 +25,7 @@ def _found(study: Analysis) -> list[Block]:
             Paragraph("Worse than training from scratch:"),
             Items(worse),
             Caption("""
-                Paired differences in percentage points with simultaneous 95 % intervals (Student t, Bonferroni over the
+                Paired differences in percentage points with simultaneous intervals (Student t, Bonferroni over the
                 other strategies of the cell); n: pairs of dataset and seed. Listed are those whose upper bound is below
                 0.
             """),
@@ -34,7 +34,7 @@ def _found(study: Analysis) -> list[Block]:
         return [Paragraph(NO_RUN)]
     return [
         Paragraph(f"""
-            No strategy is shown to be worse than {code(scratch)} in any cell (simultaneous 95 % paired intervals).
+            No strategy is shown to be worse than {code(scratch)} in any cell (simultaneous paired intervals).
         """)
     ]
 

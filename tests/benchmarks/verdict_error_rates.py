@@ -2,7 +2,7 @@
 
     python tests/benchmarks/verdict_error_rates.py [STUDIES [TABLE ...]] > table.md
 
-1000 studies of four cells per setting by default: about half an hour on one core. The tables are in
+1000 studies of four cells per setting by default: about an hour on one core. The tables are in
 docs/statistics.md. A cell of the first table reads "wrongly contradicted" in studies in which no alternative is better
 than the rule's pick, "wrongly supported" in those where one is better by just the margin (1 point).
 """
@@ -10,15 +10,18 @@ than the rule's pick, "wrongly supported" in those where one is better by just t
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 from scipy.special import stdtr
 
-from reports.analysis.bootstrap import over_datasets, over_seeds
+from bench.core.records.looks import LookRecord
+from bench.planning.seeds import UntilDecided
+from reports.analysis import bootstrap
+from reports.analysis.looks import look_at_study
 from reports.analysis.stats import ALPHA, mean_of
-from tests.simulation.studies import Simulated, rates
+from tests.simulation.studies import Simulated, rates, studies_of
 
 SEEDS, DATASETS = (3, 5, 10), (1, 2, 3)
 NULL, EDGE = (0.0,) * 5, (1.0, -8.0, -8.0, -8.0, -8.0)
@@ -51,6 +54,9 @@ def main(studies: str = "1000", *names: str) -> None:
         "power": power,
         "coverage": coverage,
         "methods": methods,
+        "looking": looking,
+        "racing": racing,
+        "extending": extending,
     }
     for name in names or tables:
         tables[name](int(studies))
@@ -120,7 +126,7 @@ def coverage(studies: int) -> None:
         values = draw.standard_normal((studies, seeds)).tolist()
         line(
             f"{seeds} seeds",
-            [cover(map(t, values), [0] * studies), cover(map(over_seeds, values), [0] * studies)],
+            [cover(map(t, values), [0] * studies), cover(map(bootstrap.over_seeds, values), [0] * studies)],
         )
     print()
     what = ["t over units, these", "hierarchical bootstrap, these"]
@@ -133,7 +139,9 @@ def coverage(studies: int) -> None:
             shift = taste * draw.standard_normal((studies, sets))
             values = shift[:, :, None] + draw.standard_normal((studies, sets, 5))
             units = [t(v.ravel().tolist()) for v in values]
-            boots = [over_datasets({(str(k), s): x for (k, s), x in np.ndenumerate(v)}) for v in values]
+            boots = [
+                bootstrap.over_datasets({(str(k), s): x for (k, s), x in np.ndenumerate(v)}) for v in values
+            ]
             these, others = shift.mean(axis=1).tolist(), [0.0] * studies
             over = [t(v.mean(axis=1).tolist()) for v in values]
             found = [(units, these), (boots, these), (units, others), (boots, others), (over, others)]
@@ -148,7 +156,7 @@ def methods(studies: int) -> None:
     )
     header(
         "datasets x seeds, noise of the first",
-        ["over units (used)", "pooled", "Welch, Satterthwaite", "fewest df"],
+        ["over seeds (used)", "over units", "pooled", "Welch, Satterthwaite", "fewest df"],
     )
     draw = np.random.default_rng(0)
     for sets in (2, 3):
@@ -162,11 +170,91 @@ def methods(studies: int) -> None:
                 within = mean * sets / np.sqrt(total)
                 units = mean / x.reshape(*mean.shape, -1).std(axis=2, ddof=1) * np.sqrt(sets * seeds)
                 welch = total**2 / (v**2 / (seeds - 1)).sum(axis=2)
+                means = x.mean(axis=2)
+                over_seeds = mean / means.std(axis=2, ddof=1) * np.sqrt(seeds)
                 tests = [
-                    (units, sets * seeds - 1), (within, sets * (seeds - 1)), (within, welch), (within, seeds - 1)
+                    (over_seeds, seeds - 1), (units, sets * seeds - 1), (within, sets * (seeds - 1)), (within, welch), (within, seeds - 1)
                 ]  # fmt: skip
                 wrong = [int((stdtr(df, -value) <= ALPHA / 5).any(axis=1).sum()) for value, df in tests]
                 line(f"{sets} x {seeds}, {uneven} x", [percent(count, studies) for count in wrong])
+
+
+def looking(studies: int) -> None:
+    """As people use it: on to the next look, until it is decided or has 40 seeds."""
+    studies //= 4
+    looks = tuple(UntilDecided(until="decided", at_most=40).looks)
+    print(
+        f"\n### Looking after {', '.join(map(str, looks))} seeds: wrong verdicts, % of {4 * studies} cells\n"
+    )
+    kinds = ("contradicted", "supported")
+    header("noise", [f"wrongly {kind}, {d} datasets" for kind in kinds for d in DATASETS])
+    for name, changes in VARIANTS.items():
+        cells = []
+        for kind, effects in zip(kinds, (NULL, EDGE), strict=True):
+            for datasets in DATASETS:
+                if datasets == 1 and ("taste" in changes or "uneven" in changes):
+                    cells.append("")
+                    continue
+                study = Simulated(effects, seeds=40, looks=looks, datasets=datasets, **changes)
+                found = rates(study, studies, seed=11)
+                cells.append(percent(getattr(found, kind), found.cells))
+        line(name, cells)
+
+
+def racing(studies: int) -> None:
+    """Seeds until decided, at most 20, against one look at 5 and at 20 seeds: what it gives, and what it takes."""
+    studies //= 2
+    looks = tuple(UntilDecided(until="decided", at_most=20).looks)
+    print(
+        f"\n### Until decided, against one look: % of {4 * studies} cells; one dataset, five alternatives, sd 2\n"
+    )
+    ways = {
+        "until decided": {"seeds": 20, "looks": looks},
+        "20 seeds": {"seeds": 20},
+        "5 seeds": {"seeds": 5},
+    }
+    header(
+        "truth", [f"{way}: {what}" for way in ways for what in ("contradicted", "supported", "seeds", "runs")]
+    )
+    truths = {
+        "all equal": NULL,
+        "one better by the margin, the others 3 worse": (1.0, -3.0, -3.0, -3.0, -3.0),
+        **{name.partition(": ")[2]: effects for name, effects in POWER.items() if effects != NULL},
+    }
+    for name, effects in truths.items():
+        cells = []
+        for how in ways.values():
+            found = rates(Simulated(effects, **how), studies, seed=5)
+            cells += [percent(getattr(found, kind), found.cells) for kind in ("contradicted", "supported")]
+            cells += [f"{found.seeds:.1f}", f"{found.runs:.0f}"]
+        line(name, cells)
+
+
+def extending(studies: int) -> None:
+    """A study of a fixed number of seeds that is extended after its verdict: what its report says of its error rate."""
+    studies //= 2
+    print(
+        f"\n### A fixed study, looked at, extended and looked at again: wrong verdicts, % of {4 * studies} cells\n"
+    )
+    header("seeds", ["wrongly contradicted", "wrongly supported", "stated, at most"])
+    for looks in ((3, 13), (5, 20), (3, 5, 8, 13)):
+        wrong = []
+        for kind, effects in (("contradicted", NULL), ("supported", EDGE)):
+            said = [kind in cell for cell in extended(Simulated(effects, seeds=looks[-1]), looks, studies)]
+            wrong.append(percent(sum(said), len(said)))
+        line(", then ".join(map(str, looks)), [*wrong, percent(round(1000 * ALPHA * len(looks)), 1000)])
+
+
+def extended(study: Simulated, looks: Sequence[int], studies: int) -> Iterator[set[str]]:
+    """Of each cell, all that was said of it."""
+    for document, rows in studies_of(study, studies, seed=9):
+        ledger: list[LookRecord] = []
+        for n in looks:
+            now = replace(document, seeds=tuple(range(n)))
+            found = look_at_study(now, [row for row in rows if row["seed"] < n], ledger)
+            ledger += [record for one in found for record in one.fresh]
+        for cell in {record.cell for record in ledger}:
+            yield {record.verdict for record in ledger if record.cell == cell}
 
 
 def t(values: Sequence[float]) -> tuple[float, float]:

@@ -33,7 +33,7 @@ def parse(text: str | bytes, folder: Path, *overrides: str) -> None:
     start = time.process_time()
     try:
         study = load.load(path, overrides)
-        assert len(study.seeds) == len(set(study.seeds))
+        assert len(study.all_seeds) == len(set(study.all_seeds))
         plan.make(study, path, folder / "cache")
     except UserError as error:
         assert str(error).strip()

@@ -54,6 +54,7 @@ def test_report_from_the_store(report: Path) -> None:
     assert report.name == "sample"
     assert headings == [
         "Answer",
+        "As good as the best",
         "Verdicts",
         "Accuracy over images per class",
         "All strategies by cell",

@@ -296,7 +296,7 @@ def test_every_study_is_valid(study: Path, tmp_path: Path, monkeypatch: pytest.M
         "importlib.util.find_spec", lambda name: True if name == "tensorflow_datasets" else installed(name)
     )
     planned = plan.make(loaded, copy, tmp_path)
-    assert len(planned.runs) >= len(planned.strategies) * len(loaded.datasets) * len(loaded.seeds)
+    assert len(planned.runs) >= len(planned.strategies) * len(loaded.datasets) * len(loaded.all_seeds)
     assert planned.baseline, "no strategy that the others could be ranked against"
 
 

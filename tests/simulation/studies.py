@@ -9,21 +9,24 @@ The accuracy of strategy j on dataset d at condition c (images per class, backbo
 - own: what a strategy makes of a split, shared by sizes and backbones of the seed; the rule's is in every difference.
 - run: all else.
 
-All noise is in accuracy points and has mean 0. Everything goes through `reports.analysis.verdict.judge_study`.
+All noise is in accuracy points and has mean 0. Everything goes through `reports.analysis.looks.look_at_study`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 
+from bench.core.records.looks import RaceRecord
 from bench.core.records.study import StudyRecord
 from bench.core.schema import CELLS, Metric, Status
-from reports.analysis.verdict import Cell, Verdict, judge_study
+from reports.analysis.looks import Looks, look_at_study
+from reports.analysis.verdict import Verdict
 from tests.support import report_samples as samples
 
 MARGIN = 0.01
@@ -46,6 +49,7 @@ class Simulated:
     noisy: float = 1.0  # noise of the first alternative as a multiple of the others'
     shape: str = "normal"  # or "t3", "skewed", "collapse": a tenth of the rule's runs end 10 points lower
     test_images: int = 1000
+    looks: tuple[int, ...] = ()  # seeds after which is looked until a cell is decided; (): once, at the end
 
     @property
     def best(self) -> float:
@@ -55,13 +59,18 @@ class Simulated:
 
 @dataclass(frozen=True)
 class Rates:
-    """Out of `cells` cells judged. `high`, `low`: those whose regret's bound misses the true regret on that side."""
+    """Out of `cells` cells judged. `high`, `low`: those whose regret's bound misses the true regret on that side.
+
+    seeds, runs: means over the cells, of the seeds at which it was judged last, and of the runs that it took.
+    """
 
     cells: int
     supported: int
     contradicted: int
     low_wrong: int
     high_wrong: int
+    seeds: float = 0.0
+    runs: float = 0.0
 
 
 def rates(study: Simulated, studies: int, seed: int = 0, as_blocks: bool = False) -> Rates:
@@ -69,7 +78,8 @@ def rates(study: Simulated, studies: int, seed: int = 0, as_blocks: bool = False
 
     as_blocks: every size and backbone of a seed passes for a seed of its own, as if they were independent.
     """
-    judged = [cell for cells in simulate(study, studies, seed, as_blocks) for cell in cells]
+    found = [looks for cells in simulate(study, studies, seed, as_blocks) for looks in cells]
+    judged = [looks.cell for looks in found]
     regret = max(0.0, study.best / 100)
     return Rates(
         len(judged),
@@ -77,16 +87,34 @@ def rates(study: Simulated, studies: int, seed: int = 0, as_blocks: bool = False
         sum(cell.verdict == Verdict.CONTRADICTED for cell in judged),
         sum(cell.regret_low > regret for cell in judged),
         sum(cell.regret_high < regret for cell in judged),
+        fmean(cell.seeds for cell in judged),
+        fmean(_runs(study, looks) for looks in found),
     )
 
 
-def simulate(study: Simulated, studies: int, seed: int = 0, as_blocks: bool = False) -> Iterator[list[Cell]]:
+def _runs(study: Simulated, looks: Looks) -> int:
+    """What the cell took: of dropped alternatives up to the look that dropped them, of the others up to the last."""
+    kept = len(looks.cell.strategies) - len(looks.dropped_at)
+    seeds = sum(looks.dropped_at.values()) + kept * looks.cell.seeds
+    return seeds * study.datasets * study.conditions
+
+
+def simulate(study: Simulated, studies: int, seed: int = 0, as_blocks: bool = False) -> Iterator[list[Looks]]:
+    for document, rows in studies_of(study, studies, seed, as_blocks):
+        yield look_at_study(document, rows)
+
+
+def studies_of(
+    study: Simulated, studies: int, seed: int = 0, as_blocks: bool = False
+) -> Iterator[tuple[StudyRecord, list[Any]]]:
+    """Document and rows of each."""
     document, plan, _ = _plan(study.datasets, study.seeds, study.conditions, len(study.effects), as_blocks)
+    if study.looks:
+        document = replace(document, race=RaceRecord(study.looks))
     draw = np.random.default_rng(seed)
     for _ in range(studies):
         values = accuracies(study, draw).tolist()
-        rows = [row | {Metric.TEST_ACCURACY: value} for row, value in zip(plan, values, strict=True)]
-        yield judge_study(document, rows)
+        yield document, [row | {Metric.TEST_ACCURACY: value} for row, value in zip(plan, values, strict=True)]
 
 
 def accuracies(study: Simulated, draw: np.random.Generator) -> np.ndarray:
@@ -134,7 +162,11 @@ def _plan(datasets: int, seeds: int, conditions: int, alternatives: int, as_bloc
         within = sizes[: len(sizes) // 2] if planned["size"] == "small" else sizes[len(sizes) // 2 :]
         place = within.index(planned["n_per_class"]) * len(networks) + networks.index(planned["backbone"])
         seed = planned["seed"]
-        shown = {"seed": seed * conditions + place, "n_per_class": 0, "backbone": ""} if as_blocks else {}
+        shown = (
+            {"seed": seed * conditions + place, "n_per_class": 0, "backbone": networks[0]}
+            if as_blocks
+            else {}
+        )
         rows.append({**planned, **shown, "status": Status.FINISHED, Metric.TRAIN_SECONDS: None})
         dataset = int(planned["dataset"].removeprefix("fine").removeprefix("glyph"))
         at.append((CELLS.index(planned["cell"]), dataset, seed, place, strategies.index(planned["strategy"])))

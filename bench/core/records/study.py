@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench.core.errors import UserError
+from bench.core.records.looks import RaceRecord
 from bench.core.records.measures import MeasuresRecord
 from bench.core.records.planned import PlannedRow
 from bench.core.spec import BackboneSpec, StrategySpec, TrainSpec
@@ -157,6 +158,7 @@ class StudyRecord:
         command: The call of `bench` that wrote it, without passwords.
         store: The store that it was written to, without passwords.
         git_commit: Of the checkout that ran it; None of an installed package.
+        race: How looks are planned where seeds are added until cells are decided; None of a fixed number of seeds.
     """
 
     name: str
@@ -173,6 +175,7 @@ class StudyRecord:
     command: str = ""
     store: str = ""
     git_commit: str | None = None
+    race: RaceRecord | None = None
 
     def to_json(self) -> dict[str, Any]:
         """What `study.json` holds. Rows without `asdict`, which copies each value: there may be 100,000 of them."""

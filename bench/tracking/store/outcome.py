@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from bench.core.errors import UserError
+from bench.core.records.looks import LookRecord
 from bench.core.records.runs import RESULTS, RunRecord
-from bench.core.schema import Purpose, Status, Tag
+from bench.core.schema import LOOK, Purpose, Status, Tag
 
 _RANK = {which: i for i, which in enumerate([*RESULTS, Status.RUNNING])}
 """Results first (a run with one is never tried again), then what is under way, then tries that came to nothing."""
@@ -47,3 +49,27 @@ def searches(runs: Iterable[RunRecord]) -> dict[tuple[str, str], RunRecord]:
         if run.purpose == Purpose.TUNING and run.status == Status.FINISHED:
             found.setdefault((run.tags[Tag.TUNING_ID], run.tags.get(Tag.BUDGET, "")), []).append(run)
     return {key: chosen for key, own in found.items() if (chosen := choose(own))}
+
+
+def looks(runs: Iterable[RunRecord]) -> list[LookRecord]:
+    """The ledger of looks that the study run among `runs` holds, each look once, the fewest seeds first.
+
+    Raises `UserError` for an entry that is none: without it, a verdict would pass for one that was never looked at.
+    """
+    found: dict[str, LookRecord] = {}
+    for run in runs:
+        if run.purpose == Purpose.STUDY:
+            for key, text in run.tags.items():
+                if key.startswith(LOOK):
+                    record = _look(run.mlflow_run_id, key, text)
+                    found.setdefault(record.key, record)
+    return sorted(found.values(), key=lambda record: (len(record.seeds), record.when))
+
+
+def _look(mlflow_run_id: str, key: str, text: str) -> LookRecord:
+    try:
+        return LookRecord.from_json(text)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"tag {key} of MLflow run {mlflow_run_id} is no record of a look at verdicts: {error}"
+        ) from None

@@ -10,7 +10,7 @@ from scipy import stats as scipy_stats
 
 from reports.analysis.bootstrap import FEWEST_SEEDS, over_datasets, over_seeds, resampled
 from reports.analysis.negative_transfer import worse_than
-from reports.analysis.power import CHANCE, seeds_to_settle
+from reports.analysis.power import CHANCE, needed
 from reports.analysis.stats import ALPHA, Comparison, compare, holm, mean_of
 from reports.analysis.units import pairs, rounding_sd, units
 from reports.analysis.verdict import Reason, Verdict, judge_cell
@@ -103,13 +103,13 @@ def test_datasets_weigh_equally_in_an_unfinished_study() -> None:
     rows = [row(d, 10, seed, "rule", 0.5) for d, seed, _ in found]
     rows += [row(d, 10, seed, "b", 0.5 + value) for d, seed, value in found]
     (compared,) = compare(units(rows), "rule", ["b"])
-    assert (compared.n, compared.mean) == (4, pytest.approx(0.0))
+    assert (compared.n, compared.datasets, compared.mean) == (2, 2, pytest.approx(0.0))
 
 
 def test_an_alternative_that_lacks_a_dataset_is_not_known() -> None:
     rows = [row(d, 10, seed, s, 0.1 * seed) for d in "de" for seed in range(3) for s in ("rule", "b")]
     (found,) = compare(units(rows), "rule", ["b"])
-    assert (found.n, found.datasets, found.known) == (6, 2, True)
+    assert (found.n, found.datasets, found.known) == (3, 2, True)
     rows = [r for r in rows if (r["dataset"], r["strategy"]) != ("e", "b")]
     (found,) = compare(units(rows), "rule", ["b"])
     assert (found.n, found.datasets, found.known) == (3, 1, False)
@@ -277,31 +277,34 @@ def test_a_clear_winner_is_found() -> None:
     assert sum(c.verdict == Verdict.CONTRADICTED and c.best == "c" for c in cells) / 200 > 0.9
 
 
-def test_seeds_to_settle() -> None:
-    def against(mean: float, sd: float, n: int = 4, **more: int) -> Comparison:
-        return Comparison("x", "rule", n, mean, sd / math.sqrt(n), -1.0, 1.0, -1.0, 1.0, **more)
+def test_seeds_needed() -> None:
+    def against(mean: float, sd: float, n: int = 4) -> Comparison:
+        return Comparison("x", "rule", n, mean, sd / math.sqrt(n), -1.0, 1.0, -1.0, 1.0)
 
-    # what n units leave to chance: (t of the level + t of 80 %) sd / sqrt(n)
+    # what n seeds leave to chance: (t of the level + t of 80 %) sd / sqrt(n)
     def room(n: int, sd: float, alpha: float) -> float:
         t = scipy_stats.t(n - 1)
         return (t.ppf(1 - alpha) + t.ppf(CHANCE)) * sd / math.sqrt(n)
 
-    support = 4 + seeds_to_settle([against(0.002, 0.02), against(-0.05, 0.02)], margin=0.01)
+    def seeds(found: list[Comparison], level: float = ALPHA) -> float:
+        return needed(found, 0.01, level, len(found))
+
+    support = seeds([against(0.002, 0.02), against(-0.05, 0.02)])
     assert room(support, 0.02, ALPHA) < 0.008 <= room(support - 1, 0.02, ALPHA)
-    contradict = 4 + seeds_to_settle([against(0.02, 0.02), against(0.002, 0.02)], margin=0.01)
+    contradict = seeds([against(0.02, 0.02), against(0.002, 0.02)])
     assert room(contradict, 0.02, ALPHA / 2) < 0.02 <= room(contradict - 1, 0.02, ALPHA / 2)
-    two = [against(0.02, 0.02, datasets=2), against(0.002, 0.02, datasets=2)]
-    assert 4 + 2 * seeds_to_settle(two, margin=0.01) in (contradict, contradict + 1), "per dataset"
-    assert seeds_to_settle([against(0.0099, 0.1)], margin=0.01) is None
+    early = seeds([against(0.02, 0.02), against(0.002, 0.02)], ALPHA / 10)
+    assert room(early, 0.02, ALPHA / 20) < 0.02 <= room(early - 1, 0.02, ALPHA / 20)
+    assert seeds([against(0.0099, 0.1)]) == math.inf
     unknown = Comparison("y", "rule", 1, math.nan)
-    assert seeds_to_settle([against(0.0, 0.02), unknown], margin=0.01) is None
-    assert seeds_to_settle([against(0.02, 0.02), unknown], margin=0.01), "one that is better is enough"
+    assert seeds([against(0.0, 0.02), unknown]) == math.inf
+    assert seeds([against(0.02, 0.02), unknown]) < math.inf, "one that is better is enough"
 
 
 def test_the_seeds_named_settle_it_with_the_chance_named() -> None:
     """Studies of as many seeds as the guide names, with mean and spread as it was told them."""
     told = Comparison("a", "rule", 4, 0.02, 0.02 / 2, -1.0, 1.0, -1.0, 1.0)
-    n = 4 + seeds_to_settle([told], margin=0.01)
+    n = int(needed([told], 0.01, ALPHA, 1))
     draw, settled = random.Random(11), 0
     for _ in range(1000):
         differences = [draw.gauss(0.02, 0.02) for _ in range(n)]

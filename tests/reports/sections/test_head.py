@@ -23,7 +23,7 @@ def test_nothing_finished_is_not_provisional() -> None:
 def test_an_unfinished_study_is_provisional_and_a_failed_run_does_not_make_it_so() -> None:
     study = samples.document()
     runs = samples.all_stored(study)
-    assert "verdicts are provisional" in samples.text_of(head.section, samples.analysis(study, runs[:-1]))
+    assert "estimates and no verdict yet" in samples.text_of(head.section, samples.analysis(study, runs[:-1]))
     failed = samples.stored(study["plan"][-1], None, Status.FAILED)
     text = samples.text_of(head.section, samples.analysis(study, [*runs[:-1], failed]))
     assert "**47 of 48 planned runs have finished** (1 failed)." in text and "provisional" not in text

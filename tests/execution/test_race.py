@@ -1,0 +1,300 @@
+"""Seeds until decided, driven to the end: which runs are made, what the ledger holds, and that kills change nothing.
+
+The store, the plan, the driver's loop and the looks are real; runs are given their accuracies instead of being trained.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import reports
+from bench.core.errors import UserError
+from bench.core.records.looks import LookRecord
+from bench.core.records.planned import PlannedRow
+from bench.core.records.results import Result
+from bench.core.schema import Metric, Purpose, Status, Tag
+from bench.core.spec import RunSpec
+from bench.execution import driver, preparation, worker
+from bench.execution.executors.inline import InlineExecutor
+from bench.execution.failures import Failures
+from bench.execution.pending_measures import Measures
+from bench.execution.preparation import Remarks
+from bench.planning import load, plan
+from bench.planning.plan import Plan
+from bench.storage.places import Places
+from bench.tracking import ledger, store
+from bench.tracking.plain import Tracking
+from bench.tracking.runs import Tracker
+from bench.tracking.store import outcome
+from tests.support.commands import bench
+from tests.support.displays import Says
+from tests.support.servers import mlflow_server
+
+STUDY = """
+name: raced
+datasets:
+  - {name: synthetic/fine, options: {pool_per_class: 80, test_per_class: 2}, similarity: similar, n_per_class: [5, 60]}
+backbones: [{name: test_resnet, random: true}]
+strategies: [full, last_stages, norm_only]
+matrix: {rule: {similar-small: full, similar-large: full}}
+seeds: {until: decided, at_most: 5, looks: [3, 4, 5]}
+train: {image_size: 32, precision: fp32, batch_size: 16, epochs: 1}
+system_metrics: false
+"""
+EFFECTS = {  # small: open to the end, one dropped early. large: decided at once
+    5: {"full": 0.0, "last_stages": 0.008, "norm_only": -0.4},
+    60: {"full": 0.0, "last_stages": 0.35, "norm_only": 0.0},
+}
+
+
+class Interrupted(Exception):
+    """Stands for a process that ends at once: nothing after it is executed."""
+
+
+@pytest.fixture(autouse=True)
+def given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither networks nor images: accuracies by strategy and seed."""
+    monkeypatch.setattr(Measures, "jobs", lambda *_: [])
+    monkeypatch.setattr(Measures, "settled", True)
+    monkeypatch.setattr(preparation, "ready", lambda *_: None)
+    monkeypatch.setattr(preparation, "prepare", lambda *_: (Remarks({}, {}), Failures()))
+    monkeypatch.setattr("bench.execution.baselines.Baselines.jobs", lambda *_: [])
+    monkeypatch.setattr(worker, "run", run)
+
+
+def run(emit: Any, spec: RunSpec, row: PlannedRow, places: Places, tracking: Tracking) -> Result:
+    log = Tracker(tracking.uri, tracking.experiment_id).start(row, spec, False)
+    noise = random.Random(f"{row.strategy} {row.seed} {row.n_per_class}").gauss(
+        0, 0.015 if row.n_per_class == 5 else 0.005
+    )
+    accuracy = round(0.5 + EFFECTS[row.n_per_class][row.strategy] + noise, 3)
+    metrics = {Metric.TEST_ACCURACY: accuracy, Metric.TOTAL_SECONDS: 2.0, Metric.TRAIN_SECONDS: 1.0}
+    log.finish(Status.FINISHED, metrics)
+    return Result(Status.FINISHED, None, metrics)
+
+
+def made(folder: Path, text: str = STUDY) -> Plan:
+    path = folder / "raced.yaml"
+    path.write_text(text)
+    return plan.make(load.load(path), path, folder / "cache")
+
+
+def uri(folder: Path) -> str:
+    return f"sqlite:///{folder / 'mlflow.db'}"
+
+
+def call(folder: Path, text: str = STUDY, to: str = "") -> list[str]:
+    """One `bench run`. -> what it said"""
+    display = Says()
+    driver.run_study(made(folder, text), to or uri(folder), InlineExecutor, display, None)  # type: ignore[arg-type]
+    return display.said
+
+
+def done(folder: Path, to: str = "") -> list[tuple[int, str, int]]:
+    """(images per class, strategy, seed) of each run that was made, in no order; twice if it was made twice."""
+    runs = store.read_runs(to or uri(folder), "raced", tagged={Tag.PURPOSE: [Purpose.FINAL]})
+    return sorted((int(r.tags["n_per_class"]), r.tags["strategy"], int(r.tags["seed"])) for r in runs)
+
+
+def looks(folder: Path, to: str = "") -> list[LookRecord]:
+    return outcome.looks(store.read_runs(to or uri(folder), "raced"))
+
+
+def plainly(found: list[LookRecord]) -> list[tuple[Any, ...]]:
+    """All but the date."""
+    return sorted((r.cell, r.seeds, round(r.level, 9), r.verdict, r.dropped) for r in found)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with pytest.MonkeyPatch.context() as patch:
+        given.__wrapped__(patch)  # type: ignore[attr-defined]
+        folder = tmp_path_factory.mktemp("undisturbed")
+        (folder / "said.txt").write_text("\n".join(call(folder)))
+        yield folder
+
+
+def test_only_what_is_open_gets_more_seeds(undisturbed: Path) -> None:
+    seeds: dict[tuple[int, str], int] = {}
+    for n, strategy, _ in done(undisturbed):
+        seeds[n, strategy] = seeds.get((n, strategy), 0) + 1
+    large = {(60, strategy): 3 for strategy in EFFECTS[60]}
+    assert seeds == large | {(5, "full"): 5, (5, "last_stages"): 5, (5, "norm_only"): 3}
+
+
+def test_the_ledger_has_every_look_and_each_is_told_in_a_line(undisturbed: Path) -> None:
+    found = looks(undisturbed)
+    assert [(r.cell, len(r.seeds)) for r in sorted(found, key=lambda r: (r.cell, r.seeds))] == [
+        ("similar-large", 3),
+        ("similar-small", 3),
+        ("similar-small", 4),
+        ("similar-small", 5),
+    ]
+    assert all(r.when.endswith("+00:00") for r in found)
+    said = (undisturbed / "said.txt").read_text()
+    assert "look at similar-large after 3 seeds (level 0.9 %): contradicted" in said
+    assert (
+        "look at similar-small after 3 seeds (level 0.9 %): undecided; not better, no more seeds: norm_only"
+        in said
+    )
+    assert "up to 4 seeds go full and last_stages" in said
+
+
+def test_the_same_command_again_does_nothing(undisturbed: Path) -> None:
+    before = done(undisturbed), looks(undisturbed)
+    call(undisturbed)
+    assert (done(undisturbed), looks(undisturbed)) == before
+
+
+def test_the_plan_says_where_the_race_stands(undisturbed: Path, tmp_path: Path) -> None:
+    shown = bench(undisturbed, "plan", "raced.yaml").stdout
+    assert "until decided, at most 5; looks after 3, 4, 5" in shown
+    assert "similar-large: contradicted, no more seeds" in shown and "22 of 22 runs done" in shown
+    made(tmp_path)
+    fresh = bench(tmp_path, "plan", "raced.yaml").stdout
+    assert "similar-small: not looked at yet, next look after 3" in fresh and "0 of 18 runs done" in fresh
+
+
+@pytest.mark.parametrize(
+    "at", [17, 18, 20, *(pytest.param(n, marks=pytest.mark.long) for n in (1, 7, 19, 21))]
+)
+def test_killed_after_so_many_runs_the_same_decisions_are_made(
+    undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    made_runs: list[str] = []
+
+    def until_killed(*args: Any) -> Result:
+        if len(made_runs) == at:
+            raise KeyboardInterrupt
+        made_runs.append("")
+        return run(*args)
+
+    monkeypatch.setattr(worker, "run", until_killed)
+    call(tmp_path)
+    monkeypatch.setattr(worker, "run", run)
+    call(tmp_path)
+    assert done(tmp_path) == done(undisturbed) and plainly(looks(tmp_path)) == plainly(looks(undisturbed))
+
+
+@pytest.mark.parametrize("entered", [0, 1])
+def test_killed_while_a_look_is_entered(
+    undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entered: int
+) -> None:
+    """Two cells are looked at at once: neither, or one of them, is in the ledger when the process ends."""
+    enter = ledger.enter
+
+    def partly(where: str, study: str, found: list[LookRecord]) -> None:
+        enter(where, study, found[:entered])
+        raise Interrupted
+
+    monkeypatch.setattr(ledger, "enter", partly)
+    with pytest.raises(Interrupted):
+        call(tmp_path)
+    monkeypatch.setattr(ledger, "enter", enter)
+    call(tmp_path)
+    assert done(tmp_path) == done(undisturbed) and plainly(looks(tmp_path)) == plainly(looks(undisturbed))
+
+
+def test_over_a_server_the_same(undisturbed: Path, tmp_path: Path) -> None:
+    with mlflow_server(f"sqlite:///{tmp_path / 'server.db'}", tmp_path) as url:
+        call(tmp_path, to=url)
+        assert done(tmp_path, url) == done(undisturbed)
+        assert plainly(looks(tmp_path, url)) == plainly(looks(undisturbed))
+        there = reports.write("raced", url, tmp_path / "there")
+        assert plainly(looks(tmp_path, url)) == plainly(looks(undisturbed)), "the report took no further look"
+        here = reports.write("raced", uri(undisturbed), tmp_path / "here")
+    answers = [
+        (f / "report.md").read_text().partition("## Answer")[2].partition("## ")[0] for f in (here, there)
+    ]
+    assert answers[0] == answers[1] and "The study" not in answers[0]
+
+
+def test_the_report_shows_the_race(undisturbed: Path, tmp_path: Path) -> None:
+    text = (reports.write("raced", uri(undisturbed), tmp_path) / "report.md").read_text()
+    assert "## Looks" in text and "figures/looks.png" in text
+    assert "22 runs instead of the 30 of 5 seeds for every strategy" in text
+    assert "add up to at most 2.5 %" in text
+    assert "contradicted" in text and "n counts seeds" in text
+
+
+def test_hours_stop_it_at_a_look(tmp_path: Path) -> None:
+    """18 runs of 2 seconds are more than .005 hours."""
+    text = STUDY.replace("at_most: 5", "at_most: 5, hours: 0.005")
+    call(tmp_path, text)
+    assert {seed for *_, seed in done(tmp_path)} == {0, 1, 2}
+    assert bench(tmp_path, "plan", "raced.yaml").stdout.count("no more seeds") == 2
+
+
+def test_raised_beyond_its_end_it_goes_on_and_says_what_that_costs(tmp_path: Path) -> None:
+    short = STUDY.replace("at_most: 5, looks: [3, 4, 5]", "at_most: 4")
+    call(tmp_path, short)
+    assert sum(r.level for r in looks(tmp_path) if r.cell == "similar-small") == pytest.approx(0.025)
+    call(tmp_path)
+    assert max(seed for *_, seed in done(tmp_path)) == 4
+    text = (reports.write("raced", uri(tmp_path), tmp_path) / "report.md").read_text()
+    assert "Looked at beyond the plan" in text and "similar, small 5.0 %" in text
+    assert "similar, large" not in text.partition("up to: ")[2].partition(", instead")[0]
+
+
+FIXED = STUDY.replace("seeds: {until: decided, at_most: 5, looks: [3, 4, 5]}", "seeds: 3")
+
+
+def test_a_fixed_study_is_provisional_until_its_end_and_its_report_takes_one_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count: list[str] = []
+
+    def until_killed(*args: Any) -> Result:
+        if len(count) == 10:
+            raise KeyboardInterrupt
+        count.append("")
+        return run(*args)
+
+    monkeypatch.setattr(worker, "run", until_killed)
+    call(tmp_path, FIXED)
+    text = (reports.write("raced", uri(tmp_path), tmp_path) / "report.md").read_text()
+    assert "The rule is **provisional**" in text and "No verdict yet" in text and not looks(tmp_path)
+    monkeypatch.setattr(worker, "run", run)
+    call(tmp_path, FIXED)
+    assert not looks(tmp_path), "nobody has seen a verdict yet"
+    reports.write("raced", uri(tmp_path), tmp_path, peek=True)
+    assert not looks(tmp_path), "nor now"
+    first = reports.write("raced", uri(tmp_path), tmp_path).joinpath("report.md").read_text()
+    assert {(r.cell, len(r.seeds), round(r.level, 6)) for r in looks(tmp_path)} == {
+        ("similar-small", 3, 0.025),
+        ("similar-large", 3, 0.025),
+    }
+    assert reports.write("raced", uri(tmp_path), tmp_path).joinpath("report.md").read_text() == first
+    assert len(looks(tmp_path)) == 2, "looking twice at the same is one look"
+
+
+def test_a_verdict_that_cannot_be_entered_is_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call(tmp_path, FIXED)
+
+    def refused(*_: Any) -> None:
+        raise OSError("read-only")
+
+    monkeypatch.setattr(ledger, "enter", refused)
+    with pytest.raises(
+        UserError, match=r"cannot be entered into the store \(read-only\).*bench report raced --peek"
+    ):
+        reports.write("raced", uri(tmp_path), tmp_path)
+    assert not (tmp_path / "raced" / "report.md").exists()
+    assert reports.write("raced", uri(tmp_path), tmp_path, peek=True)
+
+
+def test_a_damaged_entry_is_no_missing_look(undisturbed: Path, tmp_path: Path) -> None:
+    call(tmp_path, FIXED)
+    reports.write("raced", uri(tmp_path), tmp_path)
+    with sqlite3.connect(tmp_path / "mlflow.db") as database:
+        database.execute("UPDATE tags SET value = '{}' WHERE key LIKE 'bench.look.%'")
+    with pytest.raises(UserError, match=r"tag bench\.look\..* is no record of a look"):
+        reports.write("raced", uri(tmp_path), tmp_path)
