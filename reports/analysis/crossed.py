@@ -8,7 +8,7 @@ of chance: another seed, and another image. In a two-way random-effects layout w
 with Satterthwaite's degrees of freedom. MS_seed / (S I) alone is what an interval over seeds uses: it speaks for these
 images only. The part of the images, (MS_image - MS_rest) / (S I), is taken as 0 where it comes out below, so that the
 variance is never below that over seeds; nor is the interval ever narrower, though it has more degrees of freedom: with three
-seeds it would be (docs/statistics.md, table 7).
+seeds it would be (docs/statistics.md, table 8).
 
 Over several datasets, the mean of their means: seeds count by their mean over the datasets, whatever a seed's draws on
 different datasets have in common; images of different datasets are drawn apart, so their parts add up.

@@ -1,4 +1,4 @@
-"""What 95 % intervals of a difference cover when test images are drawn anew, too: table 7 of docs/statistics.md.
+"""What 95 % intervals of a difference cover when test images are drawn anew, too: table 8 of docs/statistics.md.
 
     python -m tests.benchmarks.image_coverage [TIMES]
 
