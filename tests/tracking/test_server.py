@@ -22,6 +22,7 @@ import reports
 from bench.cli import main as cli
 from bench.core.errors import UserError
 from bench.core.records.planned import PlannedRow
+from bench.core.records.predictions import Predictions
 from bench.core.schema import Metric, Purpose, Status, Tag
 from bench.execution import worker
 from bench.tracking import experiment, store
@@ -81,6 +82,9 @@ def test_the_server_and_its_database_go_away_in_mid_study(machines: Machines, tm
     assert all("system/cpu_utilization_percentage" in run.metrics for run in runs)
     checkpoints = MlflowClient(machines.url).list_artifacts(runs[0].mlflow_run_id, "checkpoints/last")
     assert {Path(a.path).name for a in checkpoints} == {"model.safetensors", "optimizer.pt"}
+    for run, own in zip(runs, read_all(machines.url, runs), strict=True):
+        assert isinstance(own, Predictions) and len(own) == 50
+        assert own.right.mean() == pytest.approx(run.metrics[Metric.TEST_ACCURACY])
     assert 1 <= driver.log.count("does not answer") <= 3, "each worker says so once"
 
     # document and report went through the server's proxy, and come back the same way
