@@ -21,7 +21,7 @@ def section(study: Analysis) -> list[Block]:
         return []
     return [
         Heading("Collapsed runs"),
-        Paragraph(_named(found)),
+        Paragraph(named(found)),
         _table(found),
         Caption(f"""
             Finished runs whose test accuracy is not above always saying the largest class of the test labels, or whose
@@ -32,10 +32,13 @@ def section(study: Analysis) -> list[Block]:
     ]
 
 
-def _named(found: Sequence[Collapsed]) -> str:
-    named = [f"{code(one.strategy)} in {one.collapsed} of {plural(one.runs, 'run')}" for one in found[:NAMED]]
+def named(found: Sequence[Collapsed]) -> str:
+    """Which strategies have such runs, in a sentence; '' where none has."""
+    if not found:
+        return ""
+    names = [f"{code(one.strategy)} in {one.collapsed} of {plural(one.runs, 'run')}" for one in found[:NAMED]]
     more = [f"{len(found) - NAMED} more strategies (see the table)"] if len(found) > NAMED else []
-    return f"No better than always saying the largest class: {listed([*named, *more])}."
+    return f"No better than always saying the largest class: {listed([*names, *more])}."
 
 
 def _table(found: Sequence[Collapsed]) -> Table:
