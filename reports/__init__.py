@@ -38,22 +38,31 @@ def rows(name: str, store: str | None = None) -> list[dict[str, Any]]:
     return [dict(row) for row in read(name, store).rows]
 
 
-def load(name: str, store: str | None = None) -> DataFrame:
+def load(name: str, store: str | None = None, predictions: bool = False) -> DataFrame:
     """The planned runs of a study as a tidy DataFrame, to analyse them further.
 
     Args:
         name: of the study, as in its file.
         store: an MLflow tracking URI; by default MLFLOW_TRACKING_URI, else sqlite:///mlflow.db in this folder.
+        predictions: add a column of that name, with what each finished run says of each test image: a
+            `bench.core.records.predictions.Predictions`, None where a run keeps none. A file a run is read for it.
 
     Returns:
         One row per planned run, columns as `rows` has keys; metrics are float64, nan where they are not known.
 
     Raises:
-        UserError: the store has no such study, or cannot be read.
+        UserError: the store has no such study, or cannot be read, or predictions in it are damaged.
     """
     from reports.analysis.frame import to_frame
+    from reports.analysis.rows import read
 
-    return to_frame(rows(name, store))
+    study = read(name, store)
+    rows = [dict(row) for row in study.rows]
+    if not predictions:
+        return to_frame(rows)
+    from reports.analysis.predictions import column
+
+    return to_frame(rows, column(study))
 
 
 def write(

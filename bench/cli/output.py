@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from bench.core.collapse import NOT_COLLAPSED
+
 out, err = Console(), Console(stderr=True)
 
 WIDEST = 1000
@@ -31,9 +33,11 @@ COLUMNS = {
     "val_accuracy": "val",
     "test_accuracy": "test",
     "ncm_test_accuracy": "before",
+    "collapsed": "collapsed on",
     "train_seconds": "train, s",
 }
-"""What `bench runs` shows, and how a narrow terminal can show it. before: the unchanged network, where that is stored."""
+"""What `bench runs` shows, and how a narrow terminal can show it. before: the unchanged network, where that is stored.
+collapsed on: the images on which a run is no better than always saying their largest class, where there is such a run."""
 
 
 def print_runs(rows: list[dict[str, Any]]) -> None:
@@ -42,8 +46,15 @@ def print_runs(rows: list[dict[str, Any]]) -> None:
     same = [column for column in given if len({row[column] for row in rows}) == 1]
     for column in same:
         out.print(f"{column}: {escape(_cell(rows[0][column]))}", highlight=False, soft_wrap=True)
-    unknown = [c for c in ("ncm_test_accuracy",) if all(row.get(c) is None for row in rows)]
-    print_table([{COLUMNS[c]: row.get(c) for c in COLUMNS if c not in [*same, *unknown]} for row in rows])
+    rows = [{**row, "collapsed": _collapsed(row)} for row in rows]
+    rare = [c for c in ("ncm_test_accuracy", "collapsed") if all(row.get(c) is None for row in rows)]
+    print_table([{COLUMNS[c]: row.get(c) for c in COLUMNS if c not in [*same, *rare]} for row in rows])
+
+
+def _collapsed(row: dict[str, Any]) -> str | None:
+    """None of a run that has not, as of one of which it is not known."""
+    where: str | None = row.get("collapsed")
+    return None if where == NOT_COLLAPSED else where
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:

@@ -39,6 +39,10 @@ class Metric:
     TEST_ECE: Final = "test_ece"
     # of the network before training, on the same images: nearest class mean on its features (bench.training.run.unchanged)
     NCM_TEST_ACCURACY: Final = "ncm_test_accuracy"
+    # what always saying the largest class would have, and the last epoch's training accuracy: see bench.core.collapse
+    TEST_LARGEST_CLASS: Final = "test_largest_class"
+    TRAIN_ACCURACY_END: Final = "train_accuracy"
+    TRAIN_LARGEST_CLASS: Final = "train_largest_class"
 
     # of a search, on its run
     TUNED_VAL_ACCURACY: Final = "tuned_val_accuracy"  # of the chosen trial
@@ -113,6 +117,9 @@ DECLARATIONS = (
     Declaration(Metric.TEST_NLL, Kind.RESULT, "nats", "test NLL"),
     Declaration(Metric.TEST_ECE, Kind.RESULT, "share", "test calibration error (ECE)"),
     Declaration(Metric.NCM_TEST_ACCURACY, Kind.RESULT, "share", "test accuracy of the unchanged network"),
+    Declaration(Metric.TEST_LARGEST_CLASS, Kind.RESULT, "share", "largest class among test labels"),
+    Declaration(Metric.TRAIN_ACCURACY_END, Kind.RESULT, "share", "training accuracy, last epoch"),
+    Declaration(Metric.TRAIN_LARGEST_CLASS, Kind.RESULT, "share", "largest class among training labels"),
     Declaration(Metric.TUNED_VAL_ACCURACY, Kind.SEARCH, "share", "validation accuracy of the chosen trial"),
     Declaration(Metric.DEFAULT_VAL_ACCURACY, Kind.SEARCH, "share", "validation accuracy of the defaults"),
     Declaration(Metric.TUNED_VAL_SMOOTHED, Kind.SEARCH, "share", "smoothed accuracy of the chosen trial"),

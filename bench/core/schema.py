@@ -59,6 +59,12 @@ class Tag:
     PARENT = "mlflow.parentRunId"
     DEVICE = "device"
     NOT_VECTORIZED = "not_vectorized"  # of a run that was not trained as one with those beside it: why
+    TEST_SET = (
+        "bench.test_set"  # of a run whose predictions are kept: digest of the test set that they are of
+    )
+    COLLAPSED = (
+        "collapsed"  # of a run no better than always saying the largest class: "test", "training" or both
+    )
     CPU_KERNELS = "cpu_kernels"  # bench.training.cpu_kernels: "on", "off", or why off; a GPU uses none
     PRECISION = "precision"  # what was computed in: "fp32" or "bf16"
     HOST = "bench.host"
@@ -85,6 +91,7 @@ CELLS = ["similar-small", "similar-large", "dissimilar-small", "dissimilar-large
 """The decision matrix, row by row."""
 
 ARTIFACT_STUDY = "study.json"  # the resolved study, artifact of the Purpose.STUDY run
+ARTIFACT_PREDICTIONS = "predictions.npz"  # of a finished run: bench.core.records.predictions
 ARTIFACT_REPORT = "report"  # folder of report.md, report.html and figures, artifact of the same run
 
 

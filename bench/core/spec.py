@@ -101,6 +101,7 @@ class TrainSpec:
     optimizer_kwargs: dict[str, Any] = field(default_factory=dict)
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup: Annotated[float, Ge(0), Lt(1)] = 0.1  # share of a phase's steps
+    clip_grad: Annotated[float, Gt(0)] | None = None  # largest norm of a step's gradient; None: as it is
     class_balance: Literal["none", "loss"] = "none"
     head_bias: Literal["default", "zero", "prior"] = "default"
     augment: Literal["none", "flip", "crop"] = "none"

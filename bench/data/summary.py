@@ -12,3 +12,4 @@ class Summary:
     num_classes: int
     smallest_class: int  # images of it in the pool, once duplicates are excluded
     notes: list[str]
+    classes: list[str]  # their names, in the order of their numbers

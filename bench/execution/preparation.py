@@ -29,6 +29,7 @@ class Remarks:
     """What preparation found that a reader of the report should know, by label."""
 
     datasets: dict[str, list[str]] = field(default_factory=dict)
+    classes: dict[str, list[str]] = field(default_factory=dict)
     backbones: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
@@ -39,13 +40,15 @@ class Remarks:
         """
         if not stored:
             return None
-        of_datasets = {_identity(each): each.notes for each in stored.datasets}
+        of_datasets = {_identity(each): each for each in stored.datasets}
         of_backbones = {_identity(each): each.notes for each in stored.backbones}
         found = cls()
         for entry, target in zip(plan.study.datasets, plan.targets, strict=True):
-            if (notes := of_datasets.get(_identity(entry))) is None:
+            before = of_datasets.get(_identity(entry))
+            if before is None or before.notes is None:
                 return None
-            found.datasets[target.label] = list(notes)
+            found.datasets[target.label] = list(before.notes)
+            found.classes[target.label] = list(before.classes)
         for backbone in plan.backbones:
             if (notes := of_backbones.get(_identity(backbone))) is None:
                 return None
@@ -54,7 +57,11 @@ class Remarks:
 
     def entered(self, study: StudyRecord) -> StudyRecord:
         """The study with these remarks."""
-        datasets = (replace(d, notes=tuple(self.datasets.get(d.label, []))) for d in study.datasets)
+        notes, classes = self.datasets, self.classes
+        datasets = (
+            replace(d, notes=tuple(notes.get(d.label, [])), classes=tuple(classes.get(d.label, [])))
+            for d in study.datasets
+        )
         backbones = (replace(b, notes=tuple(self.backbones.get(b.label, []))) for b in study.backbones)
         return replace(study, datasets=tuple(datasets), backbones=tuple(backbones))
 
@@ -104,6 +111,7 @@ def prepare(plan: Plan, places: Places, executor: Executor, display: Display) ->
         display.say(f"its runs cannot be executed: {line}")
     return Remarks(
         {t.label: _remarks(t, done[t.label]) for t in plan.targets if t.label in done},
+        {label: summary.classes for label, summary in done.items()},
         {
             label: [*filter(None, [sources.get(label)]), *checked.notes, *said.get(label, [])]
             for label, checked in loaded.items()

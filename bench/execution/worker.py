@@ -12,12 +12,13 @@ from typing import Any
 
 import torch
 
+from bench.core.collapse import NOT_COLLAPSED, collapsed
 from bench.core.errors import Diverged, NeedsWeights, StoreAway, UserError, all_of
 from bench.core.jobs import Emit, Stopped
 from bench.core.records.measures import MeasuresRecord
 from bench.core.records.planned import PlannedRow
 from bench.core.records.results import Result
-from bench.core.schema import Status, Tag
+from bench.core.schema import ARTIFACT_PREDICTIONS, Status, Tag
 from bench.core.spec import BackboneSpec, DatasetSpec, RunSpec, TrainSpec
 from bench.data.summary import Summary
 from bench.execution.failures import Checked
@@ -60,7 +61,7 @@ def prepare(
         own = as_published(backbone, train.image_size)
         data = prepare_dataset(dataset, own, train.image_size, places, train.augment == "crop")
     counts = data.pool.class_counts(len(data.classes))
-    return Summary(len(data.classes), int(counts.min()), data.notes)
+    return Summary(len(data.classes), int(counts.min()), data.notes, data.classes)
 
 
 def prepare_source(emit: Emit, backbone: BackboneSpec, train: TrainSpec, places: Places) -> None:
@@ -307,7 +308,7 @@ def _keep(outcome: Outcome, log: RunLog) -> None:
     if outcome.load_table:
         with room_for("the table of loaded weights", "the MLflow store"):
             log.text(outcome.load_table, "loaded_weights.txt")
-    log.client.set_tag(log.mlflow_run_id, Tag.DEVICE, outcome.device)
+    log.tags({Tag.DEVICE: outcome.device, **_keep_predictions(outcome, log), **_collapse(outcome)})
     if not outcome.snapshots:
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -316,6 +317,25 @@ def _keep(outcome: Outcome, log: RunLog) -> None:
                 snapshot.save(Path(folder) / name)
         with room_for("the checkpoints", "the MLflow store"):
             log.folder(Path(folder), "checkpoints")
+
+
+def _keep_predictions(outcome: Outcome, log: RunLog) -> dict[str, str]:
+    """-> the tag that says of which test set they are, and that they are there."""
+    if not outcome.predictions:
+        return {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / ARTIFACT_PREDICTIONS
+        with room_for("the predictions", tempfile.gettempdir()):
+            path.write_bytes(outcome.predictions.to_bytes())
+        with room_for("the predictions", "the MLflow store"):
+            log.file(path)
+    return {Tag.TEST_SET: outcome.predictions.test_set}
+
+
+def _collapse(outcome: Outcome) -> dict[str, str]:
+    """The tag of a run that has learnt nothing."""
+    where = collapsed(outcome.metrics)
+    return {} if where in (None, NOT_COLLAPSED) else {Tag.COLLAPSED: str(where)}
 
 
 def _store_has_room(tracking: Tracking) -> AbstractContextManager[None]:

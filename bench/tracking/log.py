@@ -8,13 +8,15 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 from mlflow.entities import Metric as Point
 from mlflow.entities import RunTag
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from bench.core.schema import Status, Tag
@@ -105,13 +107,34 @@ class RunLog:
 
     def folder(self, path: Path, name: str) -> None:
         """Log a folder as artifacts under `name`: all of it, or what there is is deleted, as far as that can be done."""
-        try:
+        with self._whole(name):
             self.client.log_artifacts(self.mlflow_run_id, str(path), name)
+
+    def file(self, path: Path) -> None:
+        """Log a file as an artifact of the same name, whole or not at all as `folder`.
+
+        Not by the client: that reads the whole run first, to see where its artifacts lie.
+        """
+        with self._whole(path.name):
+            repository = self._artifacts()
+            patience.patiently(lambda: repository.log_artifact(str(path)))
+
+    @contextmanager
+    def _whole(self, name: str) -> Iterator[None]:
+        try:
+            yield
         except Exception:
             with suppress(Exception):
-                place = self.client.get_run(self.mlflow_run_id).info.artifact_uri
-                get_artifact_repository(place, self.client.tracking_uri).delete_artifacts(name)
+                self._artifacts().delete_artifacts(name)
             raise
+
+    def _artifacts(self) -> ArtifactRepository:
+        assert self.mlflow_run_id  # the run is made by then
+        return get_artifact_repository(self._opening.artifact_uri, self.client.tracking_uri)
+
+    def tags(self, tags: Mapping[str, str]) -> None:
+        """Set tags, in one request."""
+        self.client.log_batch(self.mlflow_run_id, tags=[RunTag(k, v) for k, v in tags.items()])
 
     def text(self, content: str, name: str) -> None:
         """Log a text as artifact `name`, without the passwords that a traceback may hold."""

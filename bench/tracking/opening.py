@@ -37,6 +37,7 @@ class Opening:
         self.params = [Param(key, str(value)[:LONGEST_VALUE]) for key, value in params.items()]
         self.started = int(time.time() * 1000)  # ms since 1970, also where the store hears of it later
         self.run_id: str | None = None
+        self.artifact_uri = ""  # once it is made
         self._requests = 0
 
     def __call__(self) -> str:
@@ -49,13 +50,17 @@ class Opening:
     def _create(self) -> str:
         self._requests += 1
         made = self.client.create_run(self.experiment_id, self.started, self.tags, self.name)
-        run_id: str = made.info.run_id
-        return run_id
+        return self._is(made)
 
     def _found(self) -> str | None:
         """What an earlier request has made, whose answer was lost."""
         made = self._made() if self._requests else []
-        return made[0].info.run_id if made else None
+        return self._is(made[0]) if made else None
+
+    def _is(self, made: Run) -> str:
+        self.artifact_uri = made.info.artifact_uri
+        run_id: str = made.info.run_id
+        return run_id
 
     def close_duplicates(self) -> None:
         """Mark as killed what an earlier request made all the same: a server that hung may take it up after minutes."""

@@ -32,6 +32,7 @@ class Epochs:
     task: Task
     done: int = 0
     samples_seen: int = 0
+    train_accuracy: float | None = None  # of the epoch that was last done; None where it has none
 
     @contextmanager
     def training(self, clock: Clock, preparation: bool = False) -> Iterator[None]:
@@ -42,6 +43,7 @@ class Epochs:
 
     def record(self, record: Record, metrics: dict[str, float]) -> None:
         """Log the metrics of the epoch that was last done."""
+        self.train_accuracy = metrics.get(Metric.TRAIN_ACCURACY)
         record(self.done, self.task.epochs, metrics)
 
     def divergence(self, what: str, value: float, phase: str) -> Diverged | None:

@@ -31,7 +31,14 @@ from bench.training.device import Precision
 from bench.training.epochs import Epochs, Record, training_metrics
 from bench.training.evaluate import predict, score
 from bench.training.micro_batches import backpropagate, fitted
-from bench.training.optimizers import carry_over, make_optimizer, make_schedule, set_learning_rates, step
+from bench.training.optimizers import (
+    carry_over,
+    clip,
+    make_optimizer,
+    make_schedule,
+    set_learning_rates,
+    step,
+)
 
 
 @dataclass
@@ -225,6 +232,7 @@ class Trainer:
             with part("optimiser"):
                 for hook in phase.backward_hooks:
                     hook(self.model)
+                clip(optimizer, self.train)
                 step(optimizer)
                 optimizer.zero_grad(set_to_none=True)
                 for hook in phase.step_hooks:

@@ -133,6 +133,16 @@ def _reorder(parameter: nn.Parameter, optimizer: optim.Optimizer, axes: tuple[in
             state[name] = value.permute(axes)
 
 
+def clip(optimizer: optim.Optimizer, train: TrainSpec) -> None:
+    """Scale the gradients of all that trains down to `train.clip_grad`, the largest norm of them together.
+
+    As timm's `dispatch_clip_grad` in its mode "norm". What is frozen has no gradient, so it does not count.
+    """
+    if train.clip_grad is not None:
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        nn.utils.clip_grad_norm_(parameters, train.clip_grad)
+
+
 def set_learning_rates(optimizer: optim.Optimizer, factor: float) -> None:
     for group in optimizer.param_groups:
         group["lr"] = group["base_lr"] * factor

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypedDict, cast
 
+from bench.core.collapse import collapsed
 from bench.core.records.looks import Ledger
 from bench.core.records.planned import PlannedRow
 from bench.core.records.runs import RunRecord
@@ -20,7 +21,8 @@ from bench.tracking.store import outcome, read_runs, read_study
 class Row(TypedDict):
     """A planned run joined with what is stored of it, as JSON can hold it; None: not known.
 
-    The metrics are all of `END_METRICS`; accuracies are fractions, times seconds, memory bytes.
+    The metrics are all of `END_METRICS`; accuracies are fractions, times seconds, memory bytes. collapsed: as
+    `bench.core.collapse` has it, of finished runs.
     """
 
     run_id: str
@@ -44,6 +46,10 @@ class Row(TypedDict):
     test_nll: float | None
     test_ece: float | None
     ncm_test_accuracy: float | None
+    test_largest_class: float | None
+    train_accuracy: float | None
+    train_largest_class: float | None
+    collapsed: str | None
     prepare_seconds: float | None
     train_seconds: float | None
     eval_seconds: float | None
@@ -83,13 +89,14 @@ WHOLE = {
 class StoredStudy:
     """All a report is made from. `runs` are the stored runs that the rows speak of, in the rows' order.
 
-    stored: all runs of the experiment, searches and their trials among them.
+    stored: all runs of the experiment, searches and their trials among them. uri: of the store, for what is read later.
     """
 
     document: StudyRecord
     rows: list[Row]
     runs: list[RunRecord]
     stored: list[RunRecord]
+    uri: str = ""
 
     @property
     def ledger(self) -> Ledger:
@@ -129,10 +136,10 @@ def read(name: str, store: str | None = None) -> StoredStudy:
     """The study `name` as it stands in the store now. Raises `UserError` where there is none."""
     uri = store_uri(store)
     runs = read_runs(uri, name, params=())
-    return join(read_study(uri, name, runs), runs)
+    return join(read_study(uri, name, runs), runs, uri)
 
 
-def join(document: StudyRecord, runs: Iterable[RunRecord]) -> StoredStudy:
+def join(document: StudyRecord, runs: Iterable[RunRecord], uri: str = "") -> StoredStudy:
     """Plan rows of `document` with the final runs that carry their run id."""
     everything = list(runs)
     stored = outcome.finals(everything)
@@ -142,7 +149,7 @@ def join(document: StudyRecord, runs: Iterable[RunRecord]) -> StoredStudy:
         _row(planned, parts.get(planned.strategy, {}), run)
         for planned, run in zip(document.plan, chosen, strict=True)
     ]
-    return StoredStudy(document, rows, [run for run in chosen if run], everything)
+    return StoredStudy(document, rows, [run for run in chosen if run], everything, uri)
 
 
 def _parts(strategy: StrategySpec) -> dict[str, str | None]:
@@ -165,6 +172,7 @@ def _row(planned: PlannedRow, parts: dict[str, str | None], run: RunRecord | Non
         **parts,
         **{key: _value(key, metrics.get(key)) for key in END_METRICS},
         "status": str(outcome.status(run)),
+        "collapsed": collapsed(metrics) if outcome.status(run) == Status.FINISHED else None,
         "error": run.error if run else None,
         "mlflow_run_id": run.mlflow_run_id if run else None,
     }

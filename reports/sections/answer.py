@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from bench.core.records.study import StudyRecord
+from reports.analysis.collapsed import collapsed
 from reports.analysis.levels import TINY
 from reports.analysis.looks import Looks
 from reports.analysis.power import Further
@@ -18,6 +19,7 @@ from reports.render.blocks import Block, Figure, Heading, Items, Paragraph
 from reports.render.text import code, escape, interval, listed, percent, plural, points, seconds, when
 from reports.render.words import WHY, cell_title, replication, selection
 from reports.sections.choice import choice
+from reports.sections.collapsed import named
 from reports.sections.tuning import changes
 
 
@@ -28,6 +30,7 @@ def section(study: Analysis) -> list[Block]:
         Paragraph(answer(study.cells)),
         Items([_item(study, looks) for looks in study.looks if study.any_result]),
         Paragraph(changes(study.before, study.cells)),
+        Paragraph(named(collapsed(study.rows))),
         Figure(
             "matrix",
             f"Decision matrix: {escape(summary)}",

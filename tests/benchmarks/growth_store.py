@@ -26,7 +26,7 @@ from bench.tracking.runs import flatten, run_tags
 from bench.tracking.store import sqlite_path
 from tests.benchmarks.growth_study import EPOCHS, SHAPES, STUDY, study_file
 
-PARAMS, METRICS = 50, 30
+PARAMS, METRICS = 50, 33
 """Per run; metrics that are not among the end metrics have a value in each epoch."""
 
 EPOCH_METRICS = [Metric.TRAIN_LOSS, Metric.TRAIN_ACCURACY, Metric.VAL_ACCURACY_EPOCH, Metric.VAL_NLL_EPOCH]
@@ -95,7 +95,8 @@ def _points(run: PlannedRun, begin: int) -> Iterator[tuple[str, float, int, int]
     mean = random.Random(f"{run.dataset} {run.images_per_class} {run.spec.strategy.label}").uniform(0.6, 0.75)
     value = round(mean + block + draw.gauss(0, 0.01), 3)
     for key in END_METRICS:
-        yield key, value if key.endswith("accuracy") else draw.uniform(0.5, 2), begin, 0
+        other = 0.1 if key.endswith("largest_class") else draw.uniform(0.5, 2)
+        yield key, value if key.endswith("accuracy") else other, begin, 0
     more = [f"lr/group_{i}" for i in range(METRICS - len(END_METRICS) - len(EPOCH_METRICS))]
     for key in [*EPOCH_METRICS, *more]:
         yield from ((key, draw.random(), begin + step, step) for step in range(1, EPOCHS + 1))

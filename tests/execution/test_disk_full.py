@@ -35,10 +35,13 @@ WORLD = DatasetSpec("synthetic/fine", {"pool_per_class": 4, "test_per_class": 2}
 SMALL = Resolution(16, 16)
 
 WRITE_EVERYTHING = """
-import json, os, tempfile
+import json, os, sys, tempfile
 from pathlib import Path
+import numpy as np
 import torch
 torch.set_num_threads(1)
+from bench.core.records.predictions import Predictions
+from bench.tracking.log import RunLog
 from bench.training.cached_features.store import GIB, ActivationStore
 from bench.storage import weights as kept
 from bench.data.prepare import Resolution, prepare
@@ -72,11 +75,23 @@ momentum = Snapshot(1, "p", {"w": torch.zeros(1)}, weights, 0.5, 1.0)
 
 def keep(snapshot):
     tempfile.tempdir = str(here)
-    log = type("Log", (), {"client": type("C", (), {"set_tag": lambda *a: None})(), "mlflow_run_id": "1"})()
+    log = type("Log", (), {"tags": lambda *a: None})()
     worker._keep(Outcome({}, "cpu", "", {"best": snapshot}), log)
+
+def keep_predictions():
+    tempfile.tempdir = sys.argv[1]
+    info = type("Info", (), {"artifact_uri": str(here / "artifacts")})
+    client = type("C", (), {"tracking_uri": None})()
+    log = type("Log", (RunLog,), {"__init__": lambda self: None, "mlflow_run_id": "1"})()
+    log.client, log._opening = client, info
+    draw, n = np.random.default_rng(0), 20_000
+    label, logs = draw.integers(0, 100, n), draw.random(n)
+    worker._keep(Outcome({}, "cpu", "", {}, Predictions.of("x", 100, label, label, -logs, -logs)), log)
 
 attempt("checkpoint", lambda: keep(snapshot))
 attempt("its optimiser", lambda: keep(momentum))
+attempt("predictions", keep_predictions)
+tempfile.tempdir = str(here)
 
 def decode():
     spec = DatasetSpec("synthetic/fine", {"pool_per_class": 60, "test_per_class": 2})
@@ -98,7 +113,8 @@ print(json.dumps(said))
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     """What became of everything that is written, on a disk of 24 KiB."""
-    done = on_small_disk(tmp_path_factory.mktemp("disk"), 24 * 1024, WRITE_EVERYTHING)
+    disk, elsewhere = tmp_path_factory.mktemp("disk"), tmp_path_factory.mktemp("elsewhere")
+    done = on_small_disk(disk, 24 * 1024, WRITE_EVERYTHING, str(elsewhere))
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -113,6 +129,11 @@ def test_without_room_for_the_feature_cache_a_run_goes_on_with_the_same_numbers(
 def test_a_checkpoint_without_room_is_one_clear_message(told: dict[str, object]) -> None:
     for which in ("checkpoint", "its optimiser"):
         assert str(told[which]).startswith("UserError: no space left for the checkpoints on the disk of")
+
+
+def test_predictions_without_room_are_one_clear_message(told: dict[str, object]) -> None:
+    """And no run that says it is finished."""
+    assert str(told["predictions"]).startswith("UserError: no space left for the predictions on the disk of")
 
 
 def test_images_and_weights_without_room_are_refused_before_any_run(told: dict[str, object]) -> None:

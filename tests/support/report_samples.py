@@ -213,14 +213,19 @@ def _finished(planned: Mapping[str, Any], value: float, seconds: float, start: i
     return stored(planned, min(max(value, 0.0), 1.0), start=start, **metrics)
 
 
-def fill(uri: str, name: str, study: Mapping[str, Any], runs: Sequence[RunRecord], artifacts: Path) -> None:
-    """Write the study and its runs into an MLflow store, as `bench.tracking` does: tags, params, one batch."""
+def fill(
+    uri: str, name: str, study: Mapping[str, Any], runs: Sequence[RunRecord], artifacts: Path | None
+) -> None:
+    """Write the study and its runs into an MLflow store, as `bench.tracking` does: tags, params, one batch.
+
+    artifacts: their folder; None: where the store has them.
+    """
     from mlflow import MlflowClient
     from mlflow.entities import Metric as Point
     from mlflow.entities import Param, RunTag
 
     client = MlflowClient(uri)
-    experiment = client.create_experiment(name, artifact_location=artifacts.as_uri())
+    experiment = client.create_experiment(name, artifact_location=artifacts.as_uri() if artifacts else None)
     parent = client.create_run(experiment, tags={Tag.PURPOSE: str(Purpose.STUDY)}, run_name="study")
     client.log_text(parent.info.run_id, json.dumps(study), "study.json")
     client.set_terminated(parent.info.run_id)

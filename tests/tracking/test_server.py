@@ -7,22 +7,33 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import numpy as np
 import psutil
 import pytest
 from typer.testing import CliRunner
 
+import reports
 from bench.cli import main as cli
-from bench.core.schema import Purpose, Status, Tag
+from bench.core.errors import UserError
+from bench.core.records.planned import PlannedRow
+from bench.core.records.predictions import Predictions
+from bench.core.schema import Metric, Purpose, Status, Tag
+from bench.execution import worker
 from bench.tracking import experiment, store
+from bench.tracking.predictions import read_all
 from bench.tracking.runs import Tracker
 from bench.tracking.store import patience
 from bench.tracking.store.client import MlflowClient
+from bench.training.run.prepared_run import Outcome
 from tests.conftest import TINY_STUDY
+from tests.support import report_samples as samples
 from tests.support.commands import bench
 from tests.support.outages import ROW, SPEC, Disturbed, Machines, check_epochs, epochs_logged, final, numbers
+from tests.support.prediction_samples import predictions
 from tests.support.servers import losing_answers
 
 STUDY = """
@@ -63,6 +74,9 @@ def test_the_server_and_its_database_go_away_in_mid_study(machines: Machines, tm
     assert all("system/cpu_utilization_percentage" in run.metrics for run in runs)
     checkpoints = MlflowClient(machines.url).list_artifacts(runs[0].mlflow_run_id, "checkpoints/last")
     assert {Path(a.path).name for a in checkpoints} == {"model.safetensors", "optimizer.pt"}
+    for run, own in zip(runs, read_all(machines.url, runs), strict=True):
+        assert isinstance(own, Predictions) and len(own) == 50
+        assert own.right.mean() == pytest.approx(run.metrics[Metric.TEST_ACCURACY])
     assert 1 <= driver.log.count("does not answer") <= 3, "each worker says so once"
 
     # document and report went through the server's proxy, and come back the same way
@@ -106,6 +120,41 @@ def test_lost_answers_make_no_second_run(
     assert run.metrics == {"loss": 1 / 3, "accuracy": 0.5} and run.params["strategy"] == "full"
     history = store.metric_history(machines.url, "lost answers", ["loss"])
     assert [(point.step, point.value) for point in history] == [(1, 1.0), (2, 1 / 2), (3, 1 / 3)]
+
+
+def test_predictions_go_through_the_server_and_come_back_from_it(
+    machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written as a worker ends a run, read as an analysis in Python does; the first answers are lost on the way."""
+    monkeypatch.setattr(patience, "FIRST", 0.01)
+    study = samples.document({"fine": {10: {"linear_probe": 0.7, "full": 0.6}}}, seeds=[0])
+    first, second = study["plan"]
+    older = samples.stored(second, 0.6)
+    samples.fill(machines.url, "kept", study, [older], None)
+    lost: Counter[str] = Counter()
+
+    def first_artifact(method: str, path: str) -> bool:
+        lost[method] += "mlflow-artifacts" in path
+        return lost[method] == 1 and "mlflow-artifacts" in path
+
+    own = predictions(0.7, seed=0)
+    row = PlannedRow(**first)
+    with losing_answers(machines.url, first_artifact) as relay, patience.granted():
+        log = Tracker(relay, experiment.open_store(relay, "kept")).start(row, SPEC, system_metrics=False)
+        worker._end(log, Outcome({Metric.TEST_ACCURACY: 0.7}, "cpu", "", {}, own))
+    assert lost["PUT"] >= 2
+    frame = reports.load("kept", machines.url, predictions=True)
+    by = dict(zip(frame["strategy"], frame["predictions"], strict=True))
+    assert by["full"] is None, "a run of an earlier version"
+    assert by["linear_probe"].to_bytes() and np.array_equal(by["linear_probe"].predicted, own.predicted)
+    assert by["linear_probe"].test_set == own.test_set and by["linear_probe"].nll == own.nll
+    assert "predictions" not in reports.load("kept", machines.url).columns
+    (stored,) = (run for run in final(machines.url, "kept") if Tag.TEST_SET in run.tags)
+    assert stored.artifact_uri.startswith("mlflow-artifacts:")
+    MlflowClient(machines.url).list_artifacts(stored.mlflow_run_id)
+    gone = replace(stored, artifact_uri=f"{stored.artifact_uri}/nowhere")
+    (wrong,) = read_all(machines.url, [gone])
+    assert isinstance(wrong, UserError) and "unreadable" in str(wrong)
 
 
 def test_it_listens_on_loopback_alone_and_answers_to_no_other_name(machines: Machines) -> None:

@@ -117,6 +117,14 @@ def assert_same(a: tuple[Trainer, list[Any]], b: tuple[Trainer, list[Any]]) -> N
         )
 
 
+def test_the_gradient_of_all_parts_is_clipped_once() -> None:
+    clipped = replace(MOMENTUM, clip_grad=0.05)
+    whole = trained("full", "test_convnext", None, train=clipped)
+    assert_same(trained("full", "test_convnext", up_to(FITS), train=clipped), whole)
+    plain = trained("full", "test_convnext", None)
+    assert whole[1][-1]["train/loss"] != pytest.approx(plain[1][-1]["train/loss"], rel=1e-3)
+
+
 @pytest.mark.parametrize(
     ("network", "backward"), [("test_vit", False), ("test_vit", True), ("test_convnext", False)]
 )

@@ -77,6 +77,7 @@ class DatasetRecord:
         similarity_text: The same in words, with what was measured.
         data_text: What is known of its images without decoding them, a sentence each.
         notes: What preparation found that a reader should know; None: not prepared yet.
+        classes: Names of its classes, in the order of their numbers; empty: not prepared yet, or by an earlier version.
         measures: By backbone and size.
         measured: By label of a backbone: whether `measures` has entries of it.
     """
@@ -89,6 +90,7 @@ class DatasetRecord:
     similarity_text: str = ""
     data_text: tuple[str, ...] = ()
     notes: tuple[str, ...] | None = None
+    classes: tuple[str, ...] = ()
     measures: tuple[MeasuresRecord, ...] = ()
     measured: Mapping[str, MeasuringRecord] = field(default_factory=dict)
 

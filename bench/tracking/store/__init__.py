@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -147,7 +148,7 @@ def read_document(uri: str, experiment: str, runs: Sequence[RunRecord] | None = 
     """The same as the JSON that is stored."""
     run = _study_run(uri, experiment, runs)
     try:
-        document: dict[str, Any] = json.loads(_read_artifact(uri, run.artifact_uri, ARTIFACT_STUDY))
+        document: dict[str, Any] = json.loads(read_artifact(uri, run, ARTIFACT_STUDY))
     except (OSError, ValueError) as error:
         where = f"{ARTIFACT_STUDY} of MLflow run {run.mlflow_run_id}"
         raise UserError(f"study {experiment!r}: {where} is unreadable: {error}") from error
@@ -265,19 +266,30 @@ def _client_history(client: MlflowClient, experiment: str, keys: Sequence[str]) 
     ]
 
 
-def _read_artifact(uri: str, artifact_uri: str, name: str) -> str:
-    """Text of a run's artifact: from disk where it lies there, else through MLflow."""
-    parts = urlsplit(artifact_uri)
-    if parts.scheme in ("", "file"):
-        folder = Path(unquote(parts.path) if parts.scheme else artifact_uri)
-        return (_local(uri, folder) / name).read_text(encoding="utf-8")
+def read_artifact(uri: str, run: RunRecord, name: str) -> bytes:
+    """Content of a run's artifact: from disk where it lies there, else through MLflow.
+
+    Raises `OSError` or `UserError` where it is not there, or the store cannot be read.
+    """
+    if on_disk(run):
+        return (_local(uri, _folder(run.artifact_uri)) / name).read_bytes()
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one small file needs no bar
-    with _open_client(uri):
+    with _open_client(uri), TemporaryDirectory() as folder:
         from mlflow.artifacts import download_artifacts
 
-        address = f"{artifact_uri}/{name}"
-        local = patiently(lambda: download_artifacts(artifact_uri=address, tracking_uri=uri))
-        return Path(local).read_text(encoding="utf-8")
+        address = f"{run.artifact_uri}/{name}"
+        local = patiently(lambda: download_artifacts(artifact_uri=address, tracking_uri=uri, dst_path=folder))
+        return Path(local).read_bytes()
+
+
+def on_disk(run: RunRecord) -> bool:
+    """Whether its artifacts lie in a folder, not behind a server."""
+    return urlsplit(run.artifact_uri).scheme in ("", "file")
+
+
+def _folder(artifact_uri: str) -> Path:
+    parts = urlsplit(artifact_uri)
+    return Path(unquote(parts.path) if parts.scheme else artifact_uri)
 
 
 def _local(uri: str, folder: Path) -> Path:

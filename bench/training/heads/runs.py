@@ -40,6 +40,7 @@ class VectorizedHeads:
     alive: list[int] = field(init=False)
     ends: list[CutShort | None] = field(init=False)
     _trained: Heads = field(init=False)
+    _accuracies: dict[int, float | None] = field(default_factory=dict)  # of the last epoch, by run
 
     def __post_init__(self) -> None:
         self.alive = list(range(len(self.phases)))
@@ -67,6 +68,7 @@ class VectorizedHeads:
             rule,
             [group.lr for group in groups],
             [group.weight_decay for group in groups],
+            clip_grad=train.clip_grad,
         )
         return cls(trainer, phases, factors, z, z_val, heads, Clock(trainer.precision))
 
@@ -82,6 +84,7 @@ class VectorizedHeads:
                     self._evaluate(metrics)
                 for k, row in metrics.items():
                     self.trainer.epochs.record(records[k], row)
+                    self._accuracies[k] = self.trainer.epochs.train_accuracy
             if not self.alive:
                 break
         self._trained = self.heads.heads
@@ -132,6 +135,7 @@ class VectorizedHeads:
 
     def put(self, k: int) -> None:
         """The head that run k has trained into the network: one that has not been cut short."""
+        self.trainer.epochs.train_accuracy = self._accuracies[k]
         self._trained.write(self.alive.index(k), self.trainer.model.classifier)  # type: ignore[arg-type]
 
     def share(self) -> None:

@@ -64,8 +64,11 @@ class HeadTrainer:
         lr: Sequence[float],
         weight_decay: Sequence[float],
         smoothing: Sequence[float] | None = None,
+        clip_grad: float | None = None,
     ) -> None:
         """lr, weight_decay, smoothing (of labels): a number for each head. Biases are not decayed.
+
+        clip_grad: the largest norm of each head's own gradient.
 
         Raises `ValueError` for another number of them, and for learning rates that are not positive and finite.
         """
@@ -75,7 +78,7 @@ class HeadTrainer:
         if not all(0 < value < float("inf") for value in lr):
             raise ValueError(f"learning rates are {list(lr)}, but must be positive and finite")
         tensor = partial(torch.tensor, device=heads.weight.device, dtype=torch.float32)
-        self.rule = rule
+        self.rule, self.clip_grad = rule, clip_grad
         self._lr, self._decay = tensor(lr), tensor(weight_decay)
         self._smoothing = tensor(smoothing) if smoothing and any(smoothing) else None
         rows = torch.cat([heads.weight.float(), heads.bias.float()[:, :, None]], dim=2)  # [K, C, D+1]
@@ -188,11 +191,18 @@ class HeadTrainer:
     def _descend(self, factor: float) -> None:
         """One step down the gradient that is there."""
         weights, gradient = self._weights
+        if self.clip_grad is not None:
+            self._clip(self.clip_grad)
         if self._decays and self.rule.decay == "coupled":
             gradient.addcmul_(weights, self._decay_row)
         elif self._decays:
             weights.mul_(1 - factor * self._decay_row)
         self._state.step(self._u, self._du, factor)
+
+    def _clip(self, most: float) -> None:
+        """Each head's gradient scaled down to this norm, as torch's `clip_grad_norm_` does it of one."""
+        norm = torch.linalg.vector_norm(self._du, dim=(0, 1))  # [K]
+        self._du.mul_((most / (norm + 1e-6)).clamp(max=1.0))
 
     def logits(self, z: Tensor) -> Tensor:
         """z [N, D] -> [K, N, C] float32."""

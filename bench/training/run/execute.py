@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bench.core.schema import Metric
 from bench.core.spec import RunSpec
 from bench.data.images import ImageSet
@@ -9,9 +11,15 @@ from bench.data.prepare import Prepared, load_test
 from bench.storage.places import Places
 from bench.training.device import choose
 from bench.training.epochs import Record
-from bench.training.evaluate import score
 from bench.training.loop import Trainer
 from bench.training.profile_marks import SILENT, Parts
+from bench.training.run.evaluation import (
+    Evaluation,
+    count_validation,
+    score_test,
+    score_training,
+    score_validation,
+)
 from bench.training.run.ingredients import make_task, prepare_for
 from bench.training.run.prepared_run import Outcome, PreparedRun, prepare_run
 from bench.training.run.unchanged import Unchanged
@@ -40,8 +48,8 @@ def execute(
     run.train()
     with run.clock("total"), run.clock("eval"):
         images = open_test_images(run.prepared)
-        scores = score_validation(run.trainer) | score_test(run.trainer, images)
-    outcome = run.outcome(scores, keep)
+        found = evaluate(run.trainer, images, spec)
+    outcome = run.outcome(found, keep)
     outcome.metrics |= unchanged_scores(run, images, wait)  # outside the clocks and meters of the run
     return outcome
 
@@ -51,8 +59,8 @@ def try_out(spec: RunSpec, places: Places, record: Record) -> Outcome:
     run = prepare_run(spec, places, record, "none")
     run.train()
     with run.clock("total"), run.clock("eval"):
-        scores = score_validation(run.trainer) | count_validation(run.trainer)
-    return run.outcome(scores, "none")
+        found = Evaluation(score_validation(run.trainer) | count_validation(run.trainer))
+    return run.outcome(found, "none")
 
 
 def score_unchanged(spec: RunSpec, places: Places) -> float | None:
@@ -68,28 +76,10 @@ def open_test_images(prepared: Prepared) -> ImageSet:
     return load_test(prepared.path)
 
 
-def score_validation(trainer: Trainer) -> dict[str, float]:
-    """Nothing where the validation images were trained on: they have no more to say."""
-    if trainer.task.apart is not None:
-        return {}
-    val = score(trainer.predict(trainer.task.val), trainer.task.val.y)
-    return {Metric.VAL_ACCURACY: val.accuracy, Metric.VAL_NLL: val.nll}
-
-
-def count_validation(trainer: Trainer) -> dict[str, float]:
-    """How many images a trial is judged on, which says how much luck is in its accuracy."""
-    return {Metric.VAL_IMAGES: len(trainer.task.val)}
-
-
-def score_test(trainer: Trainer, images: ImageSet) -> dict[str, float]:
-    """Of the network as it is now, on the test images."""
-    test = score(trainer.predict(images), images.y)
-    return {
-        Metric.TEST_ACCURACY: test.accuracy,
-        Metric.TEST_CLASS_ACCURACY: test.mean_class_accuracy,
-        Metric.TEST_NLL: test.nll,
-        Metric.TEST_ECE: test.ece,
-    }
+def evaluate(trainer: Trainer, images: ImageSet, spec: RunSpec) -> Evaluation:
+    """All that a final run says of its trained network. images: the test images."""
+    tested = score_test(trainer, images, spec.dataset)
+    return replace(tested, metrics=score_validation(trainer) | tested.metrics | score_training(trainer))
 
 
 def unchanged_scores(run: PreparedRun, images: ImageSet, wait: bool) -> dict[str, float]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from bench.core.records.predictions import Predictions
 from bench.core.schema import Metric
 from bench.core.seeds import derive
 from bench.core.spec import RunSpec
@@ -22,6 +23,7 @@ from bench.training.device import Precision, choose, placed
 from bench.training.epochs import Record
 from bench.training.loop import Trainer
 from bench.training.profile_marks import SILENT, Parts
+from bench.training.run.evaluation import Evaluation
 from bench.training.run.head_bias import init_head_bias
 from bench.training.run.ingredients import make_model, make_task, make_teacher, prepare_for, train_teacher
 from bench.training.run.kept_checkpoints import describe
@@ -38,6 +40,7 @@ class Outcome:
     device: str
     load_table: str
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
+    predictions: Predictions | None = None  # of the test images; None of a trial
 
 
 class Meters:
@@ -75,7 +78,7 @@ class PreparedRun:
         with self.clock("total"):
             self.trainer.run(compose.build(self.spec.strategy))
 
-    def outcome(self, scores: dict[str, float], keep: str) -> Outcome:
+    def outcome(self, found: Evaluation, keep: str) -> Outcome:
         """With what it has cost. keep: which snapshots to return, as in `bench.training.run.execute.execute`."""
         trainer, meters = self.trainer, self.meters
         cost = cost_metrics(trainer, meters.clock, meters.memory, meters.energy)
@@ -85,7 +88,8 @@ class PreparedRun:
         for snapshot in snapshots.values():
             snapshot.record = describe(snapshot, trainer.model, self.spec, self.prepared.classes, self.places)
         device = _device_name(trainer.precision.device)
-        return Outcome(scores | cost, device, trainer.model.load_report.table(), snapshots)
+        table = trainer.model.load_report.table()
+        return Outcome(found.metrics | cost, device, table, snapshots, found.predictions)
 
 
 def prepare_run(

@@ -18,13 +18,8 @@ from bench.training.epochs import Record
 from bench.training.heads.conditions import NotVectorizable
 from bench.training.heads.runs import VectorizedHeads
 from bench.training.loop import Trainer
-from bench.training.run.execute import (
-    count_validation,
-    open_test_images,
-    score_test,
-    score_validation,
-    unchanged_scores,
-)
+from bench.training.run.evaluation import Evaluation, count_validation, score_validation
+from bench.training.run.execute import evaluate, open_test_images, unchanged_scores
 from bench.training.run.prepared_run import Outcome, PreparedRun, prepare_run
 
 
@@ -66,14 +61,16 @@ class Together:
     def try_out(self, records: Sequence[Record]) -> list[Outcome | CutShort]:
         """What `try_out` of each returns, or raises because its training ends before its time."""
         self._heads.run(records)
-        return self._results(lambda trainer: score_validation(trainer) | count_validation(trainer))
+        return self._results(
+            lambda trainer: Evaluation(score_validation(trainer) | count_validation(trainer))
+        )
 
     def execute(self, records: Sequence[Record], wait: bool = True) -> list[Outcome | CutShort]:
         """What `execute` of each returns, or raises because its training ends before its time."""
         self._heads.run(records)
         with self._heads.clock("eval"):
             images = open_test_images(self._run.prepared)
-        found = self._results(lambda trainer: score_validation(trainer) | score_test(trainer, images))
+        found = self._results(lambda trainer: evaluate(trainer, images, self._run.spec))
         if not any(isinstance(outcome, Outcome) for outcome in found):
             return found
         unchanged = unchanged_scores(self._run, images, wait)
@@ -84,18 +81,21 @@ class Together:
                 outcome.metrics |= unchanged
         return found
 
-    def _results(self, judge: Callable[[Trainer], dict[str, float]]) -> list[Outcome | CutShort]:
+    def _results(self, judge: Callable[[Trainer], Evaluation]) -> list[Outcome | CutShort]:
         """judge: scores a run whose training is over."""
         run, heads = self._run, self._heads
-        scores = {}
+        judged = {}
         with heads.clock("eval"):
             for k in heads.alive:
                 heads.put(k)
-                scores[k] = judge(run.trainer)
+                judged[k] = judge(run.trainer)
         heads.share()
-        shared = run.outcome({Metric.VECTORIZED_RUNS: len(heads.ends)}, "none")
+        shared = run.outcome(Evaluation({Metric.VECTORIZED_RUNS: len(heads.ends)}), "none")
         shared.metrics.pop(Metric.ENERGY, None)  # of all of them
-        return [
-            end or dataclasses.replace(shared, metrics=scores[k] | shared.metrics)
-            for k, end in enumerate(heads.ends)
-        ]
+        return [end or _own(shared, judged[k]) for k, end in enumerate(heads.ends)]
+
+
+def _own(shared: Outcome, judged: Evaluation) -> Outcome:
+    """The outcome of one of the runs."""
+    metrics = judged.metrics | shared.metrics
+    return dataclasses.replace(shared, metrics=metrics, predictions=judged.predictions)

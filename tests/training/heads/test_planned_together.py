@@ -105,6 +105,17 @@ def test_runs_trained_as_one_are_those_run_alone(places: Places, tracking: Track
     }
 
 
+def test_gradients_are_clipped_as_alone(places: Places, tracking: Tracking, tmp_path: Path) -> None:
+    clipped = [(replace(s, train=replace(TRAIN, clip_grad=0.05)), row) for s, row in planned()[:2]]
+    runs = [(spec, replace(row, run_id=spec.run_id)) for spec, row in clipped]
+    found = worker.run_together(ignore, runs, places, tracking)
+    other = make_tracking(tmp_path / "other.db")
+    for ours, (spec, row) in zip(found, runs, strict=True):
+        theirs = worker.run(ignore, spec, row, places, other)
+        assert ours.metrics[Metric.VECTORIZED_RUNS] == 2
+        assert ours.metrics[Metric.TEST_NLL] == pytest.approx(theirs.metrics[Metric.TEST_NLL], rel=1e-3)
+
+
 @pytest.mark.parametrize("network", ["test_resnet", "test_efficientnet", "test_convnext", "test_vit"])
 def test_every_family_can_be_trained_as_one(network: str, places: Places) -> None:
     specs = [replace(spec, backbone=replace(spec.backbone, name=network)) for spec, _ in planned()[:2]]

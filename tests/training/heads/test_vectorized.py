@@ -18,7 +18,7 @@ from bench.training.evaluate import score
 from bench.training.heads.scoring import HeadScores
 from bench.training.heads.update_rules import update_rule_of
 from bench.training.heads.vectorized import Heads, HeadTrainer
-from bench.training.optimizers import make_optimizer, set_learning_rates
+from bench.training.optimizers import clip, make_optimizer, set_learning_rates
 
 N, D, C, SIZE, EPOCHS = 70, 12, 5, 16, 3
 STEPS = N // SIZE
@@ -87,7 +87,7 @@ def layers(k: int = len(LR)) -> list[nn.Linear]:
 def trainer(case: Case, train: TrainSpec, heads: list[nn.Linear] | None = None) -> HeadTrainer:
     rule = update_rule_of(train)
     assert rule
-    return HeadTrainer(Heads.of(heads or layers()), rule, LR, DECAY, case.smoothing)
+    return HeadTrainer(Heads.of(heads or layers()), rule, LR, DECAY, case.smoothing, train.clip_grad)
 
 
 def together(case: Case, trainer: HeadTrainer) -> list[HeadScores]:
@@ -129,6 +129,7 @@ def alone(
             set_learning_rates(optimizer, next(schedule))
             loss = cross_entropy(model, batch)["ce"]  # type: ignore[arg-type]
             loss.backward()
+            clip(optimizer, train)
             optimizer.step()
             optimizer.zero_grad()
             losses.append(loss.item())
@@ -156,6 +157,18 @@ def test_heads_vectorized_runs_are_those_trained_alone(
         close(torch.tensor([(s.loss[k], s.accuracy[k]) for s in scores]), expected)
         close(batched.heads.weight[k], layer.weight.detach())
         close(batched.heads.bias[k], layer.bias.detach())
+
+
+@pytest.mark.parametrize("most", [0.05, 0.3, 10.0], ids=["always", "some", "never"])
+@pytest.mark.parametrize(("optimizer", "kwargs"), [("sgd", {}), ("momentum", {}), ("adamw", {})])
+def test_each_head_is_clipped_by_its_own_norm(most: float, optimizer: str, kwargs: dict[str, Any]) -> None:
+    case, train = cases()["all at once"], TrainSpec(optimizer=optimizer, clip_grad=most)
+    single, batched = layers(), trainer(case, train)
+    scores = together(case, batched)
+    for k, layer in enumerate(single):
+        expected = torch.tensor(alone(case, train, layer, LR[k], DECAY[k], SMOOTHING[k]))
+        close(torch.tensor([(s.loss[k], s.accuracy[k]) for s in scores]), expected)
+        close(batched.heads.weight[k], layer.weight.detach())
 
 
 def test_one_head_is_a_problem_too() -> None:
