@@ -40,6 +40,7 @@ class Row(TypedDict):
     lr_policy: str | None
     regularize: str | None
     val_accuracy: float | None
+    val_images: int | None
     test_accuracy: float | None
     val_nll: float | None
     test_mean_class_accuracy: float | None
@@ -76,6 +77,7 @@ COLUMNS = list(Row.__annotations__)
 """Keys of a row, in order."""
 
 WHOLE = {
+    Metric.VAL_IMAGES,
     Metric.PEAK_MEMORY,
     Metric.PEAK_HOST_MEMORY,
     Metric.PARAMS_TRAINABLE,

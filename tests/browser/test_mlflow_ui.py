@@ -31,7 +31,7 @@ strategies: [full + head_x10, logreg]
 seeds: 1
 train: {image_size: 32, precision: fp32, optimizer: adamw, batch_size: 16, epochs: 5}
 hyperparameters: {full: {lr: 0.0001}}  # far too low, so that the search finds better
-tune: {trials: 3}
+tune: {trials: 3, sampler: tpe, splits: 1, choice: highest}  # on so few images the defaults would be kept else
 matrix: {small_at_most: 5}
 system_metrics: false
 """

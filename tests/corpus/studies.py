@@ -91,7 +91,7 @@ CASES: list[Bad] = [
     edited("nothing as a key", "seeds: 1", "seeds: 1\n~: 2", "study.yaml:13: ~: unknown field"),
     edited("text for a number", "image_size: 32", "image_size: large", "study.yaml:13: train.image_size: expected a whole number (is 'large')"),
     edited("a list for a name", "name: corpus", "name: [corpus]", "study.yaml:2: name: expected text (is ['corpus'])"),
-    edited("a mapping for a list", "seeds: 1", "seeds: {a: 1}", "study.yaml:12: seeds.until: this field is required and missing"),
+    edited("a mapping for a list", "seeds: 1", "seeds: {a: 1}", "study.yaml:12: seeds.until: this field is required and missing\n…"),
     edited("nothing for a list", "  - linear_probe\n", "", "study.yaml:10: strategies: expected a list (is None)"),
     edited("a list for a mapping", "train: {image_size: 32, precision: fp32}", "train: [1, 2]", "study.yaml:13: train: expected a mapping (is [1, 2])"),
     edited("a list where a dataset is wanted", FIRST, "  - [folder:images]\n  - name: folder:images", "study.yaml:4: datasets.0: expected a mapping (is ['folder:images'])"),

@@ -193,4 +193,4 @@ def test_only_the_state_of_a_sampler_is_unpickled() -> None:
 
     assert all(module.partition(".")[0] in ("cmaes", "numpy") for module, _ in plain_pickle.ALLOWED)
     users = [p for p in sources() if "plain_pickle.loads(" in p.read_text()]
-    assert [p.name for p in users] == ["engine.py"]
+    assert [p.name for p in users] == ["samplers.py"]
