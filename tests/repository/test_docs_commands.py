@@ -53,7 +53,6 @@ PLACEHOLDERS = {
     "studies/NAME.yaml": "studies/quickstart.yaml",
 }
 SMALLER = {
-    "seeds=8": "seeds=2",
     "resnet18": "test_resnet",
     "mobilenetv2_100": "test_resnet",
     "--pretrained": "--set=random=true",
