@@ -164,9 +164,7 @@ def test_the_plan_says_where_the_race_stands(undisturbed: Path, tmp_path: Path) 
     assert "similar-small: not looked at yet, next look after 3" in fresh and "0 of 18 runs done" in fresh
 
 
-@pytest.mark.parametrize(
-    "at", [18, 20, *(pytest.param(n, marks=pytest.mark.long) for n in (1, 7, 19, 21))]
-)
+@pytest.mark.parametrize("at", [18, 20, *(pytest.param(n, marks=pytest.mark.long) for n in (1, 7, 19, 21))])
 def test_killed_after_so_many_runs_the_same_decisions_are_made(
     undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:

@@ -8,7 +8,7 @@ from scipy.stats import binomtest
 from reports.analysis.stats import ALPHA
 from tests.simulation.studies import Simulated, rates
 
-STUDIES = 150  # of four cells
+STUDIES = 300  # of four cells
 NULL, EDGE = (
     (0.0,) * 5,
     (1.0, -8.0, -8.0, -8.0, -8.0),
