@@ -102,8 +102,7 @@ def _seeds(now: State) -> Iterator[tuple[str, str]]:
     for one in now.race.looks:
         due = one.due and not now.race.out_of_time
         ahead = f"next look after {one.due}" if due else "no more seeds"
-        entered = [look for look in one.taken if look.record not in one.fresh]
-        verdict = entered[-1].cell.verdict if entered else "not looked at yet"
+        verdict = one.entered[-1].cell.verdict if one.entered else "not looked at yet"
         if one.fresh:  # what it says is told once it is in the ledger
             ahead = f"looked at after {one.taken[-1].seeds} by the next `bench run`"
         yield f"            {one.name}: {verdict}, {ahead}", ""

@@ -23,17 +23,12 @@ class Race:
     """How far the looks have come, cell by cell. out_of_time: the hours are used up, so that no look is due any more."""
 
     looks: Sequence[Looks]
-    at_most: int
     out_of_time: bool = False
 
     @property
     def fresh(self) -> list[tuple[Looks, Look]]:
         """Looks that were taken just now, and are not in the ledger."""
         return [(looks, look) for looks in self.looks for look in looks.taken if look.record in looks.fresh]
-
-    @property
-    def undecided(self) -> list[Looks]:
-        return [looks for looks in self.looks if not looks.decided]
 
     def seeds(self) -> dict[tuple[str, str], int]:
         """How many seeds each strategy gets, by cell and strategy."""
@@ -67,7 +62,7 @@ def narrowed(
     setting = "tuned" if plan.study.tune else "default"
     rows = [row for row in join(document, runs).rows if row["setting"] == setting]
     looks = look_at_study(document, rows, ledger, How(without_failed=without_failed))
-    race = Race(looks, len(plan.study.all_seeds), out_of_time(document, rows, looks))
+    race = Race(looks, out_of_time(document, rows, looks))
     return replace(plan, runs=_wanted(plan, race)), race
 
 

@@ -18,7 +18,7 @@ from bench.core.schema import Measure, Metric, Status
 from bench.core.spec import BackboneSpec
 from reports.analysis.document import plainest
 from reports.analysis.log_odds import log_odds
-from reports.analysis.rows import Row, accuracy_of, seconds_spent
+from reports.analysis.rows import Row, accuracy_of, condition_of, seconds_spent
 from reports.analysis.units import smallest_gap
 
 TUNED = "tuned"
@@ -98,7 +98,7 @@ def conditions(document: StudyRecord, rows: Sequence[Row]) -> list[Condition]:
     by_condition: dict[tuple[str, int, str], list[Row]] = defaultdict(list)
     for row in rows:
         if row["status"] == Status.FINISHED and row[Metric.TEST_ACCURACY] is not None:
-            by_condition[row["dataset"], row["n_per_class"], row["backbone"]].append(row)
+            by_condition[condition_of(row)].append(row)
     found = []
     for (label, n, backbone), own in by_condition.items():
         own = _of_one_setting(own)

@@ -71,6 +71,11 @@ class Looks:
     dropped_at: dict[str, int] = field(default_factory=dict)
 
     @property
+    def entered(self) -> list[Look]:
+        """Those of `taken` that the ledger has: what they said may be shown."""
+        return [look for look in self.taken if look.record not in self.fresh]
+
+    @property
     def records(self) -> list[LookRecord]:
         """All looks at the cell, those that are taken now among them."""
         return [*self.known, *self.fresh]

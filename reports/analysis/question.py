@@ -10,7 +10,7 @@ from bench.core.records.study import StudyRecord
 from bench.core.schema import Status
 from bench.core.spec import content_hash
 from reports.analysis.document import scratch_label
-from reports.analysis.rows import Row
+from reports.analysis.rows import Row, condition_of
 
 OVER = (Status.FINISHED, Status.DIVERGED)
 """What a look waits for: a result, welcome or not. A run that failed may have one after a repair."""
@@ -73,15 +73,14 @@ class Question:
             without: Do without runs that have failed.
         """
         ends = (*OVER, Status.FAILED) if without else OVER
-        planned = {(row["strategy"], *condition(row)) for row in self.rows if row["strategy"] in strategies}
-        over = {(row["strategy"], *condition(row), row["seed"]) for row in self.rows if row["status"] in ends}
+        planned = {
+            (row["strategy"], *condition_of(row)) for row in self.rows if row["strategy"] in strategies
+        }
+        over = {
+            (row["strategy"], *condition_of(row), row["seed"]) for row in self.rows if row["status"] in ends
+        }
         return {(*place, seed) for place in planned for seed in seeds} <= over
 
     def failed(self, seeds: Iterable[int]) -> list[Row]:
         wanted = set(seeds)
         return [row for row in self.rows if row["seed"] in wanted and row["status"] == Status.FAILED]
-
-
-def condition(row: Row) -> tuple[str, int, str]:
-    """Where a row stands within its cell."""
-    return row["dataset"], row["n_per_class"], row["backbone"]

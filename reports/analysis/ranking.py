@@ -15,7 +15,7 @@ from itertools import combinations
 from statistics import fmean
 
 from bench.core.schema import Status
-from reports.analysis.rows import Row, seconds_spent
+from reports.analysis.rows import Row, condition_of, seconds_spent
 from reports.analysis.stats import ALPHA, Mean, holm, mean_of, two_sided
 from reports.analysis.units import Blocks, blocks, rounding_sd, units
 
@@ -48,7 +48,7 @@ def rank(baseline: str | None, rows: Sequence[Row]) -> list[Ranked]:
     if baseline is None or baseline not in labels or len(labels) < LEAST:
         return []
     found = blocks(rows)
-    cells = {(row["dataset"], row["n_per_class"], row["backbone"]): row["cell"] for row in rows}
+    cells = {condition_of(row): row["cell"] for row in rows}
     seconds = _seconds(rows)
     floor = rounding_sd(units(rows), len(cells))
     ranked = [_ranked(label, baseline, found, cells, seconds, floor) for label in labels]

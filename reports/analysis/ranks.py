@@ -15,7 +15,7 @@ from functools import lru_cache
 from statistics import fmean
 
 from bench.core.schema import CELLS
-from reports.analysis.rows import Row
+from reports.analysis.rows import Row, condition_of
 from reports.analysis.stats import ALPHA
 from reports.analysis.units import blocks
 
@@ -70,7 +70,7 @@ def _conditions(rows: Sequence[Row]) -> tuple[list[dict[str, float]], list[str],
 
     Conditions in which the others share no seed are dropped.
     """
-    planned = {(row["dataset"], row["n_per_class"], row["backbone"]) for row in rows}
+    planned = {condition_of(row) for row in rows}
     has: dict[str, set[tuple[str, int, str]]] = defaultdict(set)
     by: dict[tuple[str, int, str], list[dict[str, float]]] = defaultdict(list)
     for (dataset, n, backbone, _), found in blocks(rows).items():

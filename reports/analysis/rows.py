@@ -106,6 +106,11 @@ class StoredStudy:
         return outcome.ledger(self.stored)
 
 
+def condition_of(row: Row) -> tuple[str, int, str]:
+    """What strategies are compared under: dataset, images per class and backbone of a row."""
+    return row["dataset"], row["n_per_class"], row["backbone"]
+
+
 def finished(rows: Iterable[Row]) -> list[Row]:
     """The runs that count: finished, with a test accuracy."""
     return [row for row in rows if row["status"] == Status.FINISHED and row[Metric.TEST_ACCURACY] is not None]

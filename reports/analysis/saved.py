@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from bench.core.schema import Metric
-from reports.analysis.rows import Row
+from reports.analysis.rows import Row, condition_of
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ def saved(rows: Sequence[Row], at_most: int) -> Saved:
     """A run that was not made is taken to last as long as its strategy's others in the same cell."""
     groups: dict[tuple[str, str, str, int, str], list[Row]] = defaultdict(list)
     for row in rows:
-        place = (row["cell"], row["strategy"], row["dataset"], row["n_per_class"], row["backbone"])
+        place = (row["cell"], row["strategy"], *condition_of(row))
         groups[place].append(row)
     each = [(len(own), _mean([row[Metric.TOTAL_SECONDS] for row in own])) for own in groups.values()]
     seconds, of_seconds = sum(n * mean for n, mean in each), sum(at_most * mean for _, mean in each)

@@ -12,7 +12,7 @@ from bench.core.records.runs import RunRecord
 from bench.core.records.searches import SearchRecord
 from bench.core.schema import Metric, Purpose, Status, Tag
 from bench.tracking.store import outcome
-from reports.analysis.rows import Row
+from reports.analysis.rows import Row, condition_of
 from reports.analysis.stats import Mean, mean_of
 from reports.analysis.units import rounding_sd, units
 
@@ -84,7 +84,7 @@ def _search(row: Row, record: SearchRecord, best: float, trials: Iterable[RunRec
     ]
     return Search(
         row["cell"],
-        (row["dataset"], row["n_per_class"], row["backbone"]),
+        condition_of(row),
         row["strategy"],
         record.chosen,
         record.default,
@@ -136,7 +136,7 @@ def gains(rows: Iterable[Row]) -> list[Gain]:
     of_cell: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         of_cell[row["cell"]].append(row)
-        condition = (row["dataset"], row["n_per_class"], row["backbone"])
+        condition = condition_of(row)
         conditions[row["cell"]].add(condition)
         accuracy = row[Metric.TEST_ACCURACY]
         if row["status"] == Status.FINISHED and accuracy is not None:

@@ -11,7 +11,7 @@ from statistics import fmean
 from bench.core.schema import Metric, Status
 from reports.analysis.negative_transfer import worse_than
 from reports.analysis.regret import regret_bounds
-from reports.analysis.rows import Row, known
+from reports.analysis.rows import Row, condition_of, known
 from reports.analysis.stats import ALPHA, NONE_DROPPED, Comparison, Mean, compare, mean_of
 from reports.analysis.units import Units, accuracies, datasets, pairs, units
 
@@ -164,7 +164,7 @@ def decide(
 
 def _lacks_a_condition(rows: Sequence[Row], cell: Units, rule: str) -> bool:
     """Whether the rule's pick is planned under a condition under which it has no result: it would be left out in silence."""
-    planned = {(r["dataset"], r["n_per_class"], r["backbone"]) for r in rows if r["strategy"] == rule}
+    planned = {condition_of(row) for row in rows if row["strategy"] == rule}
     measured = {
         (dataset, *condition)
         for (dataset, _), conditions in cell.items()

@@ -53,11 +53,6 @@ def levels(cells: Sequence[Cell]) -> str:
     return f"{low} one-sided" if low == high else f"{low} to {high} one-sided, by the look it was judged at"
 
 
-def confidence(cells: Sequence[Cell]) -> str:
-    """What intervals of the cells are called: "95 %", or what stands for it where cells are looked at several times."""
-    return "95 %" if {cell.level for cell in cells} <= {ALPHA} else "interval at its look"
-
-
 def selection(document: StudyRecord) -> str:
     """How the number that is reported was chosen, as the last sentence of captions."""
     return f"Selection: {selected(document)}."

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from bench.core.schema import Metric
 
 SECONDS = {"rule": 40.0, "cheap": 1.0, "dear": 90.0, "bad": 5.0}
 
 
-def rows(accuracies: dict[str, list[float]]) -> list[dict]:
+def rows(accuracies: Mapping[str, Sequence[float | None]]) -> list[dict]:
+    """A strategy's accuracies are over seeds; None: not finished."""
     return [
         {
             "dataset": "d",
@@ -16,7 +19,7 @@ def rows(accuracies: dict[str, list[float]]) -> list[dict]:
             "seed": seed,
             "cell": "similar-small",
             "strategy": strategy,
-            "status": "finished",
+            "status": "failed" if value is None else "finished",
             Metric.TEST_ACCURACY: value,
             Metric.TRAIN_SECONDS: SECONDS.get(strategy, 10.0),
             Metric.PREPARE_SECONDS: 0.0,

@@ -64,8 +64,8 @@ def _looks(now: state.State) -> list[dict[str, Any]]:
     return [
         {
             "cell": one.name,
-            "seeds": [len(look.record.seeds) for look in one.taken if look.record not in one.fresh],
-            "verdict": next((r.verdict for r in reversed(one.known)), None),
+            "seeds": [look.seeds for look in one.entered],
+            "verdict": one.entered[-1].cell.verdict if one.entered else None,
             "next": None if now.race.out_of_time else one.due,
         }
         for one in now.race.looks

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
 from statistics import fmean, pvariance
 
 import pytest
@@ -14,27 +13,9 @@ from reports.analysis.power import CHANCE, needed
 from reports.analysis.stats import ALPHA, Comparison, compare, holm, mean_of
 from reports.analysis.units import pairs, rounding_sd, units
 from reports.analysis.verdict import Reason, Verdict, judge_cell
+from tests.support.cell_rows import rows as cell
 
 STRATEGIES = ["rule", "a", "b", "c", "d", "e"]
-
-
-def cell(accuracies: dict[str, Sequence[float | None]]) -> list[dict]:
-    """Rows of one dataset; a strategy's list is over seeds, None: not finished."""
-    return [
-        {
-            "dataset": "d",
-            "n_per_class": 10,
-            "backbone": "b",
-            "seed": seed,
-            "cell": "similar-small",
-            "strategy": strategy,
-            "status": "failed" if value is None else "finished",
-            "test_accuracy": value,
-            "train_seconds": None,
-        }
-        for strategy, values in accuracies.items()
-        for seed, value in enumerate(values)
-    ]
 
 
 def test_paired_interval_agrees_with_scipy() -> None:
