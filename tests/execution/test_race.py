@@ -5,7 +5,6 @@ The store, the plan, the driver's loop and the looks are real; runs are given th
 
 from __future__ import annotations
 
-import random
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,15 +18,9 @@ from bench.core.errors import UserError
 from bench.core.records.looks import LookRecord
 from bench.core.records.planned import PlannedRow
 from bench.core.records.results import Result
-from bench.core.schema import Metric, Purpose, Status, Tag
+from bench.core.schema import Status
 from bench.core.spec import RunSpec
-from bench.execution import driver, preparation, worker
-from bench.execution.executors.inline import InlineExecutor
-from bench.execution.failures import Failures
-from bench.execution.pending_measures import Measures
-from bench.execution.preparation import Remarks
-from bench.planning import load, plan
-from bench.planning.plan import Plan
+from bench.execution import worker
 from bench.storage.places import Places
 from bench.tracking import ledger, store
 from bench.tracking.plain import Tracking
@@ -36,24 +29,18 @@ from bench.tracking.store import outcome
 from reports.analysis.rows import read
 from reports.analysis.study import Analysis
 from tests.support.commands import bench
-from tests.support.displays import Says
-from tests.support.servers import mlflow_server
-
-STUDY = """
-name: raced
-datasets:
-  - {name: synthetic/fine, options: {pool_per_class: 80, test_per_class: 2}, similarity: similar, n_per_class: [5, 60]}
-backbones: [{name: test_resnet, random: true}]
-strategies: [full, last_stages, norm_only]
-matrix: {rule: {similar-small: full, similar-large: full}}
-seeds: {until: decided, at_most: 5, looks: [3, 4, 5]}
-train: {image_size: 32, precision: fp32, batch_size: 16, epochs: 1}
-system_metrics: false
-"""
-EFFECTS = {  # small: open to the end, one dropped early. large: decided at once
-    5: {"full": 0.0, "last_stages": 0.008, "norm_only": -0.4},
-    60: {"full": 0.0, "last_stages": 0.35, "norm_only": 0.0},
-}
+from tests.support.given_accuracies import (
+    EFFECTS,
+    STUDY,
+    call,
+    done,
+    give_accuracies,
+    looks,
+    made,
+    plainly,
+    run,
+    uri,
+)
 
 
 class Interrupted(Exception):
@@ -62,62 +49,13 @@ class Interrupted(Exception):
 
 @pytest.fixture(autouse=True)
 def given(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither networks nor images: accuracies by strategy and seed."""
-    monkeypatch.setattr(Measures, "jobs", lambda *_: [])
-    monkeypatch.setattr(Measures, "settled", True)
-    monkeypatch.setattr(preparation, "ready", lambda *_: None)
-    monkeypatch.setattr(preparation, "prepare", lambda *_: (Remarks({}, {}), Failures()))
-    monkeypatch.setattr("bench.execution.baselines.Baselines.jobs", lambda *_: [])
-    monkeypatch.setattr(worker, "run", run)
-
-
-def run(emit: Any, spec: RunSpec, row: PlannedRow, places: Places, tracking: Tracking) -> Result:
-    log = Tracker(tracking.uri, tracking.experiment_id).start(row, spec, False)
-    noise = random.Random(f"{row.strategy} {row.seed} {row.n_per_class}").gauss(
-        0, 0.015 if row.n_per_class == 5 else 0.005
-    )
-    accuracy = round(0.5 + EFFECTS[row.n_per_class][row.strategy] + noise, 3)
-    metrics = {Metric.TEST_ACCURACY: accuracy, Metric.TOTAL_SECONDS: 2.0, Metric.TRAIN_SECONDS: 1.0}
-    log.finish(Status.FINISHED, metrics)
-    return Result(Status.FINISHED, None, metrics)
-
-
-def made(folder: Path, text: str = STUDY) -> Plan:
-    path = folder / "raced.yaml"
-    path.write_text(text)
-    return plan.make(load.load(path), path, folder / "cache")
-
-
-def uri(folder: Path) -> str:
-    return f"sqlite:///{folder / 'mlflow.db'}"
-
-
-def call(folder: Path, text: str = STUDY, to: str = "", **how: bool) -> list[str]:
-    """One `bench run`. -> what it said"""
-    display = Says()
-    driver.run_study(made(folder, text), to or uri(folder), InlineExecutor, display, None, **how)  # type: ignore[arg-type]
-    return display.said
-
-
-def done(folder: Path, to: str = "") -> list[tuple[int, str, int]]:
-    """(images per class, strategy, seed) of each run that was made, in no order; twice if it was made twice."""
-    runs = store.read_runs(to or uri(folder), "raced", tagged={Tag.PURPOSE: [Purpose.FINAL]})
-    return sorted((int(r.tags["n_per_class"]), r.tags["strategy"], int(r.tags["seed"])) for r in runs)
-
-
-def looks(folder: Path, to: str = "") -> list[LookRecord]:
-    return list(outcome.ledger(store.read_runs(to or uri(folder), "raced")).looks)
-
-
-def plainly(found: list[LookRecord]) -> list[tuple[Any, ...]]:
-    """All but the date."""
-    return sorted((r.cell, r.seeds, round(r.level, 9), r.verdict, r.runs) for r in found)
+    give_accuracies(monkeypatch)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
-        given.__wrapped__(patch)  # type: ignore[attr-defined]
+        give_accuracies(patch)
         folder = tmp_path_factory.mktemp("undisturbed")
         (folder / "said.txt").write_text("\n".join(call(folder)))
         yield folder
@@ -200,20 +138,6 @@ def test_killed_while_a_look_is_entered(
     monkeypatch.setattr(ledger, "enter", enter)
     call(tmp_path)
     assert done(tmp_path) == done(undisturbed) and plainly(looks(tmp_path)) == plainly(looks(undisturbed))
-
-
-def test_over_a_server_the_same(undisturbed: Path, tmp_path: Path) -> None:
-    with mlflow_server(f"sqlite:///{tmp_path / 'server.db'}", tmp_path) as url:
-        call(tmp_path, to=url)
-        assert done(tmp_path, url) == done(undisturbed)
-        assert plainly(looks(tmp_path, url)) == plainly(looks(undisturbed))
-        there = reports.write("raced", url, tmp_path / "there")
-        assert plainly(looks(tmp_path, url)) == plainly(looks(undisturbed)), "the report took no further look"
-        here = reports.write("raced", uri(undisturbed), tmp_path / "here")
-    answers = [
-        (f / "report.md").read_text().partition("## Answer")[2].partition("## ")[0] for f in (here, there)
-    ]
-    assert answers[0] == answers[1] and "The study" not in answers[0]
 
 
 def test_the_report_shows_the_race(undisturbed: Path, tmp_path: Path) -> None:

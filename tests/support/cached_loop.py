@@ -18,7 +18,7 @@ def trained(
     expression: str, network: str, store: ActivationStore | None, train: TrainSpec = FLIP
 ) -> tuple[Trainer, list[dict[str, float]], list[str | None]]:
     """A trained trainer, its log, and the border of each of its phases."""
-    model, task = make_model(network), make_task()
+    model, task = make_model(network), make_task(images=24)
     torch.manual_seed(3)
     trainer, log = make_trainer(model, task, train)
     trainer.activations = store

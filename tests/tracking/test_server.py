@@ -30,6 +30,7 @@ from bench.tracking.store import patience
 from bench.tracking.store.client import MlflowClient
 from bench.training.run.prepared_run import Outcome
 from tests.conftest import TINY_STUDY
+from tests.support import given_accuracies
 from tests.support import report_samples as samples
 from tests.support.commands import bench
 from tests.support.outages import ROW, SPEC, Disturbed, Machines, check_epochs, epochs_logged, final, numbers
@@ -155,6 +156,26 @@ def test_predictions_go_through_the_server_and_come_back_from_it(
     gone = replace(stored, artifact_uri=f"{stored.artifact_uri}/nowhere")
     (wrong,) = read_all(machines.url, [gone])
     assert isinstance(wrong, UserError) and "unreadable" in str(wrong)
+
+
+def test_a_race_makes_the_same_decisions_as_in_a_file(
+    machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_accuracies.give_accuracies(monkeypatch)
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    given_accuracies.call(here)
+    given_accuracies.call(there, to=machines.url)
+    local, looks = given_accuracies.uri(here), given_accuracies.plainly(given_accuracies.looks(here))
+    assert given_accuracies.done(there, machines.url) == given_accuracies.done(here)
+    assert given_accuracies.plainly(given_accuracies.looks(there, machines.url)) == looks
+    folders = [
+        reports.write("raced", where, folder) for where, folder in ((local, here), (machines.url, there))
+    ]
+    assert given_accuracies.plainly(given_accuracies.looks(there, machines.url)) == looks, "no further look"
+    answers = [(f / "report.md").read_text().partition("## Answer")[2].partition("## ")[0] for f in folders]
+    assert answers[0] == answers[1] and "The study" not in answers[0]
 
 
 def test_it_listens_on_loopback_alone_and_answers_to_no_other_name(machines: Machines) -> None:

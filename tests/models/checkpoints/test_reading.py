@@ -164,8 +164,17 @@ def test_every_nesting_in_every_kind_of_file(tmp_path: Path, nesting: str, kind:
     loads(tmp_path / kind)
 
 
-@pytest.mark.parametrize("prefix", PREFIXES)
-@pytest.mark.parametrize("nesting", ["nothing", "timm", "unknown key"])
+def prefixed() -> list[Any]:
+    """Every prefix in three nestings; in the ordinary tests in one of them, in turn."""
+    nestings = ["nothing", "timm", "unknown key"]
+    return [
+        pytest.param(nesting, prefix, marks=() if i % 3 == j else pytest.mark.long)
+        for i, prefix in enumerate(PREFIXES)
+        for j, nesting in enumerate(nestings)
+    ]
+
+
+@pytest.mark.parametrize(("nesting", "prefix"), prefixed())
 def test_every_prefix(tmp_path: Path, nesting: str, prefix: str) -> None:
     torch.save(NESTINGS[nesting](state(prefix=prefix)), tmp_path / "w.pth")
     loads(tmp_path / "w.pth")
@@ -173,11 +182,21 @@ def test_every_prefix(tmp_path: Path, nesting: str, prefix: str) -> None:
     loads(tmp_path / "w.safetensors")
 
 
-@pytest.mark.parametrize("name", ["test_vit", "test_resnet", "test_convnext", "test_efficientnet"])
-@pytest.mark.parametrize(
-    "wrapper", ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "module"]
-)
-@pytest.mark.parametrize("which", ["one block", "every block", "head"])
+NAMES = ["test_vit", "test_resnet", "test_convnext", "test_efficientnet"]
+WRAPPERS = ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "module"]
+
+
+def wrapped() -> list[Any]:
+    """Every wrapper at every place in every network; in the ordinary tests in one of the networks, in turn."""
+    return [
+        pytest.param(name, wrapper, which, marks=() if (i + j) % 4 == k else pytest.mark.long)
+        for i, wrapper in enumerate(WRAPPERS)
+        for j, which in enumerate(["one block", "every block", "head"])
+        for k, name in enumerate(NAMES)
+    ]
+
+
+@pytest.mark.parametrize(("name", "wrapper", "which"), wrapped())
 def test_parts_wrapped_by_themselves(tmp_path: Path, name: str, wrapper: str, which: str) -> None:
     at = {
         "one block": r"^((?:\w+\.)+?0)\.",
