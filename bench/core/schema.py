@@ -74,6 +74,7 @@ class Tag:
     )
     DRIVER = "bench.execution.driver"  # of a driver: "starts", then "holds" the study
     BEAT = "bench.beat"  # of a driver: a number that changes while it lives
+    IMPORTED = "bench.imported"  # of a run that `bench import` has brought into this store: from which file
     GIT_COMMIT = "mlflow.source.git.commit"  # MLflow's own: its UI links it
     VERSIONS = "bench.versions"
     PLANNED_SEEDS = (
@@ -100,6 +101,7 @@ class Measure:
 
     FRECHET_STEM = "frechet_stem"
     FRECHET_TOP = "frechet_penultimate"
+    BATCH_NORM = "batch_norm_distance"
     EMD = "emd_similarity"
     LOGME = "logme"
     LEEP = "leep"
@@ -111,6 +113,7 @@ class Measure:
 MEASURES = {
     Measure.FRECHET_STEM: "Fréchet distance, stem",
     Measure.FRECHET_TOP: "Fréchet distance, penultimate",
+    Measure.BATCH_NORM: "BatchNorm distance",
     Measure.EMD: "EMD domain similarity",
     Measure.LOGME: "LogME",
     Measure.LEEP: "LEEP",
@@ -120,5 +123,5 @@ MEASURES = {
 }
 """Titles, in the order of tables."""
 
-DISTANCES = {Measure.FRECHET_STEM, Measure.FRECHET_TOP}
+DISTANCES = {Measure.FRECHET_STEM, Measure.FRECHET_TOP, Measure.BATCH_NORM}
 """The measures of which less is nearer; of the others more is."""

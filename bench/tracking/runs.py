@@ -64,7 +64,7 @@ class Tracker:
         if found:
             run_id: str = found[0].info.run_id
             self.client.update_run(run_id, status="RUNNING")
-            self.client.log_batch(run_id, tags=[RunTag(k, v) for k, v in _running().items()])
+            self.client.log_batch(run_id, tags=[RunTag(k, v) for k, v in running_tags().items()])
             return run_id
         tags = run_tags(row, tuning.spec) | {Tag.PURPOSE: Purpose.TUNING, Tag.TUNING_ID: tuning.tuning_id}
         params = {f"search.{s.name}": f"{s.text}, default {s.default}" for s in tuning.space}
@@ -97,11 +97,12 @@ class Tracker:
         self.client.set_terminated(run_id, MLFLOW_STATUS[Status.KILLED])
 
     def _opening(self, name: str, tags: dict[str, str], params: dict[str, Any]) -> Opening:
-        tags = {**tags, **provenance.tags(), **_running()}
+        tags = {**tags, **provenance.tags(), **running_tags()}
         return Opening(self.client, self.experiment_id, name, tags, params)
 
 
-def _running() -> dict[str, str]:
+def running_tags() -> dict[str, str]:
+    """Of a run that this process writes: by them it is found again should the process die."""
     return {Tag.STATUS: Status.RUNNING, Tag.HOST: platform.node(), Tag.PID: process_mark()}
 
 

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from typer.testing import CliRunner
 
 import reports
-from bench.advice import advise
+from bench.advice import gathering
 from bench.cli import main as cli
 from bench.core.errors import UserError
 from bench.core.schema import ARTIFACT_STUDY, Purpose, Status, Tag
@@ -67,7 +67,7 @@ READERS: dict[str, Any] = {
         plan.make(load.load(home / "study.yaml"), home / "study.yaml", home / "cache"), uri
     ),
     "report and runs": lambda home, uri: reports.rows("old", uri),
-    "advice": lambda home, uri: advise.gather(uri),
+    "advice": lambda home, uri: gathering.gather(gathering.of_store(uri)),
 }
 
 

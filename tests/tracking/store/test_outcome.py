@@ -15,7 +15,7 @@ from mlflow.entities import Metric as Point
 from typer.testing import CliRunner
 
 import reports
-from bench.advice import advise
+from bench.advice import gathering
 from bench.cli import main as cli
 from bench.core.errors import UserError
 from bench.core.records.runs import RunRecord
@@ -145,7 +145,7 @@ def test_plan_runs_report_advice_and_views_agree_on_every_state(uri: str, left: 
     assert [row["status"] for row in of_probes(json.loads(told.stdout))] == wanted
 
     (condition,) = [
-        c for c in advise.gather(uri).conditions if c.study == "left"
+        c for c in gathering.gather(gathering.of_store(uri)).conditions if c.study == "left"
     ]  # other tests share the server
     assert set(condition.accuracies["linear_probe"]) == finished
 
