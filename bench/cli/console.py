@@ -86,6 +86,15 @@ def show_plan(console: Console, now: State, workers: int, uri: str = "") -> None
         console.print(f"time        {words(now.remaining(workers))} on {workers} worker(s)", highlight=False)
 
 
+def show_part(console: Console, part: State, workers: int) -> None:
+    """How much of the study is executed by this call, and how long that takes."""
+    runs, searches = len(part.missing) + len(part.waiting), len(part.searches)
+    console.print(
+        f"only        {runs} of the missing runs and {searches} searches: {words(part.remaining(workers))}",
+        highlight=False,
+    )
+
+
 def _seeds(now: State) -> Iterator[tuple[str, str]]:
     """Lines on the seeds, each with its style."""
     seeds = now.plan.study.all_seeds

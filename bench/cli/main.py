@@ -9,7 +9,19 @@ import typer
 from rich.markup import escape
 from rich.text import Text
 
-from bench.cli.commands import advise, lists, plan, profile, report, run, runs, similarity, ui
+from bench.cli.commands import (
+    advise,
+    evidence,
+    exchange,
+    lists,
+    plan,
+    profile,
+    report,
+    run,
+    runs,
+    similarity,
+    ui,
+)
 from bench.cli.output import err
 from bench.core.errors import UserError, one_line_each
 from bench.core.secrets import redacted
@@ -26,9 +38,11 @@ for command in (
     plan.plan,
     report.report,
     runs.runs,
+    exchange.export,
     profile.profile,
     similarity.similarity,
     advise.advise,
+    evidence.evidence,
     lists.strategies,
     lists.backbones,
     lists.datasets,
@@ -36,6 +50,7 @@ for command in (
     ui.ui,
 ):
     app.command()(command)
+app.command(name="import")(exchange.import_)
 
 
 def main() -> None:

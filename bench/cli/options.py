@@ -29,6 +29,20 @@ WithoutFailed = Annotated[
     bool,
     typer.Option("--without-failed", help="look at verdicts without waiting for runs that have failed"),
 ]
+Shipped = Annotated[
+    bool,
+    typer.Option(
+        "--shipped/--no-shipped", help="with the evidence that comes with the package, or the store's alone"
+    ),
+]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--only",
+        metavar="KEY=PATTERN",
+        help="a part of it: dataset, n_per_class, backbone, strategy, seed, cell or setting; repeatable",
+    ),
+]
 Workers = Annotated[
     int | None,
     typer.Option(

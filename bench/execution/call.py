@@ -18,6 +18,7 @@ from bench.execution import preparation, race, state
 from bench.execution.baselines import Baselines
 from bench.execution.display import Display
 from bench.execution.failures import Failures
+from bench.execution.part import WHOLE, Part
 from bench.execution.pending_measures import Measures
 from bench.execution.preparation import Remarks
 from bench.execution.queue import Queue
@@ -54,7 +55,7 @@ class Call:
     """One `bench run` that holds its study.
 
     storage: Optuna's. executor: None where nothing is to be done but the report. without_failed: looks do not wait for
-    runs that have failed.
+    runs that have failed. part: what of the study is executed.
     """
 
     uri: str
@@ -65,6 +66,7 @@ class Call:
     summary: Summary
     measures: Measures
     without_failed: bool = False
+    part: Part = WHOLE
 
     def run(self, plan: Plan, now: State, known: Remarks | None) -> tuple[str, Plan]:
         """`now`: read under the lock; `known`: the stored remarks, where no run is missing. None: to be prepared.
@@ -89,7 +91,7 @@ class Call:
             before, plan = plan, planning.make(plan.study, plan.path, plan.cache)
             _say_what_counts_no_more(before, plan, uri, self.display)
         if executor:  # preparing took its time, and may have changed the plan
-            now = state.read(plan, uri, self.without_failed)
+            now = self.part.of(state.read(plan, uri, self.without_failed))
 
         def write() -> str:
             return experiment.write_study(uri, experiment_id, self._make_document(now.plan, remarks))
@@ -116,7 +118,7 @@ class Call:
             write()
         tried = {run.run_id for run in [*now.missing, *now.searches]}
         while now.searches or now.race:  # what they bring is known now: runs that waited, and the next look's
-            now = state.read(plan, uri, self.without_failed)
+            now = self.part.of(state.read(plan, uri, self.without_failed))
             self._enter_looks(now)
             write()
             missing = [run for run in now.missing if run.run_id not in tried]

@@ -16,6 +16,7 @@ from bench.core.schema import ARTIFACT_REPORT
 from bench.execution import preparation, state
 from bench.execution.call import Call, Summary, alone
 from bench.execution.display import Display
+from bench.execution.part import WHOLE, Part
 from bench.execution.pending_measures import Measures
 from bench.execution.preparation import Remarks
 from bench.planning.plan import Plan
@@ -32,10 +33,11 @@ def run_study(
     display: Display,
     out: Path | None,
     without_failed: bool = False,
+    part: Part = WHOLE,
 ) -> Summary:
     """Run what is missing, then write the report into `out`, if any, and log it. Ctrl-C and SIGTERM stop it cleanly.
 
-    without_failed: looks at verdicts do not wait for runs that have failed.
+    without_failed: looks at verdicts do not wait for runs that have failed. part: what of the study is executed.
 
     Raises `UserError` for input that cannot work and for a study that another process is running.
     """
@@ -45,7 +47,8 @@ def run_study(
         storage = _check_and_reach_optuna(plan, uri) if plan.study.tune else ""
         if store.sqlite_path(uri) is None:  # other machines can reach it: the lock above says nothing of them
             once_reached.enter_context(_hold_lease(plan, uri, display))
-        now = state.read(plan, uri, without_failed)
+        part.check(plan)
+        now = part.of(state.read(plan, uri, without_failed))
         once_reached.enter_context(patience.granted(display.say))
         places = Places(plan.base.absolute(), plan.cache)
         wanted = bool(plan.unmeasured or now.missing or now.searches)
@@ -58,7 +61,7 @@ def run_study(
         try:
             if known is None or now.unscored or not measures.settled:
                 executor = _start(make_executor, display)
-            call = Call(uri, storage, places, executor, display, summary, measures, without_failed)
+            call = Call(uri, storage, places, executor, display, summary, measures, without_failed, part)
             study_run, plan = call.run(plan, now, known)
         except KeyboardInterrupt:
             summary.interrupted = True
@@ -71,7 +74,7 @@ def run_study(
                 executor.close()
                 with patience.best_effort():
                     _mark_stale_runs_killed(plan, uri)
-        if open_searches := len(state.read(plan, uri).searches) if plan.study.tune else 0:
+        if open_searches := len(part.of(state.read(plan, uri)).searches) if plan.study.tune else 0:
             summary.waiting = True
             display.say(
                 f"{open_searches} search(es) have chosen nothing: all trials failed, or some run elsewhere"

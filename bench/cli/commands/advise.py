@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from bench.cli import console
-from bench.cli.options import Json, Store, uri_of
+from bench.cli.options import Json, Shipped, Store, uri_of
 from bench.cli.output import err, out, print_json, print_table
 from bench.core.errors import UserError
 from bench.storage.places import cache_dir
@@ -53,14 +53,24 @@ def advise(
     evaluate: Annotated[
         bool, typer.Option("--evaluate", help="instead: how good the advice is on the store's own datasets")
     ] = False,
+    without: Annotated[
+        list[str] | None,
+        typer.Option("--without", metavar="DATASET", help="leave a dataset out of the evidence; repeatable"),
+    ] = None,
+    shipped: Shipped = True,
     as_json: Json = False,
     store: Store = None,
 ) -> None:
     """Which strategy for a folder of images? From the nearest evidence in the store, beside the textbook's rule."""
     from bench.advice import advise as advising
+    from bench.advice import gathering
     from bench.advice import text as in_words
 
-    known = advising.gather(uri_of(store), advising.read_measures(measures) if measures else [])
+    known = gathering.gather(
+        gathering.sources(uri_of(store), shipped),
+        gathering.read_measures(measures) if measures else [],
+        without or [],
+    )
     if evaluate:
         trial = advising.evaluate(known, probe)
         print_json(trial) if as_json else _print_trial(trial, in_words.score_rows(trial))

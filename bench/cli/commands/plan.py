@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from bench.cli import console
-from bench.cli.options import Json, Sets, Store, StudyFile, Workers, planned_study
+from bench.cli.options import Json, Only, Sets, Store, StudyFile, Workers, planned_study
 from bench.cli.output import out, print_json
 from bench.core import devices
 from bench.core.secrets import redacted
 from bench.execution import state
+from bench.execution.part import Part
 from bench.planning.backbones import remarks
 
 
@@ -17,15 +18,20 @@ def plan(
     study_file: StudyFile,
     as_json: Json = False,
     workers: Workers = None,
+    only: Only = None,
     sets: Sets = None,
     store: Store = None,
 ) -> None:
     """Show the runs a study asks for, which are done, and how long the rest takes."""
     planned, uri = planned_study(study_file, sets, store)
+    part = Part.parse(only or [])
+    part.check(planned)
     now = state.read(planned, uri)
     count = max(devices.default_workers() if workers is None else workers, 1)
     if not as_json:
         console.show_plan(out, now, count, uri)
+        if only:
+            console.show_part(out, part.of(now), count)
         return
     done = {run.run_id for run in now.done}
     print_json(

@@ -8,11 +8,12 @@ import typer
 from rich.markup import escape
 
 from bench.cli import console
-from bench.cli.options import OUT, Sets, Store, StudyFile, WithoutFailed, Workers, planned_study
+from bench.cli.options import OUT, Only, Sets, Store, StudyFile, WithoutFailed, Workers, planned_study
 from bench.cli.output import out
 from bench.core.secrets import redacted
 from bench.execution import state
 from bench.execution.executors.choose import Kind, Request
+from bench.execution.part import Part
 from bench.storage.places import store_uri
 
 
@@ -38,13 +39,19 @@ def run(
         bool, typer.Option("--report/--no-report", help="write the report at the end; later: `bench report`")
     ] = True,
     without_failed: WithoutFailed = False,
+    only: Only = None,
     sets: Sets = None,
     store: Store = None,
 ) -> None:
     """Run what is missing of a study, then write its report. Stop with Ctrl-C; run again to go on."""
     wanted = Request(Kind.RAY if address else executor, workers, address, cpus, gpus)
     plan, uri = planned_study(study_file, sets, store)
-    console.show_plan(out, state.read(plan, uri), wanted.expected_workers, uri)
+    part = Part.parse(only or [])
+    part.check(plan)
+    now = state.read(plan, uri)
+    console.show_plan(out, now, wanted.expected_workers, uri)
+    if only:
+        console.show_part(out, part.of(now), wanted.expected_workers)
     if dry_run:
         return
     from bench.execution.driver import run_study
@@ -56,6 +63,7 @@ def run(
         console.ConsoleDisplay(out),
         OUT if report else None,
         without_failed,
+        part,
     )
     if summary.counts:
         counts = ", ".join(f"{n} {status}" for status, n in sorted(summary.counts.items()))
