@@ -21,6 +21,7 @@ from bench.data.splits import k_shot
 from bench.models import usable
 from bench.models.model import Model
 from bench.planning import measured_similarity as record
+from bench.similarity import batch_norm
 from bench.similarity.features import extract, sample
 from bench.similarity.frechet import distance
 from bench.similarity.measures import NO_HEAD, measure
@@ -82,10 +83,21 @@ def _measure(
     if backbone.source:
         source_images = prepare_dataset(backbone.source, backbone, image_size, places).pool
         source, pool = (extract(model, sample(x, limit)) for x in (source_images, images))
+    norm = _batch_norm(model, backbone, sample(images, limit))
     return {
-        n: asdict(measure(target.at(np.searchsorted(union, chosen)), source, pool, why))
+        n: asdict(measure(target.at(np.searchsorted(union, chosen)), source, pool, why, norm))
         for n, chosen in subsets.items()
     }
+
+
+def _batch_norm(model: Model, backbone: BackboneSpec, images: ImageSet) -> float | str:
+    """The distance from what the network's BatchNorm layers saw, or why there is none."""
+    if backbone.weights == "random":
+        return batch_norm.NO_SOURCE
+    try:
+        return batch_norm.distance(model, images)
+    except ValueError as error:
+        return str(error)
 
 
 def _make_model(backbone: BackboneSpec, image_size: int | None, places: Places) -> Model:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from bench.core.schema import Measure
+from bench.similarity.batch_norm import NO_LAYERS
 from bench.similarity.emd import emd_similarity
 from bench.similarity.features import Features
 from bench.similarity.frechet import standardised
@@ -61,12 +62,17 @@ class Measured:
 
 
 def measure(
-    target: Features, source: Features | None, pool: Features | None, no_head: str = NO_HEAD
+    target: Features,
+    source: Features | None,
+    pool: Features | None,
+    no_head: str = NO_HEAD,
+    batch_norm: float | str = NO_LAYERS,
 ) -> Measured:
     """All measures that can be computed.
 
     target: of the labelled images. source, pool: of images of the source and of the target's pool, or None.
-    no_head: why `target` has no probabilities of a source head.
+    no_head: why `target` has no probabilities of a source head. batch_norm: the distance of the pool from the statistics
+    of the network's BatchNorm layers, or why there is none.
     """
     found = Measured(len(target.labels), len(np.unique(target.labels)))
     if source is None or pool is None:
@@ -75,6 +81,10 @@ def measure(
         for name, distance in OF_THE_POOL.items():
             found.note(name, distance, source, pool)
         found.note(Measure.EMD, emd_similarity, source.top, source.labels, target.top, target.labels)
+    if isinstance(batch_norm, str):
+        found.missing[Measure.BATCH_NORM] = batch_norm
+    else:
+        found.note(Measure.BATCH_NORM, float, batch_norm)
     if target.theta is None:
         found.missing[Measure.LEEP] = no_head
     else:

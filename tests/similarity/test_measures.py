@@ -178,9 +178,10 @@ def features(seed: int, theta: bool) -> Features:
 
 
 def test_the_table_is_complete_and_says_what_is_missing_and_why() -> None:
-    every = measure(features(0, True), features(1, False), features(2, False))
+    every = measure(features(0, True), features(1, False), features(2, False), batch_norm=0.4)
     assert set(every.values) == set(MEASURES) and not every.missing and every.images == 60
-    alone = measure(features(0, False), None, None, "no head here")
+    alone = measure(features(0, False), None, None, "no head here", "no norm here")
+    assert alone.missing[Measure.BATCH_NORM] == "no norm here"
     assert alone.missing[Measure.EMD] == NO_SOURCE and alone.missing[Measure.LEEP] == "no head here"
     assert set(alone.values) | set(alone.missing) == set(MEASURES)
     single = measure(features(0, True).at(np.arange(3)), None, None)
