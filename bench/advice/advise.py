@@ -5,7 +5,6 @@ Measures here, weighs in `reports.analysis.advice`. Torch is imported once the f
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,10 +13,10 @@ from pathlib import Path
 from statistics import fmean, median, stdev
 from typing import Any
 
+from bench.advice.gathering import Evidence
 from bench.advice.text import GROUPS
 from bench.core.errors import UserError
 from bench.core.records.measures import MeasuresRecord
-from bench.core.records.study import StudyRecord
 from bench.core.schema import Measure
 from bench.core.spec import BackboneSpec, DatasetSpec
 from bench.data import registry
@@ -25,11 +24,9 @@ from bench.planning.backbones import resolve
 from bench.planning.load import set_field
 from bench.planning.study import TEXTBOOK, BackboneEntry, Matrix
 from bench.storage.places import Places
-from bench.tracking import store as stores
 from reports.analysis import advice, leave_one_out
 from reports.analysis import evidence as known
-from reports.analysis.evidence import Condition, Place
-from reports.analysis.rows import join
+from reports.analysis.evidence import Place
 
 SHOTS = (2, 5, 10, 20, 50, 100, 200, 500)
 """Images per class at which probes are taken, as far as the classes go."""
@@ -52,16 +49,6 @@ class Question:
     image_size: int | None = None
     probe: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """The conditions of a store that can be compared with full fine-tuning, and remarks on what was left out."""
-
-    conditions: list[Condition]
-    reference: str | None
-    image_sizes: Mapping[str, int | None]  # by backbone identity
-    notes: list[str]
 
 
 _OF_IMAGES = "datasets.0."
@@ -115,61 +102,6 @@ def _option(field: str) -> Iterator[None]:
         yield
     except UserError as error:
         raise UserError(f"--{'backbone' if field == 'name' else field}: {error}") from None
-
-
-def gather(uri: str, measures: Sequence[tuple[str, MeasuresRecord]] = ()) -> Evidence:
-    """All studies of a store. `measures`: by label of a dataset, as `read_measures` gives them, for studies without.
-
-    A store that does not exist yet holds no evidence. Raises UserError where one cannot be read.
-    """
-    found: list[Condition] = []
-    sizes: dict[str, int | None] = {}
-    notes: list[str] = []
-    for name in stores.experiments(uri):
-        runs = stores.read_runs(uri, name, params=())
-        try:
-            study = _with_measures(stores.read_study(uri, name, runs), measures)
-        except UserError as error:
-            notes += [] if name == "Default" else [f"left out: {error}"]
-            continue
-        found += known.conditions(study, join(study, runs).rows)
-        sizes |= {known.backbone_key(b): study.train.image_size for b in study.backbones}
-    reference = known.reference(found)
-    usable = known.comparable(found, reference)
-    if len(usable) < len(found):
-        notes.append(
-            f"left out: {len(found) - len(usable)} conditions without {reference or 'full fine-tuning'}"
-        )
-    blind = sum(not c.place.measures for c in usable)
-    if blind:
-        notes.append(
-            f"{blind} of {len(usable)} conditions come from studies without measures of similarity; there, distances "
-            "rest on the images per class and on the declared similarity (bench similarity STUDY --json > FILE, then "
-            "--measures FILE)"
-        )
-    return Evidence(usable, reference, sizes, notes)
-
-
-def _with_measures(study: StudyRecord, measures: Sequence[tuple[str, MeasuresRecord]]) -> StudyRecord:
-    """The study, its datasets that have no measures with those given for their labels."""
-
-    def own(label: str) -> tuple[MeasuresRecord, ...]:
-        return tuple(entry for dataset, entry in measures if dataset == label)
-
-    datasets = (replace(entry, measures=entry.measures or own(entry.label)) for entry in study.datasets)
-    return replace(study, datasets=tuple(datasets))
-
-
-def read_measures(path: Path) -> list[tuple[str, MeasuresRecord]]:
-    """Entries of a file that `bench similarity --json` wrote, each with its dataset's label. Raises UserError."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        entries = [(str(entry.pop("dataset")), MeasuresRecord(**entry)) for entry in content]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"--measures: {path} is not what `bench similarity --json` prints: {error}"
-        ) from error
-    return entries
 
 
 def ask(

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from bench.advice import advise
+from bench.advice import advise, gathering
 from bench.cli import main as cli
 from bench.core.errors import UserError
 from bench.core.records.study import BackboneRecord
@@ -56,6 +56,7 @@ def store(home: Path, empty: Path) -> str:
 @pytest.fixture(autouse=True)
 def cache(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCH_CACHE", str(home / "cache"))
+    monkeypatch.setattr(gathering, "SHIPPED", home / "none")
     monkeypatch.chdir(home)
 
 
@@ -155,7 +156,7 @@ def test_measures_of_older_studies_can_be_handed_in(home: Path, empty: Path) -> 
     uri = f"sqlite:///{shutil.copy(empty, home / 'old.db')}"
     old = simulated.study(simulated.PLANTED, datasets=2, seeds=1, measured=False)
     simulated.store(uri, old, home / "old")
-    bare = advise.gather(uri)
+    bare = gathering.gather(gathering.of_store(uri))
     assert (
         len(bare.conditions) == 4 and "4 of 4 conditions come from studies without measures" in bare.notes[0]
     )
@@ -163,7 +164,7 @@ def test_measures_of_older_studies_can_be_handed_in(home: Path, empty: Path) -> 
     entries = [{"dataset": d.label, **vars(m)} for d in new for m in d.measures]
     (home / "measures.json").write_text(json.dumps(entries))
     assert "2 of the 3 datasets that it takes to tell" in call("--evaluate", "--store", uri)
-    full = advise.gather(uri, advise.read_measures(home / "measures.json"))
+    full = gathering.gather(gathering.of_store(uri), gathering.read_measures(home / "measures.json"))
     assert not full.notes and all(Measure.PROBE in c.place.measures for c in full.conditions)
 
 
