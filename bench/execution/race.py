@@ -67,14 +67,19 @@ def narrowed(
 
 
 def _wanted(plan: Plan, race: Race) -> list[PlannedRun]:
-    """A run that two cells share stays as long as one of them wants it."""
+    """A run that two cells share stays as long as one of them wants it.
+
+    Where hyperparameters are searched, the race is between the tuned runs: those with defaults, which only show what the
+    search was worth, are made of the first look's seeds and no more.
+    """
     seeds, place = race.seeds(), {seed: i for i, seed in enumerate(plan.study.all_seeds)}
     first = plan.study.race.looks[0] if plan.study.race else 0
-    wanted = {
-        run.run_id
-        for run in plan.runs
-        if place[run.spec.seed] < seeds.get((run.cell, run.spec.strategy.label), first)
-    }
+
+    def most(run: PlannedRun) -> int:
+        raced = seeds.get((run.cell, run.spec.strategy.label), first)
+        return min(raced, first) if plan.study.tune and run.setting == "default" else raced
+
+    wanted = {run.run_id for run in plan.runs if place[run.spec.seed] < most(run)}
     return [run for run in plan.runs if run.run_id in wanted]
 
 

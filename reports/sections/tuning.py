@@ -33,12 +33,16 @@ def _verdicts(study: Analysis, tune: TuneRecord) -> list[Block]:
     if not study.before:
         return []
     shared = not tune.each_seed
+    race = study.document.race
+    seeds = (
+        f", those with defaults of the first {race.looks[0]} seeds alone" if race else ", with the same seeds"
+    )
     return [
         side_by_side(study.before, study.cells),
         Caption(f"""
             The rule's verdict with every strategy at the study's default hyperparameters, and after every strategy got
-            the same search. Regret in percentage points with bounds as above. Both were trained on the same images, with
-            the same seeds. One search serves all seeds{when(shared, " of a condition")}: the luck of the search is
+            the same search. Regret in percentage points with bounds as above. Both were trained on the same
+            images{seeds}. One search serves all seeds{when(shared, " of a condition")}: the luck of the search is
             {when(shared, "not ")}part of the intervals.
         """),
     ]

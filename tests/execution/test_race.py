@@ -5,6 +5,7 @@ The store, the plan, the driver's loop and the looks are real; runs are given th
 
 from __future__ import annotations
 
+import random
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,12 +16,15 @@ import pytest
 
 import reports
 from bench.core.errors import UserError
-from bench.core.records.looks import LookRecord
+from bench.core.records.looks import Ledger, LookRecord
 from bench.core.records.planned import PlannedRow
 from bench.core.records.results import Result
-from bench.core.schema import Status
+from bench.core.records.runs import RunRecord
+from bench.core.schema import Metric, Purpose, Status, Tag
 from bench.core.spec import RunSpec
 from bench.execution import worker
+from bench.execution.race import narrowed
+from bench.planning.plan import Plan
 from bench.storage.places import Places
 from bench.tracking import ledger, store
 from bench.tracking.plain import Tracking
@@ -192,6 +196,54 @@ def test_raised_beyond_its_end_it_goes_on_and_says_what_that_costs(tmp_path: Pat
     text = (reports.write("raced", uri(tmp_path), tmp_path) / "report.md").read_text()
     assert "Looked at beyond the plan" in text and "similar, small 5.0 %" in text
     assert "similar, large" not in text.partition("up to: ")[2].partition(", instead")[0]
+
+
+def test_in_a_tuned_study_only_tuned_runs_are_raced(tmp_path: Path) -> None:
+    """Runs with default hyperparameters are made of the first look's seeds, or where they are also the tuned ones."""
+    text = STUDY.replace("name: raced", "name: raced\ntune: {trials: 3, search: ['*lr']}")
+    planned = made(tmp_path, text)
+    chosen = {
+        key: {
+            s.name: s.default * (1 if "norm_only" in one.spec.strategy.label else 2) for s in one.tuning.space
+        }
+        for key, one in planned.tunings.items()
+        if one.tuning
+    }
+    planned = planned.with_choices(chosen)
+    runs = [
+        RunRecord(
+            str(i),
+            "",
+            "FINISHED",
+            0,
+            0,
+            "",
+            {**tags, Tag.STATUS: Status.FINISHED},
+            {},
+            {Metric.TEST_ACCURACY: a},
+        )
+        for i, (tags, a) in enumerate(finished_rows(planned, seeds=3))
+    ]
+    wanted, _ = narrowed(planned, runs, Ledger())
+    seeds = {
+        (setting, strategy): 1 + max(r.spec.seed for r in own)
+        for setting in ("default", "tuned")
+        for strategy in EFFECTS[5]
+        if (own := [r for r in wanted.runs if (r.setting, r.spec.strategy.label) == (setting, strategy)])
+    }
+    assert seeds == {
+        ("default", "full"): 3, ("tuned", "full"): 4,
+        ("default", "last_stages"): 3, ("tuned", "last_stages"): 4,
+        ("default", "norm_only"): 4, ("tuned", "norm_only"): 4,
+    }  # fmt: skip
+
+
+def finished_rows(planned: Plan, seeds: int) -> Iterator[tuple[dict[str, str], float]]:
+    """Tags and accuracies, all undecided."""
+    for run_ in planned.runs:
+        if run_.spec.seed < seeds:
+            noise = random.Random(run_.run_id).gauss(0, 0.05)
+            yield {Tag.RUN_ID: run_.run_id, Tag.PURPOSE: Purpose.FINAL}, 0.5 + noise
 
 
 FIXED = STUDY.replace("seeds: {until: decided, at_most: 5, looks: [3, 4, 5]}", "seeds: 3")
