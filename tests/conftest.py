@@ -109,6 +109,19 @@ def finished_study(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], 
     return finished
 
 
+@pytest.fixture(scope="session")
+def tuned_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which the tuned study has run to its end; to be copied before anything is changed in it."""
+    from tests.support.commands import bench
+    from tests.support.tuned_study import STUDY
+
+    folder = tmp_path_factory.mktemp("tuned")
+    (folder / "tuned.yaml").write_text(STUDY)
+    result = bench(folder, "run", "tuned.yaml", "--workers", "2")
+    assert result.returncode == 0, result.stdout + result.stderr
+    return folder
+
+
 @pytest.fixture
 def tiny_study(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.yaml"

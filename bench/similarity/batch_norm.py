@@ -12,8 +12,7 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import Tensor, nn
 
 from bench.data.evaluation import evaluation_batches
 from bench.data.images import ImageSet
@@ -21,6 +20,9 @@ from bench.models.model import Model
 
 NO_LAYERS = "the network has no BatchNorm, whose statistics it is measured by"
 NO_SOURCE = "the weights are random: BatchNorm has seen no source"
+
+BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
+BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 DEAD = 1e-3
 """A channel whose spread in the source is below this share of the layer's largest has no scale to be measured by."""
@@ -47,7 +49,7 @@ def distance(model: Model, images: ImageSet) -> float:
 
     Raises `ValueError` where the network has no BatchNorm with statistics.
     """
-    layers = [m for m in model.net.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
+    layers = [m for m in model.net.modules() if isinstance(m, BATCH_NORM) and m.running_mean is not None]
     if not layers:
         raise ValueError(NO_LAYERS)
     moments = [_Moments() for _ in layers]
@@ -61,7 +63,7 @@ def distance(model: Model, images: ImageSet) -> float:
     return fmean(_layer(*pair) for pair in zip(layers, moments, strict=True) if pair[1].count)
 
 
-def _layer(layer: _BatchNorm, seen: _Moments) -> float:
+def _layer(layer: BatchNorm, seen: _Moments) -> float:
     assert layer.running_mean is not None and layer.running_var is not None
     mean = torch.as_tensor(seen.total) / seen.count
     spread = (torch.as_tensor(seen.squares) / seen.count - mean.square()).clamp(min=0).sqrt()

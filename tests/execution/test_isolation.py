@@ -130,8 +130,13 @@ CASES: dict[str, tuple[str, Callable[..., bool], dict[str, str], Callable[[Row],
 }
 
 
+ORDINARY = ("building the network", "decoding", "pretraining")
+
+
 @pytest.mark.usefixtures("unmeasured")
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=() if case in ORDINARY else pytest.mark.long) for case in CASES]
+)
 def test_a_crash_fails_the_runs_that_need_it_and_no_others(
     case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from bench.core.schema import Measure
 from bench.core.spec import BackboneSpec, DatasetSpec
@@ -32,7 +31,7 @@ def images(seed: int, darkest: int = 0, n: int = 64) -> ImageSet:
 def seen(model: Model, source: ImageSet) -> Model:
     """The network after its BatchNorm layers have seen the source, all of it in one batch."""
     for module in model.modules():
-        if isinstance(module, _BatchNorm):
+        if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = 1.0
     model.train()
     with torch.no_grad():
@@ -53,7 +52,7 @@ def test_the_source_is_near_and_other_images_are_farther_the_more_they_differ(ne
 def test_one_layer_by_hand_and_in_batches() -> None:
     """Against torch's own moments of the same inputs, and the same whatever the batches."""
     model = seen(make_model("test_resnet"), images(0))
-    layer = next(m for m in model.modules() if isinstance(m, _BatchNorm))
+    layer = next(m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d))
     taken: list[torch.Tensor] = []
     handle = layer.register_forward_pre_hook(lambda module, args: taken.append(args[0].double()))
     other = images(2, 80, n=200)  # two batches of evaluation
@@ -78,7 +77,7 @@ def test_nothing_of_the_network_is_changed() -> None:
     before = {k: v.clone() for k, v in model.state_dict().items()}
     distance(model, images(1))
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
-    assert not any(m._forward_pre_hooks for m in model.modules() if isinstance(m, _BatchNorm))
+    assert not any(m._forward_pre_hooks for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d))
 
 
 def test_a_network_without_batchnorm_says_so() -> None:

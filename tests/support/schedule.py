@@ -22,9 +22,10 @@ CHAIN = (
     "tests/tuning/test_postgres.py",
     "tests/browser/test_mlflow_ui.py",
     "tests/tuning/test_tuned_study.py",
+    "tests/tracking/exchange/test_exchange.py",
     "tests/security/test_secrets.py",
 )
-"""In this order, by one process. Those that share servers stand together."""
+"""In this order, by one process. Those that share servers, or a study that has run, stand together."""
 
 EARLY = (
     "tests/training/run/test_pretrain.py",

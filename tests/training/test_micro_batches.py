@@ -92,9 +92,10 @@ def trained(
     fits: Callable[[int], bool] | None,
     epochs: int = 2,
     train: Any = MOMENTUM,
+    images: int = 36,
     **kwargs: Any,
 ) -> tuple[Trainer, list[dict[str, float]]]:
-    model, task = make_model(network), make_task(epochs=epochs)
+    model, task = make_model(network), make_task(images, epochs)
     torch.manual_seed(3)
     trainer, log = make_trainer(model, task, train)
     if fits:
@@ -126,7 +127,8 @@ def test_the_gradient_of_all_parts_is_clipped_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("network", "backward"), [("test_vit", False), ("test_vit", True), ("test_convnext", False)]
+    ("network", "backward"),
+    [("test_vit", True), ("test_convnext", False), pytest.param("test_vit", False, marks=pytest.mark.long)],
 )
 def test_a_step_that_does_not_fit_is_done_again_in_parts(network: str, backward: bool) -> None:
     plain = trained("full", network, None)
@@ -165,8 +167,8 @@ def test_so_are_those_of_all_strategies(expression: str) -> None:
 
 def check(expression: str) -> None:
     epochs = 1 if expression in FEW else 2
-    plain = trained(expression, "test_vit", None, epochs)
-    parted = trained(expression, "test_vit", up_to(FITS), epochs)
+    plain = trained(expression, "test_vit", None, epochs, images=24)
+    parted = trained(expression, "test_vit", up_to(FITS), epochs, images=24)
     assert_same(plain, parted)
     solved = expression in ("logreg",)
     assert parted[0].pass_limit.parted is not solved

@@ -36,12 +36,8 @@ def numbers(folder: Path) -> dict[str, float]:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tuned")
-    (folder / "tuned.yaml").write_text(STUDY)
-    result = bench(folder, "run", "tuned.yaml", "--workers", "2")
-    assert result.returncode == 0, result.stdout + result.stderr
-    return folder
+def finished(tuned_study: Path) -> Path:
+    return tuned_study
 
 
 def test_a_tuned_study_searches_and_then_runs_what_was_chosen(finished: Path) -> None:

@@ -39,13 +39,9 @@ def stored(address: str, purpose: str) -> list[RunRecord]:
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def done(tuned_study: Path) -> Path:
     """A tuned study that has run, with its report, so that its ledger has looks."""
-    folder = tmp_path_factory.mktemp("exported")
-    (folder / "tuned.yaml").write_text(STUDY)
-    result = bench(folder, "run", "tuned.yaml", "--workers", "2")
-    assert result.returncode == 0, result.stdout + result.stderr
-    return folder
+    return tuned_study
 
 
 @pytest.fixture(scope="module")

@@ -56,7 +56,7 @@ OF_EACH_KIND = {"head_x10", "cosine", "mlp_head", "l2_sp", "mixup", "ema", "bi_t
 @pytest.mark.parametrize(
     "expression",
     [
-        *STRATEGIES,
+        *(pytest.param(e, marks=() if i % 2 == 0 else pytest.mark.long) for i, e in enumerate(STRATEGIES)),
         *(
             pytest.param(f"last_stages + {name}", marks=() if name in OF_EACH_KIND else pytest.mark.long)
             for name in ON_TOP
