@@ -24,6 +24,9 @@ from bench.core.records.predictions import Predictions
 from bench.core.schema import Metric, Purpose, Status, Tag
 from bench.execution import worker
 from bench.tracking import experiment, store
+from bench.tracking.exchange import file
+from bench.tracking.exchange.exporting import export
+from bench.tracking.exchange.importing import import_file
 from bench.tracking.predictions import read_all
 from bench.tracking.runs import Tracker
 from bench.tracking.store import patience
@@ -176,6 +179,35 @@ def test_a_race_makes_the_same_decisions_as_in_a_file(
     assert given_accuracies.plainly(given_accuracies.looks(there, machines.url)) == looks, "no further look"
     answers = [(f / "report.md").read_text().partition("## Answer")[2].partition("## ")[0] for f in folders]
     assert answers[0] == answers[1] and "The study" not in answers[0]
+
+
+def test_a_study_is_exported_from_the_server_and_imported_into_it(machines: Machines, tmp_path: Path) -> None:
+    """Into a file from a store of files, and from that file into the server, predictions included."""
+    study = samples.document({"fine": {10: {"linear_probe": 0.7, "full": 0.6}}}, seeds=[0])
+    study["name"] = "travelled"
+    here = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    samples.fill(
+        here, "travelled", study, [samples.stored(row, 0.6) for row in study["plan"]], tmp_path / "a"
+    )
+    log = Tracker(here, experiment.open_store(here, "travelled")).start(
+        PlannedRow(**study["plan"][0]), SPEC, system_metrics=False
+    )
+    own = predictions(0.7, seed=0)
+    worker._end(log, Outcome({Metric.TEST_ACCURACY: 0.7}, "cpu", "", {}, own))
+    export(here, "travelled", tmp_path / "one.parquet", predictions=True)
+    _, done = import_file(machines.url, tmp_path / "one.parquet", lambda text: None, lambda i, n: None)
+    assert (done.added, done.there) == (2, 0)
+    frame = reports.load("travelled", machines.url, predictions=True)
+    assert dict(zip(frame["strategy"], frame["test_accuracy"], strict=True)) == {
+        "linear_probe": 0.7,
+        "full": 0.6,
+    }
+    by = dict(zip(frame["strategy"], frame["predictions"], strict=True))
+    assert by["full"] is None and np.array_equal(by["linear_probe"].predicted, own.predicted)
+    found = export(machines.url, "travelled", tmp_path / "two.parquet", predictions=True)
+    again = file.read(tmp_path / "one.parquet")
+    assert [run.metrics for run in found.runs] == [run.metrics for run in again.runs]
+    assert set(found.predictions.values()) == set(again.predictions.values())
 
 
 def test_it_listens_on_loopback_alone_and_answers_to_no_other_name(machines: Machines) -> None:

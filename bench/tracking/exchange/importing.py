@@ -6,7 +6,9 @@ counts, and the same command goes on. What the store has already stays as it is.
 
 from __future__ import annotations
 
+import _thread
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +19,8 @@ from mlflow.entities import RunTag
 
 from bench.core.records.runs import RunRecord
 from bench.core.schema import ARTIFACT_PREDICTIONS, Purpose, Status, Tag
-from bench.tracking import experiment, ledger, store
+from bench.storage import locks
+from bench.tracking import experiment, lease, ledger, store
 from bench.tracking.exchange.file import Exported, read
 from bench.tracking.log import MLFLOW_STATUS, PER_BATCH
 from bench.tracking.opening import Opening
@@ -69,10 +72,31 @@ def import_content(
     say: Callable[[str], None] = lambda message: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Imported:
-    """The same of what was read. source: what the tag `Tag.IMPORTED` shall say."""
+    """The same of what was read. source: what the tag `Tag.IMPORTED` shall say.
+
+    Raises `UserError` where another process runs the study in this store.
+    """
     name = content.study.name
-    experiment_id = experiment.open_store(uri, name, say)
-    known = _known(uri, name)
+    with locks.exclusive(uri, name):
+        experiment_id = experiment.open_store(uri, name, say)
+        with _lease(uri, experiment_id, name, say):
+            return _fill(uri, experiment_id, content, source, progress)
+
+
+@contextmanager
+def _lease(uri: str, experiment_id: str, name: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Of a store that other machines can reach."""
+    if store.sqlite_path(uri) is not None:
+        yield
+        return
+    with lease.held(uri, experiment_id, name, say, lost=_thread.interrupt_main):
+        yield
+
+
+def _fill(
+    uri: str, experiment_id: str, content: Exported, source: str, progress: Callable[[int, int], None]
+) -> Imported:
+    known = _known(uri, content.study.name)
     writing = _Writing(uri, experiment_id, content, source)
     done, wanted = Imported(), list(_in_order(content.runs))
     names = {run.mlflow_run_id: identity for run in wanted if (identity := _identity(run, {}))}

@@ -19,6 +19,7 @@ import reports
 from bench.core.errors import UserError
 from bench.core.records.runs import RunRecord
 from bench.core.schema import Metric, Purpose, Tag
+from bench.storage import locks
 from bench.tracking import experiment, store
 from bench.tracking.exchange import file, importing
 from bench.tracking.exchange.exporting import PRIVATE, collect, export, public_command
@@ -186,6 +187,15 @@ def test_results_alone_are_smaller_and_the_same(done: Path, exported: Path, tmp_
     assert {run.tags[Tag.PARENT] for run in stored(uri(tmp_path), Purpose.TRIAL)} == {search.mlflow_run_id}
     text = (reports.write("tuned", uri(tmp_path), tmp_path) / "report.md").read_text()
     assert "## Verdicts" in text and "### The searches" in text
+
+
+def test_a_study_that_is_being_run_is_not_written_to(exported: Path, tmp_path: Path) -> None:
+    with (
+        locks.exclusive(uri(tmp_path), "tuned"),
+        pytest.raises(UserError, match="being run by another process"),
+    ):
+        import_file(uri(tmp_path), exported, **SILENT)
+    assert not (tmp_path / "mlflow.db").exists()
 
 
 def test_trials_without_their_search_are_left_out(exported: Path, tmp_path: Path) -> None:
