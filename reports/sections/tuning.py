@@ -35,7 +35,9 @@ def _verdicts(study: Analysis, tune: TuneRecord) -> list[Block]:
     shared = not tune.each_seed
     race = study.document.race
     seeds = (
-        f", those with defaults of the first {race.looks[0]} seeds alone" if race else ", with the same seeds"
+        f", those with defaults of the first {race.looks[0]} seeds alone, and so tested once, at 2.5 %"
+        if race
+        else ", with the same seeds"
     )
     return [
         side_by_side(study.before, study.cells),

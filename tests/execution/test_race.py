@@ -30,7 +30,8 @@ from bench.tracking import ledger, store
 from bench.tracking.plain import Tracking
 from bench.tracking.runs import Tracker
 from bench.tracking.store import outcome
-from reports.analysis.rows import read
+from reports.analysis.rows import join, read
+from reports.analysis.stats import ALPHA
 from reports.analysis.study import Analysis
 from tests.support.commands import bench
 from tests.support.given_accuracies import (
@@ -236,6 +237,22 @@ def test_in_a_tuned_study_only_tuned_runs_are_raced(tmp_path: Path) -> None:
         ("default", "last_stages"): 3, ("tuned", "last_stages"): 4,
         ("default", "norm_only"): 4, ("tuned", "norm_only"): 4,
     }  # fmt: skip
+
+    more = [*runs, *stray(planned, len(runs))]
+    shown = Analysis(join(planned.document(), more), "raced").before
+    assert [(cell.n_units, cell.level) for cell in shown] == [(3, ALPHA)] * 2, (
+        "one sample, of a size fixed beforehand"
+    )
+
+
+def stray(planned: Plan, i: int) -> Iterator[RunRecord]:
+    """Runs with default hyperparameters of a later seed, as of an earlier version."""
+    for one in planned.runs:
+        if one.spec.seed == 3 and one.setting == "default":
+            tags = {Tag.RUN_ID: one.run_id, Tag.PURPOSE: Purpose.FINAL, Tag.STATUS: Status.FINISHED}
+            yield RunRecord(
+                f"{one.run_id} {i}", "", "FINISHED", 0, 0, "", tags, {}, {Metric.TEST_ACCURACY: 0.9}
+            )
 
 
 def finished_rows(planned: Plan, seeds: int) -> Iterator[tuple[dict[str, str], float]]:
