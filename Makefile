@@ -21,9 +21,9 @@ $(UV):
 quickstart: setup
 	$(BENCH) run studies/quickstart.yaml
 
-# Three processes on two cores, as some wait for servers and pauses; a file's tests share what they prepare, so they stay in one. Who gets what when: tests/support/schedule.py.
+# Two processes; a file's tests share what they prepare, so they stay in one. Who gets what when: tests/support/schedule.py.
 test: setup
-	.venv/bin/python -m pytest -p tests.support.schedule -m "not long" -n 3 --dist loadfile --durations=10
+	.venv/bin/python -m pytest -p tests.support.schedule -m "not long" -n 2 --dist loadfile --durations=10
 
 # The daily loop, under a minute: whole files without processes, servers, browsers or studies.
 test-fast: setup

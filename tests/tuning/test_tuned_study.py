@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -36,8 +37,10 @@ def numbers(folder: Path) -> dict[str, float]:
 
 
 @pytest.fixture(scope="module")
-def finished(tuned_study: Path) -> Path:
-    return tuned_study
+def finished(tuned_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy, which tests go on with."""
+    folder = tmp_path_factory.mktemp("finished")
+    return Path(shutil.copytree(tuned_study, folder / "tuned"))
 
 
 def test_a_tuned_study_searches_and_then_runs_what_was_chosen(finished: Path) -> None:
