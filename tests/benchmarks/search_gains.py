@@ -2,6 +2,7 @@
 
     python -m tests.benchmarks.search_gains FOLDER           # run what is missing, and print
     python -m tests.benchmarks.search_gains FOLDER --table   # print alone
+    python -m tests.benchmarks.search_gains FOLDER --csv     # the conditions behind it: search_gains.csv beside this file
     python -m tests.benchmarks.search_gains FOLDER --seen    # on the datasets on which the design was revised
 
 Two studies a dataset and pass, in one store in FOLDER, at the same number of trainings: six trials over two splits by the
@@ -156,9 +157,21 @@ def table(folder: Path) -> None:
         print(f"| {name} | {len(chosen)} | {' | '.join(cells)} |")
 
 
+def to_csv(folder: Path) -> None:
+    found = gains(folder)
+    lines = ["dataset,n_per_class,strategy," + ",".join(f"{search}_gain_points" for search in SEARCHES)]
+    for key in found["design"]:
+        dataset, n, strategy = key
+        lines.append(f"{dataset},{n},{strategy}," + ",".join(f"{found[s][key]:.3f}" for s in SEARCHES))
+    Path(__file__).with_suffix(".csv").write_text("\n".join(lines) + "\n")
+
+
 def main() -> None:
     folder = Path(sys.argv[1])
     folder.mkdir(exist_ok=True, parents=True)
+    if "--csv" in sys.argv:
+        to_csv(folder)
+        return
     if "--table" not in sys.argv:
         run(folder)
     table(folder)
