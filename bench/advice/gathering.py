@@ -33,6 +33,11 @@ class Studied:
     runs: Sequence[RunRecord]
     origin: str
 
+    @property
+    def conditions(self) -> list[Condition]:
+        """What of it can be advised from."""
+        return known.conditions(self.study, join(self.study, self.runs).rows)
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -92,7 +97,7 @@ def gather(
             notes.append(source)
             continue
         study = _with_measures(source.study, measures)
-        for condition in known.conditions(study, join(study, source.runs).rows):
+        for condition in replace(source, study=study).conditions:
             place = condition.place
             if not any(fnmatchcase(condition.label, pattern) for pattern in without):
                 key = (condition.study, condition.dataset, place.n_per_class, place.backbone)

@@ -7,9 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from bench.advice.gathering import Studied
-from reports.analysis import evidence as known
 from reports.analysis.evidence import Condition
-from reports.analysis.rows import join
 
 
 def listing(sources: Iterable[Studied | str]) -> list[dict[str, Any]]:
@@ -18,7 +16,7 @@ def listing(sources: Iterable[Studied | str]) -> list[dict[str, Any]]:
         _row(condition, source.origin)
         for source in sources
         if isinstance(source, Studied)
-        for condition in known.conditions(source.study, join(source.study, source.runs).rows)
+        for condition in source.conditions
     ]
 
 
@@ -64,8 +62,7 @@ def by_strategy(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         best = max(row["strategies"].values())
         for strategy, accuracy in row["strategies"].items():
             behind.setdefault(strategy, []).append(100 * (best - accuracy))
-    found = [
+    return [
         {"strategy": strategy, "conditions": len(own), "mean points behind the best": f"{fmean(own):.1f}"}
         for strategy, own in sorted(behind.items(), key=lambda item: fmean(item[1]))
     ]
-    return found

@@ -7,7 +7,7 @@ counts, and the same command goes on. What the store has already stays as it is.
 from __future__ import annotations
 
 import _thread
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -98,7 +98,7 @@ def _fill(
 ) -> Imported:
     known = _known(uri, content.study.name)
     writing = _Writing(uri, experiment_id, content, source)
-    done, wanted = Imported(), list(_in_order(content.runs))
+    done, wanted = Imported(), [run for purpose in ORDER for run in content.runs if run.purpose == purpose]
     names = {run.mlflow_run_id: identity for run in wanted if (identity := _identity(run, {}))}
     for place, run in enumerate(wanted):
         identity = _identity(run, names)
@@ -145,12 +145,6 @@ def _identity(run: RunRecord, searches: dict[str, Identity]) -> Identity | None:
     return None
 
 
-def _in_order(runs: Iterable[RunRecord]) -> Iterator[RunRecord]:
-    found = list(runs)
-    for purpose in ORDER:
-        yield from (run for run in found if run.purpose == purpose)
-
-
 class _Writing:
     """Writes runs; knows under which ids those of the file are stored."""
 
@@ -161,8 +155,7 @@ class _Writing:
 
     def add(self, run: RunRecord) -> None:
         status = Status(run.status)
-        last = {Tag.STATUS: str(status)}
-        left = {*last, *(() if run.mlflow_run_id in self.content.predictions else (Tag.TEST_SET,))}
+        left = {Tag.STATUS} if run.mlflow_run_id in self.content.predictions else {Tag.STATUS, Tag.TEST_SET}
         tags = {k: v for k, v in run.tags.items() if k not in left} | {Tag.IMPORTED: self.source}
         if Tag.PARENT in tags:
             tags[Tag.PARENT] = self.new_ids[tags[Tag.PARENT]]
@@ -171,7 +164,7 @@ class _Writing:
         run_id = patiently(opening)
         self._metrics(run_id, run)
         self._predictions(run_id, run)
-        self.client.log_batch(run_id, tags=[RunTag(k, v) for k, v in last.items()])
+        self.client.log_batch(run_id, tags=[RunTag(Tag.STATUS, status)])
         self.client.set_terminated(run_id, MLFLOW_STATUS[status], run.end_time)
         opening.close_duplicates()
         self.new_ids[run.mlflow_run_id] = run_id
