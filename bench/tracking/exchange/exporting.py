@@ -62,16 +62,23 @@ def public_command(command: str) -> str:
 
 
 def _counting(runs: list[RunRecord]) -> Iterable[RunRecord]:
-    """The study run, and of several runs under one identity the one that counts."""
-    searches = list(outcome.searches(runs).values())
-    parents = {run.mlflow_run_id for run in searches}
+    """The study run, and of several runs under one identity the one that counts.
+
+    In the order of their identities: the store's own order is that of their starts, where two runs may be equal.
+    """
+    searches = outcome.searches(runs)
+    parents = {run.mlflow_run_id: identity for identity, run in searches.items()}
     yield from (run for run in runs if run.purpose == Purpose.STUDY)
-    yield from searches
-    for run in runs:
-        over = run.status in (Status.FINISHED, Status.DIVERGED, Status.PRUNED)
-        if run.purpose == Purpose.TRIAL and over and run.tags.get(Tag.PARENT) in parents:
-            yield run
-    yield from (run for run in outcome.finals(runs).values() if run.has_result)
+    yield from (searches[identity] for identity in sorted(searches))
+    trials = [run for run in runs if run.purpose == Purpose.TRIAL and _is_over(run)]
+    mine = [run for run in trials if run.tags.get(Tag.PARENT) in parents]
+    yield from sorted(mine, key=lambda run: (parents[run.tags[Tag.PARENT]], int(run.tags.get(Tag.TRIAL, 0))))
+    finals = outcome.finals(runs)
+    yield from (finals[identity] for identity in sorted(finals) if finals[identity].has_result)
+
+
+def _is_over(run: RunRecord) -> bool:
+    return run.status in (Status.FINISHED, Status.DIVERGED, Status.PRUNED)
 
 
 def _public(run: RunRecord) -> RunRecord:
