@@ -19,10 +19,13 @@ from bench.tracking import store as stores
 from bench.tracking.exchange import file
 from reports.analysis import evidence as known
 from reports.analysis.evidence import Condition
-from reports.analysis.rows import join
+from reports.analysis.rows import StoredStudy, join
 
 SHIPPED = Path(__file__).parent / "evidence"
 """Folder of the package's own evidence: exported studies, and a card that says what they are."""
+
+LEAD = "evidence.parquet"
+"""The study of many datasets, which the answer page is made from."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +37,14 @@ class Studied:
     origin: str
 
     @property
+    def joined(self) -> StoredStudy:
+        """The plan with its results."""
+        return join(self.study, self.runs)
+
+    @property
     def conditions(self) -> list[Condition]:
         """What of it can be advised from."""
-        return known.conditions(self.study, join(self.study, self.runs).rows)
+        return known.conditions(self.study, self.joined.rows)
 
 
 @dataclass(frozen=True)
@@ -66,8 +74,30 @@ def of_store(uri: str) -> Iterator[Studied | str]:
 def of_package(folder: Path | None = None) -> Iterator[Studied]:
     """The studies that come with the package."""
     for path in sorted((folder or SHIPPED).glob("*.parquet")):
-        content = file.read(path)
-        yield Studied(content.study, content.runs, "package")
+        yield _from_file(path)
+
+
+def lead() -> Studied:
+    """The package's own study of many datasets. Raises `UserError` where the package has none."""
+    path = SHIPPED / LEAD
+    if not path.is_file():
+        raise UserError(
+            "the package holds no evidence; name a study of the store, or a file of `bench export`"
+        )
+    return _from_file(path)
+
+
+def study_of(name: str, uri: str, path: Path) -> Studied:
+    """From a file, where there is one of that name, else from the store. Raises `UserError` where neither has it."""
+    if path.is_file():
+        return _from_file(path)
+    runs = stores.read_runs(uri, name)
+    return Studied(stores.read_study(uri, name, runs), runs, "store")
+
+
+def _from_file(path: Path) -> Studied:
+    content = file.read(path)
+    return Studied(content.study, content.runs, "package")
 
 
 def sources(uri: str, shipped: bool = True) -> Iterator[Studied | str]:

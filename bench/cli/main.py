@@ -11,6 +11,7 @@ from rich.text import Text
 
 from bench.cli.commands import (
     advise,
+    answer,
     evidence,
     exchange,
     lists,
@@ -43,6 +44,7 @@ for command in (
     similarity.similarity,
     advise.advise,
     evidence.evidence,
+    answer.answer,
     lists.strategies,
     lists.backbones,
     lists.datasets,

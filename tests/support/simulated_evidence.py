@@ -100,6 +100,9 @@ def row(
         Metric.TEST_ACCURACY: min(1.0, max(0.0, float(accuracy))),
         Metric.TRAIN_SECONDS: 2.0 if strategy == "linear_probe" else 10.0,
         Metric.PREPARE_SECONDS: None,
+        Metric.PEAK_MEMORY: None,
+        Metric.TOTAL_SECONDS: 12.0,
+        Metric.PARAMS_TOTAL: 1_500_000,
     } | more
 
 

@@ -1,0 +1,61 @@
+"""How good the advice is that `bench advise` gives from this evidence, on datasets that it has not seen."""
+
+from __future__ import annotations
+
+from reports.analysis.leave_one_out import Policy, Score, covered, shown
+from reports.answer.overview import Overview
+from reports.render.blocks import Block, Caption, Heading, Paragraph
+from reports.render.text import interval, plural, points
+from reports.sections.advice import POLICIES, score_table
+
+
+def section(overview: Overview) -> list[Block]:
+    """Where there are enough datasets."""
+    if not overview.scores:
+        return []
+    return [
+        Heading("How good is the advice?"),
+        Paragraph(_answer(overview)),
+        score_table(overview.scores),
+        Caption("""
+            Leave-one-dataset-out: what `bench advise` would pick for each dataset, knowing only the others; all sizes of a
+            dataset, on every network, are held out together. Regret: accuracy lost against the best measured strategy of a
+            condition, in points, averaged over conditions, then datasets; biased upward (the best is picked on the same
+            results), alike for all policies. Saved: the policy's regret minus the advice's, paired; above 0 the advice is
+            better. 95 % Student-t intervals over datasets with the variance of Nadeau and Bengio (2003), as what is picked
+            for one dataset was learnt from the others. "Best of the others" is a static order of strategies: a measure of
+            similarity is worth something to advice only if it beats that.
+        """),
+    ]
+
+
+def _answer(overview: Overview) -> str:
+    found = {score.policy: score for score in overview.scores}
+    own = found[Policy.ADVICE].regret
+    bounds = f" {interval(own.low, own.high)}" if own.low is not None and own.high is not None else ""
+    text = f"On datasets that it has not seen, the advice loses {points(own.mean)} points{bounds} against the best strategy."
+    parts = [
+        _against(found[policy])
+        for policy in (Policy.RULE, Policy.FIXED)
+        if policy in found and found[policy].saved.low is not None
+    ]
+    hits = covered(overview.held_out)
+    told = f" Of the accuracies it expects, {hits[0]} of {hits[1]} lie in their 95 % range." if hits else ""
+    goal = (
+        " Its measures of similarity are not shown to be worth anything beyond a static order."
+        if Policy.FIXED in found and not shown(overview.scores, Policy.FIXED)
+        else ""
+    )
+    return f"{' '.join([text, *parts])}{goal}{told}"
+
+
+def _against(score: Score) -> str:
+    saved = score.saved
+    assert saved.low is not None and saved.high is not None
+    verdict = (
+        "shown to be less" if saved.low > 0 else "shown to be more" if saved.high < 0 else "not told apart"
+    )
+    return (
+        f"With {POLICIES[score.policy]} it is {points(score.regret.mean)} points ({plural(saved.n, 'dataset')}): the "
+        f"advice saves {points(saved.mean, sign=True)} {interval(saved.low, saved.high, sign=True)}, {verdict}."
+    )
