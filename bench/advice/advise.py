@@ -120,13 +120,19 @@ def ask(
     with _options_explained():
         data, place, measured, probes = _look(question, dataset, size, evidence, Places(base, cache), key)
     data["notes"] = [*info.notes, *data["notes"]]
-    trials, by_probe = _learn(evidence, bool(place.curve))
+    foreign = bool(evidence.conditions) and key not in {c.place.backbone for c in evidence.conditions}
+    trials, by_probe = _learn(evidence, bool(place.curve), foreign)
     found = None
     if evidence.reference:
         found = advice.advise(place, evidence.conditions, evidence.reference, by_probe)
     return {
         "data": {"path": str(question.folder), **data},
-        "backbone": {"name": question.backbone.name, "identity": key, "image_size": size},
+        "backbone": {
+            "name": question.backbone.name,
+            "identity": key,
+            "image_size": size,
+            "foreign": foreign,
+        },
         "measures": measured.values,
         "missing": measured.missing,
         "probes": probes,
@@ -243,18 +249,24 @@ def _judged(found: advice.Advice | None, trials: Sequence[leave_one_out.HeldOut]
     return {
         "reference": found.reference if found else None,
         "strategies": [asdict(ranked) for ranked in found.ranked] if found else [],
+        "cheaper": cheaper.strategy if found and (cheaper := found.cheapest_tie(Matrix().margin)) else None,
         "by_probe": found.by_probe if found else False,
         "margin": {"log_odds": margin[0], "datasets": margin[1]} if margin else None,
         "trial": trial(trials) if found else None,
     }
 
 
-def _learn(evidence: Evidence, probed: bool) -> tuple[list[leave_one_out.HeldOut], bool]:
-    """Left-out datasets are looked at as the asked one is: at one number of images, or along a curve."""
+def _learn(
+    evidence: Evidence, probed: bool, foreign: bool = False
+) -> tuple[list[leave_one_out.HeldOut], bool]:
+    """Left-out datasets are looked at as the asked one is: at one number of images, or along a curve.
+
+    foreign: on a network that the evidence does not know; so each is advised on from the other networks alone.
+    """
     if not evidence.reference:
         return [], True
     conditions = evidence.conditions if probed else known.without_curves(evidence.conditions)
-    return leave_one_out.learn(conditions, evidence.reference)
+    return leave_one_out.learn(conditions, evidence.reference, foreign)
 
 
 def evaluate(evidence: Evidence, probed: bool = False) -> dict[str, Any]:

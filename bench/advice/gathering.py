@@ -20,6 +20,7 @@ from bench.tracking.exchange import file
 from reports.analysis import evidence as known
 from reports.analysis.evidence import Condition
 from reports.analysis.rows import StoredStudy, join
+from reports.analysis.searches import searches
 
 SHIPPED = Path(__file__).parent / "evidence"
 """Folder of the package's own evidence: exported studies, and a card that says what they are."""
@@ -44,7 +45,9 @@ class Studied:
     @property
     def conditions(self) -> list[Condition]:
         """What of it can be advised from."""
-        return known.conditions(self.study, self.joined.rows)
+        found = self.joined
+        budget = self.study.tune.budget if self.study.tune else ""
+        return known.conditions(self.study, found.rows, searches(found.rows, self.runs, budget))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.core.schema import Measure
@@ -73,13 +73,49 @@ def _recommendation(found: Found) -> list[str]:
     if not found["strategies"]:
         return [f"advice      none from evidence: {_why_none(found['evidence'])}", f"rule only   {rule}"]
     first = found["strategies"][0]
-    lines = [f"advice      {first['strategy']}", f"expected    {_expected(first, found)}"]
+    lines = [f"advice      {first['strategy']}"]
+    if first["settings"]:
+        lines.append(f"settings    {settings(first['settings'])}")
+    lines.append(f"expected    {_expected(first, found)}")
     if first["seconds"] is not None:
         times = f", {first['times']:.2f} x {found['reference']}" if first["times"] is not None else ""
         lines.append(
             f"cost        {seconds(first['seconds'])} of training in runs nearby, on their machines{times}"
         )
+    lines += _cheaper(found)
     return [*lines, f"rule        {rule}{_against_rule(found)}", f"how sure    {_sure(found['trial'])}"]
+
+
+def settings(found: Sequence[Found]) -> str:
+    """Those that a search chose nearby with their spread, then the others, as the studies have them."""
+    searched = [_searched(one) for one in found if one["searched"]]
+    fixed = [f"{one['name']} {_value(one['value'])}" for one in found if not one["searched"]]
+    kept = f"{'; ' if searched else ''}not searched: {', '.join(fixed)}" if fixed else ""
+    return f"{', '.join(searched)}{kept}"
+
+
+def _searched(one: Found) -> str:
+    spread = ""
+    if one["low"] is not None and one["low"] < one["high"]:
+        over = plural(one["datasets"], "dataset")
+        spread = f" (from {_value(one['low'])} to {_value(one['high'])} on {over} nearby)"
+    return f"{one['name']} {_value(one['value'])}{spread}"
+
+
+def _value(value: Any) -> str:
+    return f"{value:.2g}" if isinstance(value, float) else str(value)
+
+
+def _cheaper(found: Found) -> list[str]:
+    """The cheapest of those that are about as good nearby."""
+    first = found["strategies"][0]
+    name = found.get("cheaper")
+    one = next((s for s in found["strategies"] if s["strategy"] == name), None)
+    if one is None:
+        return []
+    behind = points(first["gain"] - one["gain"])
+    took = f"{seconds(one['seconds'])} instead of {seconds(first['seconds'])}" if first["seconds"] else ""
+    return [f"cheaper     {name}: {behind} points less nearby, {took}"]
 
 
 def _why_none(summary: Found) -> str:
@@ -100,14 +136,21 @@ def _expected(first: Found, found: Found) -> str:
     margin, accuracy = found["margin"], first["accuracy"]
     how = "from your own probe" if found["by_probe"] else "the neighbours' own"
     if margin is None:
-        return f"test accuracy {_share(accuracy)} ({how}); no range: it takes {leave_one_out.LEAST} datasets"
+        why = f"it takes {leave_one_out.LEAST} datasets"
+        if found["backbone"]["foreign"]:
+            why = "no evidence is of this network, and of no two others, which would tell how far it carries"
+        return f"test accuracy {_share(accuracy)} ({how}); no range: {why}"
     low, high = (log_odds.accuracy(first["odds"] + way * margin["log_odds"]) for way in (-1, 1))
     if high - low >= 2 * VAGUE:
         return f"test accuracy about {_share(accuracy)} ({how}); on held-out datasets that was far off, so no range"
     return (
         f"test accuracy {_share(accuracy)}, 95 % range {_share(low)} to {_share(high)} ({how}; range from the "
-        f"errors on {margin['datasets']} held-out datasets)"
+        f"errors on {margin['datasets']} held-out datasets{_foreign(found)})"
     )
+
+
+def _foreign(found: Found) -> str:
+    return ", each from other networks, as none is of this one" if found["backbone"]["foreign"] else ""
 
 
 def _share(expected: float) -> str:

@@ -22,6 +22,7 @@ from bench.cli.commands import (
     runs,
     similarity,
     ui,
+    verify,
 )
 from bench.cli.output import err
 from bench.core.errors import UserError, one_line_each
@@ -45,6 +46,7 @@ for command in (
     advise.advise,
     evidence.evidence,
     answer.answer,
+    verify.verify,
     lists.strategies,
     lists.backbones,
     lists.datasets,

@@ -9,13 +9,14 @@ store has few datasets; how far that carries is measured in `reports.analysis.le
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 
 from bench.core.schema import Measure
 from reports.analysis.distance import Group, Neighbour, known, weigh
 from reports.analysis.evidence import Condition, Place
 from reports.analysis.log_odds import accuracy
+from reports.analysis.settings import Setting, settings
 
 COVERED = 0.5
 """A strategy is ranked if it has results in conditions that hold at least this share of the weight."""
@@ -30,7 +31,7 @@ class Advised:
 
     low, high: the least and the largest gain among the datasets, weighted within each; a spread, not an interval.
     accuracy: expected test accuracy, and odds, its log odds; seconds: of training and preparation; times: as a multiple of
-    the reference's.
+    the reference's. settings: with which hyperparameters.
     """
 
     strategy: str
@@ -44,6 +45,7 @@ class Advised:
     odds: float
     seconds: float | None
     times: float | None
+    settings: list[Setting] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,15 @@ class Advice:
 
     def of(self, strategy: str | None) -> Advised | None:
         return next((r for r in self.ranked if r.strategy == strategy), None)
+
+    def cheapest_tie(self, margin: float) -> Advised | None:
+        """The one that takes least time of those whose gain is within the margin of the first; None where it is the first.
+
+        Gains nearby are estimates: this is a choice by what is seen, not a tie that was shown.
+        """
+        near = [r for r in self.ranked if r.seconds is not None and r.gain >= self.ranked[0].gain - margin]
+        cheapest = min(near, key=lambda r: r.seconds or 0.0, default=None)
+        return None if cheapest is self.ranked[0] else cheapest
 
 
 def advise(
@@ -122,6 +133,7 @@ def _ranked(
         odds,
         _mean(seconds) if seconds else None,
         _mean(times) if times else None,
+        settings([(n.weight, n.condition.used[strategy]) for n, _ in near if strategy in n.condition.used]),
     )
 
 

@@ -19,6 +19,8 @@ from bench.core.spec import BackboneSpec
 from reports.analysis.document import plainest
 from reports.analysis.log_odds import log_odds
 from reports.analysis.rows import Row, accuracy_of, condition_of, seconds_spent
+from reports.analysis.searches import Search
+from reports.analysis.settings import Used
 from reports.analysis.units import smallest_gap
 
 TUNED = "tuned"
@@ -54,6 +56,7 @@ class Condition:
 
     rule, full, probe: labels of the rule's pick in this cell, of the baseline (full fine-tuning), and of the linear
     probe; None where the study has none. test_images: how many an accuracy is of, as far as the accuracies tell.
+    used: hyperparameters, by strategy.
     """
 
     study: str
@@ -68,6 +71,7 @@ class Condition:
     rules: Mapping[str, str | None] = field(default_factory=dict)
     small_at_most: int = 50
     test_images: int | None = None
+    used: Mapping[str, Used] = field(default_factory=dict)
 
     def odds(self, strategy: str) -> float:
         """Log odds of the strategy's mean accuracy (`reports.analysis.log_odds`)."""
@@ -91,8 +95,14 @@ class Condition:
         return sum(map(len, self.accuracies.values()))
 
 
-def conditions(document: StudyRecord, rows: Sequence[Row]) -> list[Condition]:
-    """Those of a study in which at least two strategies have a result; of a tuned study, the tuned results."""
+def conditions(
+    document: StudyRecord, rows: Sequence[Row], found_searches: Sequence[Search] = ()
+) -> list[Condition]:
+    """Those of a study in which at least two strategies have a result; of a tuned study, the tuned results.
+
+    found_searches: what they chose, of a tuned study.
+    """
+    chosen = {(search.condition, search.strategy): search.chosen for search in found_searches}
     datasets = {entry.label: entry for entry in document.datasets}
     backbones = {entry.label: backbone_key(entry) for entry in document.backbones}
     by_condition: dict[tuple[str, int, str], list[Row]] = defaultdict(list)
@@ -103,7 +113,12 @@ def conditions(document: StudyRecord, rows: Sequence[Row]) -> list[Condition]:
     for (label, n, backbone), own in by_condition.items():
         own = _of_one_setting(own)
         place = _place(datasets[label], own[0], n, backbone, backbones[backbone])
-        condition = _condition(document, datasets[label], own, place)
+        tuned = {
+            strategy: values
+            for (where, strategy), values in chosen.items()
+            if where == (label, n, backbone) and own[0].get("setting") == TUNED
+        }
+        condition = _condition(document, datasets[label], own, place, tuned)
         if len(condition.accuracies) >= LEAST_STRATEGIES:
             found.append(condition)
     return found
@@ -127,7 +142,13 @@ def _place(entry: DatasetRecord, row: Row, n: int, label: str, backbone: str) ->
     return Place(backbone, n, here.classes, here.values, similar, curve, here.images)
 
 
-def _condition(document: StudyRecord, entry: DatasetRecord, rows: Sequence[Row], place: Place) -> Condition:
+def _condition(
+    document: StudyRecord,
+    entry: DatasetRecord,
+    rows: Sequence[Row],
+    place: Place,
+    tuned: Mapping[str, Mapping[str, Any]],
+) -> Condition:
     accuracies: dict[str, dict[int, float]] = defaultdict(dict)
     seconds: dict[str, list[float]] = defaultdict(list)
     for row in rows:
@@ -148,7 +169,18 @@ def _condition(document: StudyRecord, entry: DatasetRecord, rows: Sequence[Row],
         matrix.rule,
         matrix.small_at_most,
         _test_images(accuracy_of(row) for row in rows),
+        _used(document, dataset_key(entry.name, entry.options), tuned),
     )
+
+
+def _used(document: StudyRecord, dataset: str, tuned: Mapping[str, Mapping[str, Any]]) -> dict[str, Used]:
+    """The study's own hyperparameters, and in their place what a search chose."""
+    found = {}
+    for strategy in document.strategies:
+        own = {f"{part.name}.{key}": v for part in strategy.parts for key, v in part.hyperparameters.items()}
+        chosen = tuned.get(strategy.label, {})
+        found[strategy.label] = Used(dataset, own | dict(chosen), frozenset(chosen))
+    return found
 
 
 def _test_images(accuracies: Iterable[float]) -> int | None:

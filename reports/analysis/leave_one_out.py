@@ -78,25 +78,34 @@ class Score:
     saved: Interval
 
 
-def learn(evidence: Sequence[Condition], reference: str) -> tuple[list[HeldOut], bool]:
+def learn(evidence: Sequence[Condition], reference: str, foreign: bool = False) -> tuple[list[HeldOut], bool]:
     """The held-out conditions, with accuracies expected by probe or from the neighbours alone, and which: what erred less.
 
-    A probe of few images may err by more than datasets differ.
+    A probe of few images may err by more than datasets differ. foreign: hold out the condition's network as well.
     """
-    by_probe, plain = (held_out(evidence, reference, way) for way in (True, False))
+    by_probe, plain = (held_out(evidence, reference, way, foreign) for way in (True, False))
     margins = [error_margin(found) for found in (by_probe, plain)]
     if margins[0] and margins[1] and margins[1][0] < margins[0][0]:
         return plain, False
     return by_probe, True
 
 
-def held_out(evidence: Sequence[Condition], reference: str, by_probe: bool = True) -> list[HeldOut]:
-    """One per condition, advised on by the other datasets alone. Every condition must have the reference."""
+def held_out(
+    evidence: Sequence[Condition], reference: str, by_probe: bool = True, foreign: bool = False
+) -> list[HeldOut]:
+    """One per condition, advised on by the other datasets alone. Every condition must have the reference.
+
+    foreign: by the other networks alone as well; conditions are left out where there are none.
+    """
     found = []
-    for dataset in dict.fromkeys(c.dataset for c in evidence):
-        rest = [c for c in evidence if c.dataset != dataset]
-        fixed = _best_fixed(rest, reference)
-        found += [_held_out(c, rest, reference, fixed, by_probe) for c in evidence if c.dataset == dataset]
+    for dataset, backbone in dict.fromkeys(
+        (c.dataset, c.place.backbone if foreign else "") for c in evidence
+    ):
+        rest = [c for c in evidence if c.dataset != dataset and c.place.backbone != backbone]
+        own = [c for c in evidence if c.dataset == dataset and backbone in ("", c.place.backbone)]
+        if rest or not foreign:
+            fixed = _best_fixed(rest, reference)
+            found += [_held_out(c, rest, reference, fixed, by_probe) for c in own]
     return found
 
 

@@ -59,7 +59,12 @@ def printed(probe: float, levels: list[float]) -> str:
     assert found and margin
     first = vars(found.ranked[0])
     return in_words._expected(
-        first, {"margin": {"log_odds": margin[0], "datasets": margin[1]}, "by_probe": True}
+        first,
+        {
+            "margin": {"log_odds": margin[0], "datasets": margin[1]},
+            "by_probe": True,
+            "backbone": {"foreign": False},
+        },
     )
 
 

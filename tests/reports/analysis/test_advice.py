@@ -11,6 +11,7 @@ from bench.core.schema import Measure
 from reports.analysis.advice import advise
 from reports.analysis.distance import UNKNOWN, at_size, scales, squared_distance, weigh
 from reports.analysis.evidence import Condition, Place, comparable, conditions
+from reports.analysis.leave_one_out import Policy, error_margin, held_out
 from reports.analysis.log_odds import log_odds
 from tests.support import simulated_evidence as simulated
 
@@ -138,3 +139,25 @@ def test_the_planted_best_is_found_for_a_new_dataset(cell: str, measured: bool) 
     assert found and found.ranked[0].strategy == simulated.BEST[cell]
     # drawn towards the other conditions, but never past nothing
     assert 0.3 < found.ranked[0].gain / simulated.PLANTED[cell][simulated.BEST[cell]] < 1.2
+
+
+def test_the_cheapest_of_those_that_are_about_as_good_is_named() -> None:
+    place = Place(NET, 10)
+    made = [condition(d, place, 0.6, 0.603, seconds=9.0) for d in "ab"]
+    found = advise(place, made, "full")
+    assert found is not None and found.ranked[0].strategy == "lora"
+    cheaper = found.cheapest_tie(0.01)
+    assert cheaper is not None and cheaper.strategy == "full"
+    assert found.cheapest_tie(0.001) is None  # .3 points are more than the margin
+
+
+def test_on_a_network_without_evidence_each_is_held_out_with_its_network() -> None:
+    """Networks that want opposite things: with its own network's others the advice is right, without them it is wrong."""
+    made = [condition(d, Place(NET, 10), 0.6, 0.8) for d in "abc"]
+    made += [condition(d, Place("other", 10), 0.6, 0.4) for d in "abc"]
+    own, foreign = (held_out(made, "full", foreign=way) for way in (False, True))
+    assert max(t.regrets[Policy.ADVICE] for t in own) == 0
+    assert [round(t.regrets[Policy.ADVICE], 3) for t in foreign] == [0.2] * 6
+    margins = [error_margin(found) for found in (own, foreign)]
+    assert margins[0] and margins[1] and margins[0][0] < margins[1][0]
+    assert held_out(made[:3], "full", foreign=True) == []
