@@ -22,6 +22,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 torch.set_num_threads(1)
 
 ROOT = Path(__file__).resolve().parents[1]
+LONG = Path(__file__).with_name("long.txt")
 REAL_DATA = Path(os.environ.get("BENCH_TEST_DATA") or ROOT.parent / "shared" / "data")
 """Real photographs and ImageNet weights, which are not part of the product."""
 
@@ -127,3 +128,13 @@ def tiny_study(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.yaml"
     path.write_text(TINY_STUDY)
     return path
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Marks the tests of tests/long.txt, and refuses lines there that name none, where all tests are collected."""
+    wanted = {line for line in LONG.read_text().splitlines() if line and not line.startswith("#")}
+    found = {item.nodeid: item for item in items if item.nodeid in wanted}
+    for item in found.values():
+        item.add_marker(pytest.mark.long)
+    if config.args == config.getini("testpaths") and (unknown := wanted - found.keys()):
+        raise pytest.UsageError(f"tests/long.txt names no test in: {', '.join(sorted(unknown))}")
