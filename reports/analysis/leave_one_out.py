@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import sqrt
 from statistics import fmean, stdev
 
 from reports.analysis.advice import advise
-from reports.analysis.evidence import Condition
+from reports.analysis.evidence import Condition, Place
 
 LEAST = 3
 """Datasets. With two, each is advised on from one, and an interval has 12.7 standard errors."""
@@ -34,9 +34,10 @@ class Policy(StrEnum):
     FULL = "always full"  # the baseline
     PROBE = "linear probe"
     FIXED = "best fixed"  # the best mean over the other datasets
+    SIZE = "by size alone"  # as the advice, by images per class and network, without a look at the images
 
 
-ADVICE, RULE, FULL, PROBE, FIXED = Policy
+ADVICE, RULE, FULL, PROBE, FIXED, SIZE = Policy
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,7 @@ def _held_out(
         FULL: reference,
         PROBE: condition.probe,
         FIXED: next((s for s in fixed if s in gains), None),
+        SIZE: next((s for s in _by_size(condition, rest, reference) if s in gains), None),
     }
     known = {policy: pick for policy, pick in picks.items() if pick in gains and pick is not None}
     best = max(gains.values())
@@ -130,6 +132,17 @@ def _held_out(
     return HeldOut(
         condition, known, {policy: best - gains[pick] for policy, pick in known.items()}, error, miss
     )
+
+
+def _by_size(condition: Condition, rest: Sequence[Condition], reference: str) -> list[str]:
+    """A control: what measures of the images are worth is what the advice has over this."""
+    place = _bare(condition.place)
+    found = advise(place, [replace(c, place=_bare(c.place)) for c in rest], reference, by_probe=False)
+    return [ranked.strategy for ranked in found.ranked] if found else []
+
+
+def _bare(place: Place) -> Place:
+    return Place(place.backbone, place.n_per_class)
 
 
 def _best_fixed(rest: Sequence[Condition], reference: str) -> list[str]:

@@ -31,6 +31,7 @@ POLICIES = {
     Policy.FULL: "always the baseline",
     Policy.PROBE: "always linear probe",
     Policy.FIXED: "best of the others",
+    Policy.SIZE: "by size alone",
 }
 
 

@@ -37,6 +37,7 @@ def test_every_policy_s_regret_by_hand() -> None:
     first, second = found[:2]  # d0: similar, at 10 and at 200
     assert dict(first.picks) == {
         ADVICE: "linear_probe", RULE: "linear_probe", FULL: "full", PROBE: "linear_probe", FIXED: first.picks[FIXED],
+        SIZE: "lora",  # .03, .07 and .07 on the three others at 10 images per class
     }  # fmt: skip
     assert first.regrets[ADVICE] == pytest.approx(0) and first.regrets[FULL] == pytest.approx(0.08)
     assert second.picks[ADVICE] == "l2_sp"
