@@ -16,6 +16,7 @@ from reports.analysis.leave_one_out import (
     FULL,
     PROBE,
     RULE,
+    SIZE,
     covered,
     error_margin,
     held_out,
