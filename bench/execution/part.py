@@ -19,7 +19,8 @@ KEYS = ("dataset", "n_per_class", "backbone", "strategy", "seed", "cell", "setti
 class Part:
     """Which runs and searches are executed: of each key that is named, one of its patterns (as a shell's) must match.
 
-    A search is executed where a run that waits for it is.
+    A search is executed where a run that waits for it is. A run that stands for several planned ones, as one with default
+    hyperparameters that a search has kept, is executed where any of them matches.
     """
 
     patterns: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -42,10 +43,11 @@ class Part:
         if not self.patterns:
             return now
         waiting = [run for run in now.waiting if self.has(run)]
+        asked = {run.run_id for run in now.plan.runs if not run.waiting and self.has(run)}
         wanted = {run.tuning.tuning_id for run in waiting if run.tuning}
         return replace(
             now,
-            missing=[run for run in now.missing if self.has(run)],
+            missing=[run for run in now.missing if run.run_id in asked],
             waiting=waiting,
             searches=[run for run in now.searches if run.tuning and run.tuning.tuning_id in wanted],
         )

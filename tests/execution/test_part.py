@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,22 @@ def test_searches_go_with_the_runs_that_wait_for_them(tmp_path: Path) -> None:
     assert not untuned.searches and not untuned.waiting and untuned.missing
     either = Part.parse(["strategy=logreg", "strategy=full*"]).of(now)
     assert (either.missing, either.waiting) == (now.missing, now.waiting), "one of several patterns is enough"
+
+
+def test_a_run_that_is_tuned_and_default_at_once_goes_with_either(tmp_path: Path) -> None:
+    """Where a search keeps the defaults, the run with them is the tuned one, too, and is listed once."""
+    (tmp_path / "tuned.yaml").write_text(TUNED)
+    plan = planning.make(load.load(tmp_path / "tuned.yaml"), tmp_path / "tuned.yaml", tmp_path)
+    kept = {
+        key: {one.name: one.default for one in run.tuning.space}
+        for key, run in plan.tunings.items()
+        if run.tuning
+    }
+    plan = plan.with_choices(kept)
+    now = replace(state.read(plan, f"sqlite:///{tmp_path / 'mlflow.db'}"), plan=plan, waiting=[], searches=[])
+    for setting in ("tuned", "default"):
+        own = {run.run_id for run in plan.runs if run.row().setting == setting}
+        assert own and {run.run_id for run in Part.parse([f"setting={setting}"]).of(now).missing} == own
 
 
 @pytest.mark.parametrize(
