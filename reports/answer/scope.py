@@ -32,8 +32,8 @@ def _limits(overview: Overview) -> list[str]:
     return [
         f"Networks: {listed([code(name) for name in overview.networks])}, of at most {total / 1e6:.1f} million "
         f"parameters{f', at {pixels} px' if pixels else ''}. Larger networks and Transformers may differ.",
-        f"{plural(len(overview.datasets), 'dataset')} of {sizes[0]} to {sizes[-1]} images per class: nothing is said of "
-        "thousands, and nothing of detection or segmentation.",
+        f"{plural(len(overview.datasets), 'dataset')}, at {listed([str(n) for n in sizes])} images per class: nothing is said "
+        "of other numbers, and nothing of detection or segmentation.",
         f"Budgets of CPUs: {document.train.epochs:g} epochs"
         f"{f', at least {document.train.min_steps} steps' if document.train.min_steps else ''}, {plural(seeds, 'seed')} a "
         "dataset. Longer training may favour training more.",
