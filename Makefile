@@ -5,7 +5,7 @@ PYTHON ?= python3
 UV := .uv/bin/uv
 BENCH := .venv/bin/bench
 
-.PHONY: setup quickstart test test-fast test-long test-wheel benchmark lint audit schema docs constraints clean
+.PHONY: setup quickstart test test-fast test-long test-wheel benchmark lint audit schema docs answer constraints clean
 
 setup: .venv/.installed
 
@@ -48,6 +48,10 @@ lint: setup
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+
+# The answer page of the package's evidence -> docs/answer
+answer: setup
+	$(BENCH) answer --out docs/answer
 
 # Known vulnerabilities of what constraints.txt pins, by PyPI's records, or AUDIT_SERVICE=osv. --strict: a package that
 # the service could not be asked about fails the audit, as does a service that is out of reach.

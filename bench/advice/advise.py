@@ -26,7 +26,9 @@ from bench.planning.study import TEXTBOOK, BackboneEntry, Matrix
 from bench.storage.places import Places
 from reports.analysis import advice, leave_one_out
 from reports.analysis import evidence as known
+from reports.analysis.dataset_intervals import LEAST
 from reports.analysis.evidence import Place
+from reports.analysis.forgiving import STEP
 
 SHOTS = (2, 5, 10, 20, 50, 100, 200, 500)
 """Images per class at which probes are taken, as far as the classes go."""
@@ -122,6 +124,13 @@ def ask(
     data["notes"] = [*info.notes, *data["notes"]]
     foreign = bool(evidence.conditions) and key not in {c.place.backbone for c in evidence.conditions}
     trials, by_probe = _learn(evidence, bool(place.curve), foreign)
+    elsewhere = (
+        foreign and not trials
+    )  # one network in the evidence: how good advice is on it is all that is known
+    if elsewhere:
+        tried, by_probe = _learn(evidence, bool(place.curve))
+    else:
+        tried = trials
     found = None
     if evidence.reference:
         found = advice.advise(place, evidence.conditions, evidence.reference, by_probe)
@@ -138,7 +147,9 @@ def ask(
         "probes": probes,
         "rule": _rule(place, evidence, found),
         "evidence": _summary(evidence, found, question.folder),
-        **_judged(found, trials),
+        **_judged(found, trials, tried),
+        "tried_elsewhere": elsewhere,
+        "forgiving": _forgiving(evidence, found),
     }
 
 
@@ -243,8 +254,24 @@ def _summary(evidence: Evidence, found: advice.Advice | None, folder: Path) -> d
     }
 
 
-def _judged(found: advice.Advice | None, trials: Sequence[leave_one_out.HeldOut]) -> dict[str, Any]:
-    """The strategies in order, and how the advice fared on datasets that it had not seen."""
+def _forgiving(evidence: Evidence, found: advice.Advice | None) -> dict[str, Any] | None:
+    """Of the advised strategy: what is lost where its learning rates are off by a step."""
+    name = found.ranked[0].strategy if found else None
+    one = next((f for f in evidence.forgiving if f.strategy == name), None)
+    if one is None:
+        return None
+    return {"step": 10**STEP, "below": one.beside(-1), "above": one.beside(1), "searches": one.searches}
+
+
+def _judged(
+    found: advice.Advice | None,
+    trials: Sequence[leave_one_out.HeldOut],
+    tried: Sequence[leave_one_out.HeldOut],
+) -> dict[str, Any]:
+    """The strategies in order, and how the advice fared on datasets that it had not seen.
+
+    trials: as far from the evidence as what is asked, for the range; tried: what there is, perhaps on other networks only.
+    """
     margin = leave_one_out.error_margin(trials) if found else None
     return {
         "reference": found.reference if found else None,
@@ -252,7 +279,7 @@ def _judged(found: advice.Advice | None, trials: Sequence[leave_one_out.HeldOut]
         "cheaper": cheaper.strategy if found and (cheaper := found.cheapest_tie(Matrix().margin)) else None,
         "by_probe": found.by_probe if found else False,
         "margin": {"log_odds": margin[0], "datasets": margin[1]} if margin else None,
-        "trial": trial(trials) if found else None,
+        "trial": trial(tried) if found else None,
     }
 
 
@@ -277,11 +304,7 @@ def evaluate(evidence: Evidence, probed: bool = False) -> dict[str, Any]:
         )
     found, _ = _learn(evidence, probed)
     datasets = len({c.dataset for c in evidence.conditions})
-    few = (
-        [f"{datasets} of the {leave_one_out.LEAST} datasets that it takes to tell"]
-        if datasets < leave_one_out.LEAST
-        else []
-    )
+    few = [f"{datasets} of the {LEAST} datasets that it takes to tell"] if datasets < LEAST else []
     return trial(found) | {"reference": evidence.reference, "notes": [*few, *evidence.notes]}
 
 

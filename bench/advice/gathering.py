@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from bench.tracking import store as stores
 from bench.tracking.exchange import file
 from reports.analysis import evidence as known
 from reports.analysis.evidence import Condition
+from reports.analysis.forgiving import Forgiving, Tried, forgiving, tried
 from reports.analysis.rows import StoredStudy, join
 from reports.analysis.searches import searches
 
@@ -52,12 +53,16 @@ class Studied:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The conditions of a store that can be compared with full fine-tuning, and remarks on what was left out."""
+    """The conditions of a store that can be compared with full fine-tuning, and remarks on what was left out.
+
+    forgiving: of strategies whose searches' trials are known with their hyperparameters, as in exported studies.
+    """
 
     conditions: list[Condition]
     reference: str | None
     image_sizes: Mapping[str, int | None]  # by backbone identity
     notes: list[str]
+    forgiving: list[Forgiving] = field(default_factory=list)
 
 
 def of_store(uri: str) -> Iterator[Studied | str]:
@@ -125,18 +130,20 @@ def gather(
     found: dict[tuple[str, str, float, str], Condition] = {}
     sizes: dict[str, int | None] = {}
     notes: list[str] = []
+    trials: list[Tried] = []
     for source in sources:
         if isinstance(source, str):
             notes.append(source)
             continue
         study = _with_measures(source.study, measures)
+        trials += tried(source.runs)
         for condition in replace(source, study=study).conditions:
             place = condition.place
             if not any(fnmatchcase(condition.label, pattern) for pattern in without):
                 key = (condition.study, condition.dataset, place.n_per_class, place.backbone)
                 found.setdefault(key, condition)
         sizes = {known.backbone_key(b): study.train.image_size for b in study.backbones} | sizes
-    return _comparable(list(found.values()), sizes, notes)
+    return replace(_comparable(list(found.values()), sizes, notes), forgiving=forgiving(trials))
 
 
 def _comparable(found: list[Condition], sizes: Mapping[str, int | None], notes: list[str]) -> Evidence:

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.core.schema import Measure
-from reports.analysis import leave_one_out, log_odds
+from reports.analysis import log_odds
 from reports.analysis.advice import LEAST_DATASETS
+from reports.analysis.dataset_intervals import LEAST
 from reports.analysis.distance import Group
 from reports.analysis.leave_one_out import ADVICE, RULE
 from reports.render.text import NONE, interval, percent, plural, points, seconds
@@ -76,6 +77,7 @@ def _recommendation(found: Found) -> list[str]:
     lines = [f"advice      {first['strategy']}"]
     if first["settings"]:
         lines.append(f"settings    {settings(first['settings'])}")
+    lines += _off_the_rate(found)
     lines.append(f"expected    {_expected(first, found)}")
     if first["seconds"] is not None:
         times = f", {first['times']:.2f} x {found['reference']}" if first["times"] is not None else ""
@@ -83,7 +85,11 @@ def _recommendation(found: Found) -> list[str]:
             f"cost        {seconds(first['seconds'])} of training in runs nearby, on their machines{times}"
         )
     lines += _cheaper(found)
-    return [*lines, f"rule        {rule}{_against_rule(found)}", f"how sure    {_sure(found['trial'])}"]
+    return [
+        *lines,
+        f"rule        {rule}{_against_rule(found)}",
+        f"how sure    {_where(found)}{_sure(found['trial'])}",
+    ]
 
 
 def settings(found: Sequence[Found]) -> str:
@@ -92,6 +98,21 @@ def settings(found: Sequence[Found]) -> str:
     fixed = [f"{one['name']} {_value(one['value'])}" for one in found if not one["searched"]]
     kept = f"{'; ' if searched else ''}not searched: {', '.join(fixed)}" if fixed else ""
     return f"{', '.join(searched)}{kept}"
+
+
+def _off_the_rate(found: Found) -> list[str]:
+    """What it costs to be off the best rate: what is best at one rate and lost beside it is poor advice without a search."""
+    one = found.get("forgiving")
+    if one is None:
+        return []
+    ways = {"too low": "below", "too high": "above"}
+    lost = [f"{points(one[key])} {way}" for way, key in ways.items() if one[key] is not None]
+    if not lost:
+        return []
+    return [
+        f"forgiving   points lost with rates {one['step']:.2g} times {', '.join(lost)} "
+        f"(validation images of {plural(one['searches'], 'search').replace('searchs', 'searches')})"
+    ]
 
 
 def _searched(one: Found) -> str:
@@ -136,7 +157,7 @@ def _expected(first: Found, found: Found) -> str:
     margin, accuracy = found["margin"], first["accuracy"]
     how = "from your own probe" if found["by_probe"] else "the neighbours' own"
     if margin is None:
-        why = f"it takes {leave_one_out.LEAST} datasets"
+        why = f"it takes {LEAST} datasets"
         if found["backbone"]["foreign"]:
             why = "no evidence is of this network, and of no two others, which would tell how far it carries"
         return f"test accuracy {_share(accuracy)} ({how}); no range: {why}"
@@ -170,13 +191,17 @@ def _against_rule(found: Found) -> str:
     return f" (nearby, the advice had {' and '.join(words)})"
 
 
+def _where(found: Found) -> str:
+    return "on the evidence's own network, which is not yours: " if found.get("tried_elsewhere") else ""
+
+
 def _sure(trial: Found) -> str:
     scores = {s["policy"]: s for s in trial["scores"]}
     rule = scores.get(RULE)
     if rule is None or rule["saved"]["low"] is None:
         return (
             f"not known: the store has {plural(trial['datasets'], 'dataset')} that advice could be tried on; "
-            f"it takes {leave_one_out.LEAST}"
+            f"it takes {LEAST}"
         )
     saved = rule["saved"]
     text = (

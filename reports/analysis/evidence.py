@@ -20,7 +20,7 @@ from reports.analysis.document import plainest
 from reports.analysis.log_odds import log_odds
 from reports.analysis.rows import Row, accuracy_of, condition_of, seconds_spent
 from reports.analysis.searches import Search
-from reports.analysis.settings import Used
+from reports.analysis.settings import Used, used_in
 from reports.analysis.units import smallest_gap
 
 TUNED = "tuned"
@@ -113,11 +113,8 @@ def conditions(
     for (label, n, backbone), own in by_condition.items():
         own = _of_one_setting(own)
         place = _place(datasets[label], own[0], n, backbone, backbones[backbone])
-        tuned = {
-            strategy: values
-            for (where, strategy), values in chosen.items()
-            if where == (label, n, backbone) and own[0].get("setting") == TUNED
-        }
+        own_tuned = own[0].get("setting") == TUNED
+        tuned = {s: v for (where, s), v in chosen.items() if own_tuned and where == (label, n, backbone)}
         condition = _condition(document, datasets[label], own, place, tuned)
         if len(condition.accuracies) >= LEAST_STRATEGIES:
             found.append(condition)
@@ -169,18 +166,8 @@ def _condition(
         matrix.rule,
         matrix.small_at_most,
         _test_images(accuracy_of(row) for row in rows),
-        _used(document, dataset_key(entry.name, entry.options), tuned),
+        used_in(document, dataset_key(entry.name, entry.options), tuned),
     )
-
-
-def _used(document: StudyRecord, dataset: str, tuned: Mapping[str, Mapping[str, Any]]) -> dict[str, Used]:
-    """The study's own hyperparameters, and in their place what a search chose."""
-    found = {}
-    for strategy in document.strategies:
-        own = {f"{part.name}.{key}": v for part in strategy.parts for key, v in part.hyperparameters.items()}
-        chosen = tuned.get(strategy.label, {})
-        found[strategy.label] = Used(dataset, own | dict(chosen), frozenset(chosen))
-    return found
 
 
 def _test_images(accuracies: Iterable[float]) -> int | None:

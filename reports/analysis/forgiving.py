@@ -54,6 +54,11 @@ class Forgiving:
     open_low: bool
     open_high: bool
 
+    def beside(self, way: int) -> float | None:
+        """Lost, a fraction, one step of `STEP` decades below (way -1) or above the best factor; None: not tried."""
+        best = min(self.behind, key=lambda factor: self.behind[factor])
+        return next((lost for f, lost in self.behind.items() if isclose(f, best + way * STEP)), None)
+
     @property
     def width(self) -> float:
         """In decades; at least, where an end is open."""

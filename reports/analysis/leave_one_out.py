@@ -15,15 +15,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import sqrt
-from statistics import fmean, stdev
+from statistics import fmean
 
 from reports.analysis.advice import advise
+from reports.analysis.dataset_intervals import LEAST, Interval, by_dataset, over_datasets, two_sided_t
 from reports.analysis.evidence import Condition, Place
-
-LEAST = 3
-"""Datasets. With two, each is advised on from one, and an interval has 12.7 standard errors."""
-
-LEVEL = 0.95
 
 
 class Policy(StrEnum):
@@ -53,16 +49,6 @@ class HeldOut:
     regrets: Mapping[Policy, float]
     error: float | None
     miss: float | None = None
-
-
-@dataclass(frozen=True)
-class Interval:
-    """Mean over `n` datasets; low and high are None for n < 3."""
-
-    n: int
-    mean: float
-    low: float | None
-    high: float | None
 
 
 @dataclass(frozen=True)
@@ -175,27 +161,6 @@ def _score(found: Sequence[HeldOut], policy: Policy) -> Score | None:
     return Score(policy, len(both), regret, advice.mean, saved)
 
 
-def over_datasets(values: Sequence[tuple[str, float]]) -> Interval:
-    """(dataset, value) pairs -> the mean of the datasets' means, with its t interval over datasets.
-
-    The variance of the mean is s^2 (1/n + 1/(n - 1)), tested over learnt from. With s^2 / n, 5 % of stores of pure noise
-    passed `shown`, twice the nominal rate.
-    """
-    means = list(_by_dataset(values).values())
-    n, mean = len(means), fmean(means)
-    if n < LEAST:
-        return Interval(n, mean, None, None)
-    half = _t(n - 1) * stdev(means) * sqrt(1 / n + 1 / (n - 1))
-    return Interval(n, mean, mean - half, mean + half)
-
-
-def _by_dataset(values: Sequence[tuple[str, float]]) -> dict[str, float]:
-    groups: dict[str, list[float]] = defaultdict(list)
-    for dataset, value in values:
-        groups[dataset].append(value)
-    return {dataset: fmean(group) for dataset, group in groups.items()}
-
-
 def shown(found: Sequence[Score], policy: Policy = RULE) -> bool:
     """Whether following the advice is shown to be better than the policy on datasets it had not seen.
 
@@ -211,9 +176,9 @@ def error_margin(found: Sequence[HeldOut]) -> tuple[float, int] | None:
 
     t times the root mean square of the misses on held-out datasets, bias included, datasets weighing equally.
     """
-    squares = _by_dataset([(t.condition.dataset, t.miss**2) for t in found if t.miss is not None])
+    squares = by_dataset([(t.condition.dataset, t.miss**2) for t in found if t.miss is not None])
     n = len(squares)
-    return (_t(n - 1) * sqrt(fmean(squares.values())), n) if n >= LEAST else None
+    return (two_sided_t(n - 1) * sqrt(fmean(squares.values())), n) if n >= LEAST else None
 
 
 def covered(found: Sequence[HeldOut]) -> tuple[int, int] | None:
@@ -226,9 +191,3 @@ def covered(found: Sequence[HeldOut]) -> tuple[int, int] | None:
             total += 1
             hits += abs(one.miss) <= margin[0]
     return (hits, total) if total else None
-
-
-def _t(df: int) -> float:
-    from scipy.special import stdtrit
-
-    return float(stdtrit(df, (1 + LEVEL) / 2))

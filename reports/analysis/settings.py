@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from math import exp, floor, log, log10
 from typing import Any
 
+from bench.core.records.study import StudyRecord
+
 DIGITS = 2
 """Of a rate: more would pretend to more than a search of five steps tells."""
 
@@ -39,6 +41,16 @@ class Used:
     dataset: str
     values: Mapping[str, Any]
     searched: frozenset[str] = frozenset()
+
+
+def used_in(document: StudyRecord, dataset: str, chosen: Mapping[str, Mapping[str, Any]]) -> dict[str, Used]:
+    """By strategy, the study's own hyperparameters, and in their place what a search chose. chosen: by strategy."""
+    found = {}
+    for strategy in document.strategies:
+        own = {f"{part.name}.{key}": v for part in strategy.parts for key, v in part.hyperparameters.items()}
+        values = chosen.get(strategy.label, {})
+        found[strategy.label] = Used(dataset, own | dict(values), frozenset(values))
+    return found
 
 
 def settings(near: Sequence[tuple[float, Used]]) -> list[Setting]:

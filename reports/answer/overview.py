@@ -11,6 +11,7 @@ from functools import cached_property
 from bench.core.records.study import StudyRecord
 from bench.core.schema import CELLS
 from reports.analysis import evidence, leave_one_out
+from reports.analysis.dataset_intervals import LEAST
 from reports.analysis.document import plainest
 from reports.analysis.evidence import Condition
 from reports.analysis.forgiving import Forgiving, forgiving, tried
@@ -62,18 +63,31 @@ class Overview:
         return [one for cell in self.cells for one in cell.regrets]
 
     @cached_property
+    def _untuned_rows(self) -> list[Row]:
+        """With default hyperparameters, of the cells and networks in which all that is tuned has them, too.
+
+        A search that keeps the defaults leaves one run for both: those alone would say that tuning changes nothing.
+        """
+        if not self.document.tune:
+            return []
+        default, wanted = self._with(DEFAULT), _conditions(self.rows)
+        has = _conditions(default)
+        whole = {key for key, own in wanted.items() if own <= has.get(key, set())}
+        return [row for row in default if (row["backbone"], row["cell"]) in whole]
+
+    @cached_property
     def untuned(self) -> dict[tuple[str, str], CellOver]:
-        """By network and cell, the same with default hyperparameters: empty for a study that does not tune."""
-        rows = self._with(DEFAULT) if self.document.tune else []
-        found = cells_over(rows, self.document.matrix.rule, self.margin, CELLS)
+        """By network and cell, the same with default hyperparameters, where all of the cell has been run with them."""
+        found = cells_over(self._untuned_rows, self.document.matrix.rule, self.margin, CELLS)
         return {(one.backbone, one.cell.name): one for one in found}
 
     @cached_property
     def gains(self) -> dict[str, list[Gain]]:
-        """By network, what tuning changed: n counts datasets."""
-        if not self.document.tune:
-            return {}
-        rows = average_seeds([*self.rows, *self._with(DEFAULT)])
+        """By network, what tuning changed in those cells: n counts datasets."""
+        default = self._untuned_rows
+        cells = {(row["backbone"], row["cell"]) for row in default}
+        tuned = [row for row in self.rows if (row["backbone"], row["cell"]) in cells]
+        rows = average_seeds([*tuned, *default])
         return {name: gains([r for r in rows if r["backbone"] == name]) for name in self.networks}
 
     @cached_property
@@ -98,7 +112,7 @@ class Overview:
     def held_out(self) -> list[HeldOut]:
         """Each dataset advised on from the others; empty with too few."""
         reference = evidence.reference(self.conditions)
-        if reference is None or len({c.dataset for c in self.conditions}) < leave_one_out.LEAST:
+        if reference is None or len({c.dataset for c in self.conditions}) < LEAST:
             return []
         return leave_one_out.learn(self.conditions, reference)[0]
 
@@ -115,6 +129,15 @@ class Overview:
     @property
     def _search_seconds(self) -> float:
         return math.fsum(search.seconds for search in searches(self.study.rows, self.study.stored))
+
+
+def _conditions(rows: Sequence[Row]) -> dict[tuple[str, str], set[tuple[str, int, str, int]]]:
+    """By network and cell, what has a result: dataset, size, strategy and seed."""
+    found: dict[tuple[str, str], set[tuple[str, int, str, int]]] = defaultdict(set)
+    for row in rows:
+        key = (row["dataset"], row["n_per_class"], row["strategy"], row["seed"])
+        found[row["backbone"], row["cell"]].add(key)
+    return found
 
 
 def by_network(cells: Sequence[CellOver]) -> dict[str, list[CellOver]]:

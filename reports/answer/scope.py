@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 
+from bench.core.schema import Status
 from reports.answer.overview import Overview
 from reports.render.blocks import Block, Heading, Items, Paragraph, Table
 from reports.render.text import code, escape, listed, plural
@@ -32,14 +33,27 @@ def _limits(overview: Overview) -> list[str]:
     return [
         f"Networks: {listed([code(name) for name in overview.networks])}, of at most {total / 1e6:.1f} million "
         f"parameters{f', at {pixels} px' if pixels else ''}. Larger networks and Transformers may differ.",
-        f"{plural(len(overview.datasets), 'dataset')}, at {listed([str(n) for n in sizes])} images per class: nothing is said "
-        "of other numbers, and nothing of detection or segmentation.",
+        f"{plural(len(overview.datasets), 'dataset')}, at {listed([str(n) for n in sizes])} images per class: nothing is "
+        "said of other numbers, and nothing of detection or segmentation.",
+        *_diverged(overview),
         f"Budgets of CPUs: {document.train.epochs:g} epochs"
         f"{f', at least {document.train.min_steps} steps' if document.train.min_steps else ''}, {plural(seeds, 'seed')} a "
         "dataset. Longer training may favour training more.",
         "Which dataset is similar to the source is declared by the study, by common sense; the section on similarity says "
         "what a measured distance tells instead.",
     ]
+
+
+def _diverged(overview: Overview) -> list[str]:
+    """Runs whose loss left the numbers: they have no accuracy to be compared, and would be missed in silence."""
+    lost = [row for row in overview.study.rows if row["status"] == Status.DIVERGED]
+    if not lost:
+        return []
+    counts = Counter((row["strategy"], row["dataset"]) for row in lost)
+    named = listed(
+        [f"{code(strategy)} on {code(dataset)} ({n})" for (strategy, dataset), n in counts.items()]
+    )
+    return [f"Runs that diverged are not in the means, which flatters their strategies: {named}."]
 
 
 def _table(overview: Overview) -> Table:

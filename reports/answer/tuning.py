@@ -32,7 +32,7 @@ def section(overview: Overview) -> list[Block]:
 
 def _answer(name: str, found: list[Gain]) -> str:
     worst, best = (pick(found, key=lambda g: g.difference.mean) for pick in (min, max))
-    return f"On {code(name)} tuning changes the mean most for {_gain(best)}, and least for {_gain(worst)}."
+    return f"On {code(name)} tuning gains most for {_gain(best)}, and least for {_gain(worst)}."
 
 
 def _gain(gain: Gain) -> str:
@@ -44,12 +44,18 @@ def _gain(gain: Gain) -> str:
 
 
 def _verdicts(overview: Overview) -> str:
-    changed = [
-        f"{cell_title(over.cell.name)} on {code(over.backbone)} from {before.cell.verdict} to {over.cell.verdict}"
+    """Of the cells in which all that is tuned has been run with default hyperparameters, too."""
+    both = [
+        (over, before)
         for over in overview.cells
         if (before := overview.untuned.get((over.backbone, over.cell.name)))
-        and before.cell.verdict != over.cell.verdict
+    ]
+    changed = [
+        f"{cell_title(over.cell.name)} on {code(over.backbone)} from {before.cell.verdict} to {over.cell.verdict}"
+        for over, before in both
+        if before.cell.verdict != over.cell.verdict
     ]
     if not changed:
-        return "With default hyperparameters the verdicts over datasets would be the same."
+        named = listed([f"{cell_title(over.cell.name)} on {code(over.backbone)}" for over, _ in both])
+        return f"With default hyperparameters the verdicts over datasets would be the same ({named})."
     return f"Tuning has changed the verdict over datasets in {listed(changed)}."

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 from bench.core.records.study import StudyRecord
 from reports.analysis import evidence
+from reports.analysis.dataset_intervals import LEAST, Interval
 from reports.analysis.leave_one_out import (
     ADVICE,
-    LEAST,
     RULE,
     HeldOut,
-    Interval,
     Policy,
     Score,
     covered,

@@ -22,9 +22,9 @@ import numpy as np
 from bench.advice import gathering
 from bench.core.schema import Measure
 from reports.analysis import evidence as known
+from reports.analysis.dataset_intervals import over_datasets
 from reports.analysis.distance import scales, squared_distance
 from reports.analysis.evidence import Condition, Place
-from reports.analysis.leave_one_out import over_datasets
 from reports.render.text import interval, points, table
 
 Gains = Mapping[str, float]

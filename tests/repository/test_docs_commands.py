@@ -69,6 +69,12 @@ ELSEWHERE = {
 }
 """Programs that are not ours -> the test of what they are used for."""
 
+LONGER = {
+    "verify": "tests/execution/verification/test_verify.py",
+    "answer": "tests/reports/answer/test_page.py",
+}
+"""Commands of ours of minutes, or of a study of many datasets -> the test that runs them."""
+
 OURS = ("bench", "make", "pytest", "python", "pip", ".venv/bin/python", *ELSEWHERE)
 FAR = {"--address", "--executor"}
 """Options with which a command needs a cluster."""
@@ -208,6 +214,9 @@ def try_bench(workspace: Workspace, words: list[str], whole: bool) -> None:
     command.make_context(words[0], list(words[1:]))
     plan_the_real_study(workspace, words)
     if used & FAR:
+        return
+    if words[0] in LONGER:
+        assert (ROOT / LONGER[words[0]]).exists()
         return
     words = [SMALLER.get(word, word) for word in words]
     extra = {"run": ["--workers", "0", "--no-report"], "profile": ["--workers", "0"], "ui": []}

@@ -9,6 +9,7 @@ from math import sqrt
 import pytest
 
 from bench.core.schema import Measure
+from reports.analysis.dataset_intervals import over_datasets
 from reports.analysis.evidence import Condition, comparable, conditions
 from reports.analysis.leave_one_out import (
     ADVICE,
@@ -21,7 +22,6 @@ from reports.analysis.leave_one_out import (
     error_margin,
     held_out,
     learn,
-    over_datasets,
     scores,
     shown,
 )

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from bench.advice import gathering
 from bench.cli import main as cli
 from bench.core.errors import UserError
+from bench.core.records.study import StudyRecord
 from bench.core.schema import Measure
 from reports.analysis.rows import StoredStudy
 from reports.answer import page
@@ -57,6 +58,29 @@ def test_the_slope_along_the_distance_is_found(tmp_path: Path) -> None:
         in (tmp_path / "answer.md").read_text()
     )
     assert (tmp_path / "figures" / "similarity.png").exists()
+
+
+def test_what_tuning_changes_is_told_of_cells_that_were_run_with_default_hyperparameters_as_a_whole(
+    tmp_path: Path,
+) -> None:
+    """Where a search keeps the defaults one run is both. If only those have default runs, nothing can be said."""
+    study = made(datasets=6, sizes=(10,), noise=0.0)
+    tune = {"trials": 2, "sampler": "random", "search": ["*lr"]}
+    document = StudyRecord.from_json(study.document.to_json() | {"tune": tune})
+    better = [row | {"setting": "tuned", "test_accuracy": row["test_accuracy"] + 0.05} for row in study.rows]  # type: ignore
+    kept = [row for row in study.rows if row["dataset"] in ("d0", "d1")]
+    some = Overview(StoredStudy(document, [*better, *kept], [], []))  # type: ignore[list-item]
+    assert not some.untuned and not any(some.gains.values())
+    whole = Overview(StoredStudy(document, [*better, *study.rows], [], []))  # type: ignore[list-item]
+    found = whole.gains["net"]
+    assert {gain.difference.n for gain in found} == {3}
+    assert all(gain.difference.mean == pytest.approx(0.05) for gain in found) and len(whole.untuned) == 2
+    page.write(whole.study, tmp_path)
+    text = (tmp_path / "answer.md").read_text()
+    assert (
+        "With default hyperparameters the verdicts over datasets would be the same (similar, small on `net`"
+        in text
+    )
 
 
 def test_an_unfinished_study_has_a_page_of_what_there_is(tmp_path: Path) -> None:
