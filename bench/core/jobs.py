@@ -15,6 +15,11 @@ class Stopped(BaseException):
     """The worker was told to stop (SIGTERM). Not an `Exception`: nothing on the way should swallow it."""
 
 
+STOPS = (Stopped, KeyboardInterrupt, SystemExit)
+"""How a job under way is told to stop: by the local pool; in the driver's own process, or cancelled by Ray; and by Ray as it
+ends a worker."""
+
+
 @dataclass(frozen=True)
 class Job:
     """A call of the importable `function` ("module:name") as function(emit, *args), somewhere else perhaps."""

@@ -14,7 +14,7 @@ import torch
 
 from bench.core.collapse import NOT_COLLAPSED, collapsed
 from bench.core.errors import Diverged, NeedsWeights, StoreAway, UserError, all_of
-from bench.core.jobs import Emit, Stopped
+from bench.core.jobs import STOPS, Emit
 from bench.core.records.measures import MeasuresRecord
 from bench.core.records.planned import PlannedRow
 from bench.core.records.results import Result
@@ -256,7 +256,7 @@ def _record(log: RunLog, emit: Emit) -> Record:
 def _killed_if_stopped(logs: Sequence[RunLog]) -> Iterator[None]:
     try:
         yield
-    except (Stopped, KeyboardInterrupt):  # the latter where the job runs in the driver's own process
+    except STOPS:
         with patience.best_effort():
             for log in logs:
                 log.finish(Status.KILLED, {}, "stopped by the user")

@@ -11,7 +11,7 @@ from statistics import fmean
 from typing import Any
 
 from bench.core.errors import CutShort, Pruned, StoreAway, UserError
-from bench.core.jobs import Emit, Stopped
+from bench.core.jobs import STOPS, Emit
 from bench.core.records.planned import PlannedRow
 from bench.core.records.results import Result
 from bench.core.records.searches import SearchRecord
@@ -139,7 +139,7 @@ def run(
     try:
         while trials := search.ask_together(at_most):
             _try(search, trials, begin, places)
-    except (Stopped, KeyboardInterrupt):
+    except STOPS:
         with patience.best_effort():
             search.give_up()
         with patience.best_effort():
@@ -222,7 +222,7 @@ def _logging_ends(search: Search, attempts: list[Attempt]) -> Iterator[list[Atte
         yield attempts
         for attempt in attempts:
             _end(search, attempt)
-    except (Stopped, KeyboardInterrupt):
+    except STOPS:
         with patience.best_effort():
             for attempt in attempts:
                 attempt.log.finish(Status.KILLED, {}, "stopped by the user")
