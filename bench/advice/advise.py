@@ -124,13 +124,9 @@ def ask(
     data["notes"] = [*info.notes, *data["notes"]]
     foreign = bool(evidence.conditions) and key not in {c.place.backbone for c in evidence.conditions}
     trials, by_probe = _learn(evidence, bool(place.curve), foreign)
-    elsewhere = (
-        foreign and not trials
-    )  # one network in the evidence: how good advice is on it is all that is known
-    if elsewhere:
+    tried, elsewhere = trials, foreign and not trials
+    if elsewhere:  # the evidence is of one network: how good advice is on that is all that is known
         tried, by_probe = _learn(evidence, bool(place.curve))
-    else:
-        tried = trials
     found = None
     if evidence.reference:
         found = advice.advise(place, evidence.conditions, evidence.reference, by_probe)

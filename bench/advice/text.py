@@ -111,7 +111,7 @@ def _off_the_rate(found: Found) -> list[str]:
         return []
     return [
         f"forgiving   points lost with rates {one['step']:.2g} times {', '.join(lost)} "
-        f"(validation images of {plural(one['searches'], 'search').replace('searchs', 'searches')})"
+        f"(validation images of {plural(one['searches'], 'search')})"
     ]
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from statistics import fmean
 
+from reports.analysis.dataset_intervals import by_dataset
 from reports.analysis.stats import mean_of
 from reports.answer.overview import Overview
 from reports.render.blocks import Block, Heading, Items, Paragraph, Quote
@@ -23,7 +23,7 @@ def section(overview: Overview) -> list[Block]:
 
 
 def _answer(overview: Overview) -> str:
-    lost = _by_dataset(overview)
+    lost = by_dataset([(one.dataset, one.lost) for one in overview.regrets if not math.isnan(one.lost)])
     above = sum(one > overview.margin for one in lost.values())
     mean = mean_of(list(lost.values()))
     runs = len(overview.rows)
@@ -34,15 +34,6 @@ def _answer(overview: Overview) -> str:
         f"against the strategy that is best on each dataset, and more than {points(overview.margin)} "
         f"point{'' if overview.margin == 0.01 else 's'} on {above} of {len(lost)} datasets."
     )
-
-
-def _by_dataset(overview: Overview) -> dict[str, float]:
-    """What the rule loses on each dataset, the mean over its sizes and networks."""
-    names = dict.fromkeys(one.dataset for one in overview.regrets if not math.isnan(one.lost))
-    return {
-        name: fmean(r.lost for r in overview.regrets if r.dataset == name and not math.isnan(r.lost))
-        for name in names
-    }
 
 
 def _cells(overview: Overview) -> list[str]:

@@ -96,9 +96,11 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], right_from: int 
 
 
 def plural(n: int, noun: str) -> str:
-    """`1 study`, `2 studies`."""
+    """`1 study`, `2 studies`, `2 searches`."""
     if n == 1:
         return f"{n} {noun}"
+    if noun.endswith("ch"):
+        return f"{n} {noun}es"
     return f"{n} {noun[:-1]}ies" if noun.endswith("y") else f"{n} {noun}s"
 
 

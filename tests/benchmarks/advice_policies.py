@@ -22,7 +22,7 @@ import numpy as np
 from bench.advice import gathering
 from bench.core.schema import Measure
 from reports.analysis import evidence as known
-from reports.analysis.dataset_intervals import over_datasets
+from reports.analysis.dataset_intervals import by_dataset, over_datasets
 from reports.analysis.distance import scales, squared_distance
 from reports.analysis.evidence import Condition, Place
 from reports.render.text import interval, points, table
@@ -189,12 +189,7 @@ def main(paths: Sequence[str]) -> None:
 
 def _paired(own: Sequence[tuple[str, float]], other: Sequence[tuple[str, float]]):
     """Both as means by dataset, of those that both have."""
-    means = []
-    for found in (own, other):
-        by: dict[str, list[float]] = defaultdict(list)
-        for dataset, value in found:
-            by[dataset].append(value)
-        means.append({dataset: fmean(values) for dataset, values in by.items()})
+    means = [by_dataset(found) for found in (own, other)]
     return over_datasets([(d, means[0][d] - means[1][d]) for d in means[0] if d in means[1]])
 
 
